@@ -1,0 +1,35 @@
+.PHONY: help demo test test-fast check format lock
+PY := .venv/bin/python
+VENV := .venv/.ready
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(VENV): requirements.txt sandbox/requirements.txt tests/requirements.txt
+	@test -x $(PY) || $${PYTHON:-python3} -m venv .venv
+	@echo "installing (once; about a minute)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+demo: $(VENV)  ## the whole story on this machine, no account; ONCE=1 ends by itself
+	@$(PY) -m sandbox up --story $(if $(ONCE),--once)
+
+test: $(VENV)  ## every test, on SQLite and PostgreSQL
+	@$(PY) -m pytest -n auto
+
+test-fast: $(VENV)  ## the tests that take under a minute together
+	@$(PY) -m pytest -n auto -m "not slow and not peer"
+
+check: $(VENV)  ## format, lint, types, import contracts
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@PATH=.venv/bin:$$PATH lint-imports --no-cache
+
+format: $(VENV)  ## put the code in its form
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+lock: $(VENV)  ## rebuild requirements.lock (hashes of the whole run-time tree)
+	@$(PY) -m pip install --quiet pip-tools==7.5.3
+	@$(PY) -m piptools compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --strip-extras -o requirements.lock requirements.txt
