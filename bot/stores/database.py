@@ -1,0 +1,107 @@
+"""One database, two kinds: an SQLite file or a PostgreSQL server; one clock, the database's own (L7).
+
+`begin()` is for everything but the gateway's two hot statements, which go through `bot.stores.ledger`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+# Milliseconds since the epoch by the database's clock; clock_timestamp(), so that a wait for a lock counts.
+NOW = {
+    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)",
+    "postgresql": "CAST(extract(epoch from clock_timestamp()) * 1000 AS BIGINT)",
+}
+BUSY_SECONDS = 30
+
+
+class Database:
+    """`url`: `sqlite:///path/to/file.db` or `postgresql://user:password@host/name`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = normal(url)
+        self.kind = sa.make_url(self.url).get_backend_name()
+        if self.kind not in NOW:
+            raise ValueError(f"DATABASE_URL must be sqlite:///… or postgresql://…, not {self.kind}://…")
+        self.engine = engine(self.url)
+        self.now: sa.ColumnElement[int] = sa.literal_column(NOW[self.kind], sa.BigInteger)
+
+    @contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """A transaction that may write; commits at the end, rolls back on an exception."""
+        with self.engine.begin() as tx:
+            yield tx
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A consistent view for queries only; never waits for a writer on SQLite."""
+        with self.engine.connect().execution_options(reads=True) as connection, connection.begin():
+            yield connection
+
+    def now_ms(self) -> int:
+        with self.read() as connection:
+            return int(connection.execute(sa.select(self.now)).scalar_one())
+
+    def migrate(self) -> None:
+        """Bring the schema to this version. Several processes may call it at once."""
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self.engine.connect() as connection:
+            if self.kind == "postgresql":
+                connection.exec_driver_sql("SELECT pg_advisory_lock(727461)")
+                connection.commit()
+            try:
+                with connection.begin():
+                    config.attributes["connection"] = connection
+                    command.upgrade(config, "head")
+            finally:
+                if self.kind == "postgresql":
+                    connection.exec_driver_sql("SELECT pg_advisory_unlock(727461)")
+                    connection.commit()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def normal(url: str) -> str:
+    """With the driver that we ship: psycopg 3. `postgres://` is what some hosts write."""
+    for prefix in ("postgres://", "postgresql://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url.removeprefix(prefix)
+    return url
+
+
+def engine(url: str) -> sa.Engine:
+    """An engine with this house's settings: WAL, synchronous=FULL and immediate transactions on SQLite."""
+    if sa.make_url(url).get_backend_name() != "sqlite":
+        return sa.create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+    made = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, pool_size=10, max_overflow=20)
+    sa.event.listen(made, "connect", _on_sqlite_connect)
+    sa.event.listen(made, "begin", _on_sqlite_begin)
+    return made
+
+
+def _on_sqlite_connect(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # SQLAlchemy begins; pysqlite's own guesses are off
+    pragmas(connection)
+
+
+def _on_sqlite_begin(connection: sa.Connection) -> None:
+    # A transaction that reads first and writes later can fail at the upgrade; taking the lock at once waits.
+    reads = connection.get_execution_options().get("reads")
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def pragmas(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")

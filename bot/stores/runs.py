@@ -1,0 +1,299 @@
+"""Runs: opened once for a comment, claimed once for an attempt, ended once (L1, L2, L5).
+
+Every transition is one conditional UPDATE; its return value says whether it was this call that made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot.core.ceilings import Ceilings, Reason
+from bot.core.money import Usd
+from bot.core.reports import Check, CostBy, Published, Report, Spent, Turn
+from bot.stores.database import Database
+from bot.stores.tables import runs, turns
+
+LEASE_MS = 90_000  # of a runner; it calls at least every 20 s
+CLAIM_MS = 15 * 60_000  # a dispatched workflow that has not claimed by then never will
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What is known at the trigger. `snapshot` is JSON-able; `comment_*` are None for local runs."""
+
+    id: str
+    origin: str
+    ceilings: Ceilings
+    task_class: str
+    engine: str
+    model: str
+    price_book: str
+    effort: str = ""
+    task: str = ""
+    actor: str = ""
+    opened_by: str = ""
+    installation: int | None = None
+    repository_id: int | None = None
+    repository: str = ""
+    thread: int | None = None
+    thread_kind: str | None = None
+    comment_kind: str | None = None
+    comment_id: int | None = None
+    snapshot: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    clamps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's row as it stands. Times in ms since the epoch."""
+
+    id: str
+    origin: str
+    installation: int | None
+    repository_id: int | None
+    repository: str
+    thread: int | None
+    thread_kind: str | None
+    comment_kind: str | None
+    comment_id: int | None
+    actor: str
+    opened_by: str
+    task_class: str
+    engine: str
+    model: str
+    effort: str
+    task: str
+    snapshot: dict[str, Any]
+    ceilings: Ceilings
+    sources: dict[str, str]
+    clamps: tuple[str, ...]
+    state: str
+    reason: Reason | None
+    message: str
+    attempt: int
+    opened_at: int
+    started_at: int | None
+    deadline_at: int | None
+    lease_until_at: int | None
+    ended_at: int | None
+    spent: Spent
+    held: Usd
+    estimated: Usd
+    cost_by: CostBy
+    price_book: str
+    report_comment_id: int | None
+    check_run_id: int | None
+    workflow_run_id: int | None
+    workflow_url: str
+    published: Published | None
+    result: dict[str, Any]
+
+    @property
+    def live(self) -> bool:
+        return self.state in ("open", "running")
+
+
+def new_id() -> str:
+    return secrets.token_hex(6)
+
+
+def new_token() -> str:
+    """`run_` and 256 bits. Shown once, stored as its hash."""
+    return "run_" + secrets.token_urlsafe(32)
+
+
+def token_hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Runs:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def open(self, new: NewRun) -> bool:
+        """Insert it in state `open`; False if its comment has a run already (L2)."""
+        insert = sqlite.insert(runs) if self.database.kind == "sqlite" else postgresql.insert(runs)
+        values = {
+            "id": new.id,
+            "origin": new.origin,
+            "installation": new.installation,
+            "repository_id": new.repository_id,
+            "repository": new.repository,
+            "thread": new.thread,
+            "thread_kind": new.thread_kind,
+            "comment_kind": new.comment_kind,
+            "comment_id": new.comment_id,
+            "actor": new.actor,
+            "opened_by": new.opened_by,
+            "task_class": new.task_class,
+            "engine": new.engine,
+            "model": new.model,
+            "effort": new.effort,
+            "task": new.task,
+            "snapshot": json.dumps(new.snapshot),
+            "ceiling_nanos": new.ceilings.usd.nanos,
+            "ceiling_tokens": new.ceilings.tokens,
+            "ceiling_steps": new.ceilings.steps,
+            "ceiling_seconds": new.ceilings.seconds,
+            "ceiling_cached_tokens": new.ceilings.cached_tokens,
+            "sources": json.dumps(new.sources),
+            "clamps": json.dumps(list(new.clamps)),
+            "state": "open",
+            "opened_at": self.database.now,
+            "lease_until_at": self.database.now + CLAIM_MS,
+            "price_book": new.price_book,
+        }
+        with self.database.begin() as tx:
+            made = tx.execute(insert.values(values).on_conflict_do_nothing().returning(runs.c.id))
+            return made.first() is not None
+
+    def get(self, run: str) -> Run | None:
+        with self.database.read() as tx:
+            row = tx.execute(sa.select(runs).where(runs.c.id == run)).mappings().first()
+        return _run(row) if row else None
+
+    def claim(self, run: str, attempt: int, hashed_token: str, workflow_run_id: int | None = None) -> bool:
+        """Bind (run, attempt) to one workflow run and start its clock; the same one may claim again (L5)."""
+        now = self.database.now
+        mine = sa.or_(runs.c.workflow_run_id.is_(None), runs.c.workflow_run_id == workflow_run_id)
+        values: dict[str, Any] = {
+            "state": "running",
+            "token_hash": hashed_token,
+            "workflow_run_id": workflow_run_id,
+            "started_at": sa.func.coalesce(runs.c.started_at, now),
+            "deadline_at": sa.func.coalesce(runs.c.deadline_at, now + runs.c.ceiling_seconds * 1000),
+            "lease_until_at": now + LEASE_MS,
+        }
+        claimed = (
+            sa.update(runs)
+            .where(runs.c.id == run, runs.c.attempt == attempt)
+            .where(sa.or_(runs.c.state == "open", sa.and_(runs.c.state == "running", mine)))
+            .where(mine if workflow_run_id is not None else sa.true())
+            .values(values)
+        )
+        with self.database.begin() as tx:
+            return tx.execute(claimed).rowcount == 1
+
+    def end(self, run: str, state: str, *, reason: Reason | None = None, message: str = "") -> bool:
+        """Move a live run to its end; False if it had ended already: the first word stands."""
+        ended = (
+            sa.update(runs)
+            .where(runs.c.id == run, runs.c.state.in_(("open", "running")))
+            .values(state=state, reason=reason, message=message, ended_at=self.database.now)
+        )
+        with self.database.begin() as tx:
+            return tx.execute(ended).rowcount == 1
+
+    def set(self, run: str, **columns: Any) -> None:
+        """Facts that no other process competes for: comment id, check id, result …; JSON for dicts."""
+        values = {k: json.dumps(v) if isinstance(v, dict | list) else v for k, v in columns.items()}
+        with self.database.begin() as tx:
+            tx.execute(sa.update(runs).where(runs.c.id == run).values(values))
+
+    def turns(self, run: str) -> tuple[Turn, ...]:
+        columns = sa.select(turns).where(
+            turns.c.run == run, turns.c.state.in_(("settled", "estimated", "corrected"))
+        )
+        with self.database.read() as tx:
+            rows = tx.execute(columns.order_by(turns.c.id)).mappings().all()
+        return tuple(_turn(row) for row in rows)
+
+    def report(self, run: str) -> Report:
+        """The whole run as every door shows it. Raises KeyError for a run that does not exist."""
+        row = self.get(run)
+        if row is None:
+            raise KeyError(run)
+        check = row.result.get("check")
+        return Report(
+            run=row.id,
+            outcome=row.state,
+            reason=row.reason,
+            message=row.message,
+            model=row.model,
+            engine=row.engine,
+            ceilings=row.ceilings,
+            spent=row.spent,
+            cost_by=row.cost_by,
+            estimated=row.estimated,
+            price_book=row.price_book,
+            clamps=row.clamps,
+            sources=row.sources,
+            task_class=row.task_class,
+            actor=row.actor,
+            attempt=row.attempt,
+            turns=self.turns(run),
+            summary=row.result.get("summary", ""),
+            check=Check(check["command"], check["exit_code"], check.get("output", "")) if check else None,
+            published=row.published,
+            isolation=row.result.get("isolation", ""),
+            workflow_url=row.workflow_url,
+        )
+
+
+def _run(row: sa.RowMapping) -> Run:
+    ended, started = row["ended_at"], row["started_at"]
+    seconds = (ended - started) // 1000 if ended and started else 0
+    published = json.loads(row["published"]) if row["published"] else None
+    return Run(
+        **{name: row[name] for name in _PLAIN},
+        snapshot=json.loads(row["snapshot"]),
+        ceilings=Ceilings(
+            Usd(row["ceiling_nanos"]),
+            row["ceiling_tokens"],
+            row["ceiling_steps"],
+            row["ceiling_seconds"],
+            row["ceiling_cached_tokens"],
+        ),
+        sources=json.loads(row["sources"]),
+        clamps=tuple(json.loads(row["clamps"])),
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        spent=Spent(
+            usd=Usd(row["spent_nanos"]),
+            tokens=row["spent_tokens"],
+            seconds=seconds,
+            **{name: row[name] for name in _COUNTERS},
+        ),
+        held=Usd(row["held_nanos"]),
+        estimated=Usd(row["estimated_nanos"]),
+        cost_by=CostBy(
+            Usd(row["cost_input_nanos"]),
+            Usd(row["cost_write_nanos"]),
+            Usd(row["cost_read_nanos"]),
+            Usd(row["cost_output_nanos"]),
+            Usd(row["cost_tools_nanos"]),
+        ),
+        published=Published(**published) if published else None,
+        result=json.loads(row["result"]) if row["result"] else {},
+    )
+
+
+_COUNTERS = ("steps", "tool_calls", "input", "cache_write_5m", "cache_write_1h", "cache_read", "output")
+_PLAIN = (
+    "id", "origin", "installation", "repository_id", "repository", "thread", "thread_kind", "comment_kind",
+    "comment_id", "actor", "opened_by", "task_class", "engine", "model", "effort", "task", "state", "message",
+    "attempt", "opened_at", "started_at", "deadline_at", "lease_until_at", "ended_at", "price_book",
+    "report_comment_id", "check_run_id", "workflow_run_id", "workflow_url",
+)  # fmt: skip
+
+
+def _turn(row: sa.RowMapping) -> Turn:
+    return Turn(
+        step=row["step"] or 0,
+        model=row["model"] or row["model_asked"],
+        usd=Usd(row["nanos"]),
+        input=row["input"],
+        cache_write=row["cache_write_5m"] + row["cache_write_1h"],
+        cache_read=row["cache_read"],
+        output=row["output"],
+        stop_reason=row["stop_reason"],
+        estimated=row["state"] == "estimated",
+        clamped_max_tokens=row["clamped_max_tokens"],
+    )

@@ -1,0 +1,241 @@
+"""Every table on one page. Times are integer milliseconds since the epoch, money is nano-dollars (int64).
+
+A run's row carries its ceilings and its counters, so that "does it fit" and "take it" are one UPDATE.
+Turns are append-only but for one change of state: held, then settled, estimated or released; a later
+correction is a row of its own that names the turn it corrects.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default="0")
+
+
+# SQLite numbers rows by itself only in a column declared INTEGER.
+_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    # Where it came from. L2: one run for each (repository, comment kind, comment).
+    Column("origin", String(12), nullable=False),  # github | exec | run
+    Column("installation", BigInteger),
+    Column("repository_id", BigInteger),
+    Column("repository", String(200), nullable=False, server_default=""),
+    Column("thread", BigInteger),
+    Column("thread_kind", String(8)),  # pull | issue
+    Column("comment_kind", String(16)),  # issue_comment | review_comment
+    Column("comment_id", BigInteger),
+    Column("actor", String(100), nullable=False, server_default=""),
+    Column("opened_by", String(100), nullable=False, server_default=""),  # id of the story that opened it
+    # What was asked: a snapshot taken at the trigger.
+    Column("task_class", String(16), nullable=False),
+    Column("engine", String(32), nullable=False),
+    Column("model", String(100), nullable=False),
+    Column("effort", String(16), nullable=False, server_default=""),
+    Column("task", Text, nullable=False, server_default=""),
+    Column("snapshot", Text, nullable=False, server_default="{}"),  # JSON: head, base, title, labels, policy
+    # Ceilings, all four always, and where they came from.
+    Column("ceiling_nanos", BigInteger, nullable=False),
+    Column("ceiling_tokens", BigInteger, nullable=False),
+    Column("ceiling_steps", BigInteger, nullable=False),
+    Column("ceiling_seconds", BigInteger, nullable=False),
+    Column("ceiling_cached_tokens", BigInteger),
+    Column("sources", Text, nullable=False, server_default="{}"),  # JSON
+    Column("clamps", Text, nullable=False, server_default="[]"),  # JSON
+    # State (L1) and how it came to it.
+    Column("state", String(12), nullable=False),  # open | running | done | halted | failed | lost
+    Column("reason", String(32)),
+    Column("message", Text, nullable=False, server_default=""),
+    Column("attempt", Integer, nullable=False, server_default="1"),
+    Column("token_hash", String(64), unique=True),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("deadline_at", BigInteger),
+    Column("lease_until_at", BigInteger),
+    Column("ended_at", BigInteger),
+    # Counters. held_* is what requests in flight may still cost.
+    _count("spent_nanos"),
+    _count("held_nanos"),
+    _count("estimated_nanos"),
+    _count("spent_tokens"),
+    _count("held_tokens"),
+    _count("steps"),
+    _count("held_steps"),
+    _count("held_cached"),
+    _count("input"),
+    _count("cache_write_5m"),
+    _count("cache_write_1h"),
+    _count("cache_read"),
+    _count("output"),
+    _count("tool_calls"),
+    _count("cost_input_nanos"),
+    _count("cost_write_nanos"),
+    _count("cost_read_nanos"),
+    _count("cost_output_nanos"),
+    _count("cost_tools_nanos"),
+    Column("price_book", String(100), nullable=False, server_default=""),
+    # GitHub's side of it.
+    Column("report_comment_id", BigInteger),
+    Column("check_run_id", BigInteger),
+    Column("workflow_run_id", BigInteger),
+    Column("workflow_url", Text, nullable=False, server_default=""),
+    Column("published", Text),  # JSON of reports.Published
+    Column("result", Text),  # JSON: summary, check, isolation
+    Column("reported_at", BigInteger),  # last time the live comment was edited
+    Column("reported_nanos", BigInteger),  # what it showed then
+    UniqueConstraint("repository_id", "comment_kind", "comment_id"),
+    Index(None, "repository_id", "thread"),
+    Index(None, "state"),
+    Index(None, "opened_at"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("id", _SERIAL, primary_key=True, autoincrement=True),
+    Column("run", String(12), ForeignKey("runs.id"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("state", String(12), nullable=False),  # held | settled | estimated | released | corrected
+    Column("corrects", BigInteger),
+    Column("step", BigInteger),
+    # The hold.
+    Column("hold_nanos", BigInteger, nullable=False),
+    Column("hold_tokens", BigInteger, nullable=False),
+    Column("hold_cached", BigInteger, nullable=False, server_default="0"),
+    Column("held_at", BigInteger, nullable=False),
+    Column("lease_until_at", BigInteger, nullable=False),
+    Column("owner", String(64), nullable=False),  # the gateway process that took the hold
+    Column("max_tokens", BigInteger, nullable=False),
+    Column("clamped_max_tokens", BigInteger),
+    # What it was.
+    Column("model_asked", String(100), nullable=False),
+    Column("model", String(100)),
+    Column("key_name", String(64), nullable=False, server_default=""),
+    Column("request_id", String(100)),
+    Column("price_book", String(100), nullable=False, server_default=""),
+    Column("settled_at", BigInteger),
+    Column("status", Integer),
+    Column("stop_reason", String(40)),
+    Column("ending", String(32)),  # how the answer ended, for the table in docs/gateway.md
+    # What it cost.
+    _count("nanos"),
+    _count("tokens"),
+    _count("input"),
+    _count("cache_write_5m"),
+    _count("cache_write_1h"),
+    _count("cache_read"),
+    _count("output"),
+    _count("cost_input_nanos"),
+    _count("cost_write_nanos"),
+    _count("cost_read_nanos"),
+    _count("cost_output_nanos"),
+    _count("cost_tools_nanos"),
+    Column("usage", Text),  # the upstream's own usage object, as JSON
+    # The conversation, for the bound of the next request (G3).
+    Column("prefix", String(64)),  # hash of model, tools, system and messages
+    _count("prefix_bytes"),
+    _count("output_bytes"),
+    Index(None, "run", "prefix"),
+    Index(None, "state", "lease_until_at"),
+    Index(None, "settled_at"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", String(64), primary_key=True),  # X-GitHub-Delivery
+    Column("event", String(64), nullable=False),
+    Column("action", String(64), nullable=False, server_default=""),
+    Column("received_at", BigInteger, nullable=False),
+)
+
+# What was asked and started nothing: who, where, why.
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", _SERIAL, primary_key=True, autoincrement=True),
+    Column("repository_id", BigInteger),
+    Column("repository", String(200), nullable=False, server_default=""),
+    Column("thread", BigInteger),
+    Column("comment_kind", String(16)),
+    Column("comment_id", BigInteger),
+    Column("actor", String(100), nullable=False, server_default=""),
+    Column("reason", String(32), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("refused_at", BigInteger, nullable=False),
+    UniqueConstraint("repository_id", "comment_kind", "comment_id"),
+)
+
+pulls = Table(
+    "pulls",
+    metadata,
+    Column("repository_id", BigInteger, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("repository", String(200), nullable=False),
+    Column("title", Text, nullable=False, server_default=""),
+    Column("author", String(100), nullable=False, server_default=""),
+    Column("merge_sha", String(64), nullable=False, server_default=""),
+    Column("merged_at", BigInteger, nullable=False),
+)
+
+# Which merged PR a run's spend belongs to: at most one for each run (R17).
+attributions = Table(
+    "attributions",
+    metadata,
+    Column("run", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column(
+        "because", String(40), nullable=False
+    ),  # on the pull request | on the issue it closes | earlier attempt
+    Index(None, "repository_id", "number"),
+)
+
+# Larger things of a run: its result as the runner posted it, its changeset.
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("run", String(12), ForeignKey("runs.id"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("kind", String(16), primary_key=True),  # result | transcript
+    Column("content", LargeBinary, nullable=False),
+    Column("stored_at", BigInteger, nullable=False),
+)
+
+# Web and worker processes that are alive; a dead one's stories are taken over.
+processes = Table(
+    "processes",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("stopped", Boolean, nullable=False, server_default="0"),
+)

