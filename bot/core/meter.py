@@ -1,0 +1,353 @@
+"""The most a request may cost, before it leaves (G2, G3, G8). Pure; the gateway only obeys.
+
+A bound of the input rests on two facts. No token of text is shorter than a byte of the JSON that carries it,
+so bytes bound text; documented overheads (tool prompts, images) are added on top. And a conversation that
+goes on contains the last one whole, whose true size its answer told: only what is new is bounded by bytes.
+
+Overheads: https://platform.claude.com/docs/en/about-claude/pricing, …/build-with-claude/vision (2026-08-22).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from json.decoder import JSONDecodeError, JSONDecoder
+from typing import Any
+
+from bot.core.money import Usd
+from bot.core.prices import GEO_DENOMINATOR, GEO_NUMERATOR, Price
+
+MAX_BODY = 32 * 1024 * 1024  # api/errors: request_too_large
+IMAGE_TOKENS = 4_784
+TOOL_PROMPT_TOKENS = 804  # 675 with tool_choice auto or none, 804 with any or tool
+TOOL_TOKENS = {"bash": 325, "text_editor": 700, "str_replace_based_edit_tool": 700}
+# Client tools whose definition is the model's own; those without a documented size get a wide allowance.
+CLIENT_TOOLS = ("bash_", "text_editor_", "memory_", "computer_")
+UNDOCUMENTED_TOOL_TOKENS = 3_000
+FLOOR, FLOOR_THINKING = 1_024, 4_096  # G2
+WINDOW = 16  # how many messages back a continued conversation may have been cut off
+
+
+class Refused(Exception):
+    """The request cannot be forwarded: 400 with this sentence, and the run goes on (G8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A parsed body. `span` is where the one top-level `max_tokens` stands, in bytes."""
+
+    model: str
+    max_tokens: int
+    span: tuple[int, int]
+    stream: bool
+    thinking: bool
+    long_cache: bool  # a 1-hour breakpoint: the dearest input there is
+    short_cache: bool
+    us_only_possible: bool  # inference_geo may be "us": not excluded by the request
+    byte_bound: int  # tokens of input at the most, whatever went before
+    prefixes: tuple[str, ...]  # hash of the fixed part and the first k messages, k = 0 … n
+    sizes: tuple[int, ...]  # tokens at the most of each message
+    followable: bool  # the next request may be bounded by this one's usage
+    tool_results: int = 0
+
+    @property
+    def prefix(self) -> str:
+        return self.prefixes[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """An earlier turn of the same conversation: its prefix, its true input, its output."""
+
+    prefix: str
+    total_input: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The most that a request may use: input tokens, and their rate and the output's, in nano-dollars."""
+
+    input: int
+    input_rate: int
+    output_rate: int
+    geo: bool
+
+    def nanos(self, max_tokens: int) -> int:
+        """The most it may cost with that many output tokens, in nano-dollars."""
+        nanos = self.input * self.input_rate + max_tokens * self.output_rate
+        return -(-nanos * GEO_NUMERATOR // GEO_DENOMINATOR) if self.geo else nanos
+
+    def usd(self, max_tokens: int) -> Usd:
+        return Usd(self.nanos(max_tokens))
+
+    def tokens(self, max_tokens: int) -> int:
+        return self.input + max_tokens
+
+    def fits(self, nanos: int, tokens: int) -> int:
+        """The largest max_tokens that fits in so much; negative: not even the input does."""
+        if self.geo:
+            nanos = nanos * GEO_DENOMINATOR // GEO_NUMERATOR
+        by_money = (nanos - self.input * self.input_rate) // max(1, self.output_rate)
+        return min(by_money, tokens - self.input)
+
+
+def read(body: bytes) -> Request:
+    """Parse a `/v1/messages` body. Raises Refused with a sentence for what cannot be read or bounded."""
+    try:
+        return _read(body)
+    except RecursionError as error:
+        raise Refused("the body is nested too deeply") from error
+
+
+def _read(body: bytes) -> Request:
+    top, span = _scan(body)
+    model, asked = top.get("model"), top.get("max_tokens")
+    if not isinstance(model, str) or not model:
+        raise Refused("model: a name is required")
+    if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1 or span is None:
+        raise Refused("max_tokens: a whole number of at least 1 is required")
+    messages = top.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise Refused("messages: at least one message is required")
+    seen = _Seen()
+    seen.mark(top)
+    seen.blocks(top.get("system"))
+    seen.blocks(top.get("tools"))
+    seen.blocks(messages)
+    _refuse_unboundable(top, seen)
+    tools = top.get("tools") or []
+    overhead = (TOOL_PROMPT_TOKENS if tools else 0) + sum(_tool_tokens(tool) for tool in tools)
+    sizes = tuple(_tokens_of(message) for message in messages)
+    inlined = sum(seen.images)
+    return Request(
+        model=model,
+        max_tokens=asked,
+        span=span,
+        stream=top.get("stream") is True,
+        thinking=isinstance(top.get("thinking"), dict) and top["thinking"].get("type") != "disabled",
+        long_cache="1h" in seen.lifetimes,
+        short_cache="5m" in seen.lifetimes,
+        us_only_possible=top.get("inference_geo") in (None, "us"),
+        byte_bound=len(body) - inlined + IMAGE_TOKENS * len(seen.images) + overhead,
+        prefixes=tuple(_prefixes(top, messages)),
+        sizes=sizes,
+        # Edits of the context change what counts from turn to turn: no continuation is assumed.
+        followable="context_management" not in top,
+        tool_results=seen.tool_results,
+    )
+
+
+def bound(request: Request, price: Price, previous: Previous | None = None) -> Bound:
+    """G3: by the earlier turn where this one continues it, else by bytes; never above the context window."""
+    tokens = request.byte_bound
+    if previous is not None and request.followable and previous.prefix in request.prefixes:
+        known = request.prefixes.index(previous.prefix)
+        new = request.sizes[known:]
+        # The first new message is the last answer coming back: what it was, or its bytes, whichever is more.
+        answer = max(previous.output, new[0]) if new else 0
+        tokens = min(tokens, previous.total_input + answer + sum(new[1:]))
+    tokens = min(tokens, price.context_window)
+    rates = price.at(tokens)
+    candidates = [rates.input]
+    if request.short_cache or request.long_cache:
+        candidates.append(rates.cache_write_5m)
+    if request.long_cache:
+        candidates.append(rates.cache_write_1h)
+    return Bound(tokens, max(candidates), rates.output, request.us_only_possible)
+
+
+def floor(request: Request) -> int:
+    """G2: an answer shorter than this is of no use, so the run halts instead."""
+    return min(request.max_tokens, FLOOR_THINKING if request.thinking else FLOOR)
+
+
+def splice(body: bytes, request: Request, max_tokens: int) -> bytes:
+    """The same bytes with another max_tokens."""
+    start, end = request.span
+    return body[:start] + str(max_tokens).encode() + body[end:]
+
+
+# -- reading --
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Refused("the body has the same key twice in one object; which one counts is not defined")
+    return found
+
+
+_DECODER = JSONDecoder(object_pairs_hook=_unique)
+_SPACE = " \t\n\r"
+
+
+def _scan(body: bytes) -> tuple[dict[str, Any], tuple[int, int] | None]:
+    """The top-level object and the byte range of its `max_tokens`."""
+    try:
+        text = body.decode("utf-8")
+        return _scan_object(text)
+    except (UnicodeDecodeError, JSONDecodeError, StopIteration, IndexError, RecursionError) as error:
+        raise Refused(f"the body is not a JSON object: {error or 'it ends too early'}") from error
+
+
+def _scan_object(text: str) -> tuple[dict[str, Any], tuple[int, int] | None]:
+    top: dict[str, Any] = {}
+    span = None
+    at = _skip(text, 0)
+    if text[at] != "{":
+        raise Refused("the body is not a JSON object")
+    at = _skip(text, at + 1)
+    while text[at] != "}":
+        if text[at] != '"':
+            raise Refused("the body is not a JSON object: a key must be a string")
+        key, after = _DECODER.raw_decode(text, at)
+        if text[at + 1 : after - 1] != key:
+            raise Refused(f"the key {key!r} is written with escapes; write it plainly")
+        if key in top:
+            raise Refused(f"the body has {key!r} twice; which one counts is not defined")
+        at = _skip(text, after)
+        if text[at] != ":":
+            raise Refused("the body is not a JSON object: a colon is missing")
+        start = _skip(text, at + 1)
+        top[key], end = _DECODER.raw_decode(text, start)
+        if key == "max_tokens":
+            span = len(text[:start].encode()), len(text[:end].encode())
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+            if text[at] == "}":
+                raise Refused("the body is not a JSON object: a comma too many")
+        elif text[at] != "}":
+            raise Refused("the body is not a JSON object: a comma is missing")
+    if text[at + 1 :].strip(_SPACE):
+        raise Refused("the body goes on after its JSON object")
+    return top, span
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in _SPACE:
+        at += 1
+    return at
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What stands in content blocks and has a price or a bound of its own. A tool's input is only bytes."""
+
+    lifetimes: set[str] = field(default_factory=set)
+    images: list[int] = field(default_factory=list)  # bytes of base64 of each
+    sources: set[str] = field(default_factory=set)
+    tool_results: int = 0
+
+    def mark(self, block: dict[str, Any]) -> None:
+        mark = block.get("cache_control")
+        if isinstance(mark, dict):
+            self.lifetimes.add("1h" if mark.get("ttl") == "1h" else "5m")
+
+    def blocks(self, blocks: Any) -> None:
+        """Messages, tools and content blocks alike: what nests is `content`, the block's or its source's."""
+        for block in blocks if isinstance(blocks, list) else ():
+            if isinstance(block, dict):
+                self.mark(block)
+                self._source(block)
+                self.blocks(block.get("content"))
+
+    def _source(self, block: dict[str, Any]) -> None:
+        kind, source = block.get("type"), block.get("source")
+        if kind == "tool_result":
+            self.tool_results += 1
+        if kind == "container_upload":
+            self.sources.add("file")
+        if not isinstance(source, dict):
+            return
+        if source.get("type") in ("url", "file"):
+            self.sources.add(str(source["type"]))
+        elif kind == "image":
+            self.images.append(len(source["data"]) if isinstance(source.get("data"), str) else 0)
+        elif source.get("type") == "base64":
+            self.sources.add("pdf")
+        self.blocks(source.get("content"))
+
+
+_SENTENCES = {
+    "url": "a source by URL has no size that is known beforehand; send it inline",
+    "file": "a source by file id has no size that is known beforehand; send it inline",
+    "pdf": "the tokens of a PDF cannot be bounded beforehand; send its text",
+}
+
+
+def _refuse_unboundable(top: dict[str, Any], seen: _Seen) -> None:
+    for source in sorted(seen.sources):
+        raise Refused(f"this request cannot be bounded: {_SENTENCES[source]}")
+    tools = top.get("tools")
+    if tools is not None and not isinstance(tools, list):
+        raise Refused("tools: a list is required")
+    for tool in tools or ():
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if not isinstance(tool, dict) or not (
+            kind in (None, "custom") or (isinstance(kind, str) and kind.startswith(CLIENT_TOOLS))
+        ):
+            raise Refused(f"this request cannot be bounded: the tool {kind!r} runs and bills on the server")
+    for name, why in (
+        ("mcp_servers", "MCP servers are called by the upstream, as often as it likes"),
+        ("container", "code execution bills by time"),
+        ("fallbacks", "another model may answer at another price"),
+        ("fallback_models", "another model may answer at another price"),
+    ):
+        if top.get(name):
+            raise Refused(f"this request cannot be bounded: {name}: {why}")
+    if top.get("speed") not in (None, "standard"):
+        raise Refused("this request cannot be priced: speed: only standard has a price in the book")
+    edits = top.get("context_management")
+    for edit in (edits.get("edits") or ()) if isinstance(edits, dict) else ():
+        if str(edit.get("type") if isinstance(edit, dict) else edit).startswith("compact"):
+            raise Refused("this request cannot be bounded: compaction runs the model again on the server")
+
+
+def _tool_tokens(tool: Any) -> int:
+    kind = tool.get("type") if isinstance(tool, dict) else None
+    if kind in (None, "custom"):
+        return 0  # its definition stands in the body: bounded by its bytes
+    return next((n for name, n in TOOL_TOKENS.items() if kind.startswith(name)), UNDOCUMENTED_TOOL_TOKENS)
+
+
+def _tokens_of(message: Any) -> int:
+    """Tokens of one message at the most: its bytes, with images at their documented cap."""
+    seen = _Seen()
+    seen.blocks([message])
+    return len(_canonical(message)) - sum(seen.images) + IMAGE_TOKENS * len(seen.images)
+
+
+def _prefixes(top: dict[str, Any], messages: list[Any]) -> Iterator[str]:
+    # max_tokens, stream and metadata change nothing that counts as input; cache marks move from turn to turn.
+    skipped = ("messages", "max_tokens", "stream", "metadata", "cache_control", "service_tier")
+    fixed = {name: value for name, value in top.items() if name not in skipped}
+    digest = hashlib.sha256(_canonical(fixed))
+    yield digest.hexdigest()
+    for message in messages:
+        digest.update(b"\n" + _canonical(_blocks(message)))
+        yield digest.hexdigest()
+
+
+def _blocks(message: Any) -> Any:
+    # A text and a list of one text block are the same; clients switch to mark the cache.
+    if isinstance(message, dict) and isinstance(message.get("content"), str):
+        return {**message, "content": [{"type": "text", "text": message["content"]}]}
+    return message
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(_unmarked(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8", "surrogatepass"
+    )
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _unmarked(item) for key, item in value.items() if key != "cache_control"}
+    if isinstance(value, list):
+        return [_unmarked(item) for item in value]
+    return value

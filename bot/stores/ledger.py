@@ -1,0 +1,339 @@
+"""Hold and settle: the two hot statements of the gateway, sent by the database drivers themselves.
+
+A hold checks every ceiling and takes the worst case in one conditional UPDATE; settling replaces it by what
+was used. A turn's row leaves `held` exactly once; what arrives later is a correction in a row of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bot.core.ceilings import Ceilings, Reason
+from bot.core.meter import WINDOW, Previous
+from bot.core.money import Usd
+from bot.core.prices import Cost
+from bot.core.usage import Usage
+from bot.stores.database import NOW, Database
+from bot.stores.drivers import Driver, Postgresql, Send, Sqlite
+
+HOLD_LEASE_MS = 60_000  # of a hold; its gateway process renews it every third of that
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A run as the gateway needs it: what may be spent, what is, what is in flight. `now` by the database."""
+
+    run: str
+    attempt: int
+    state: str
+    reason: Reason | None
+    message: str
+    ceilings: Ceilings
+    spent: Usd
+    held: Usd
+    spent_tokens: int
+    held_tokens: int
+    steps: int
+    held_steps: int
+    cached: int
+    held_cached: int
+    started_at: int
+    deadline_at: int
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The worst case of one request, and what to remember of it."""
+
+    nanos: int
+    tokens: int
+    cached: int
+    max_tokens: int
+    model: str
+    prefix: str
+    clamped: int | None = None
+    price_book: str = ""
+    key_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A hold that was taken. `account` is the run just after it."""
+
+    turn: int
+    ask: Ask
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What an answer turned out to be. `estimated`: no usage was told, the cost is an upper bound."""
+
+    cost: Cost
+    usage: Usage
+    estimated: bool
+    ending: str
+    status: int = 200
+    model: str = ""
+    stop_reason: str | None = None
+    request_id: str | None = None
+    raw_usage: dict[str, Any] | None = None
+
+
+class Ledger:
+    """The counters of every run. Safe from many threads; several processes may share one database."""
+
+    def __init__(self, database: Database, owner: str) -> None:
+        self.owner = owner
+        self._driver: Driver = Sqlite(database) if database.kind == "sqlite" else Postgresql(database)
+        self._now = NOW[database.kind]
+
+    def close(self) -> None:
+        self._driver.close()
+
+    def account(self, hashed_token: str) -> Account | None:
+        """The run that a token belongs to, whatever its state."""
+        rows = self._driver.read(f"SELECT {self._columns} FROM runs WHERE token_hash = ?", (hashed_token,))
+        return _account(rows[0]) if rows else None
+
+    def account_of(self, run: str) -> Account:
+        rows = self._driver.read(f"SELECT {self._columns} FROM runs WHERE id = ?", (run,))
+        return _account(rows[0])
+
+    @property
+    def _columns(self) -> str:
+        return f"{_ACCOUNT}, {self._now}"
+
+    def previous(self, run: str, prefixes: Sequence[str]) -> Previous | None:
+        """The longest earlier conversation of this run that the given prefixes go on from."""
+        recent = list(prefixes[-WINDOW:])
+        marks = ", ".join("?" * len(recent))
+        rows = self._driver.read(
+            "SELECT prefix, input + cache_write_5m + cache_write_1h + cache_read, output FROM turns "
+            f"WHERE run = ? AND state = 'settled' AND prefix IN ({marks}) ORDER BY id",
+            (run, *recent),
+        )
+        found = max(rows, key=lambda row: recent.index(row[0]), default=None)
+        return Previous(found[0], found[1], found[2]) if found else None
+
+    def hold(self, run: str, ask: Ask) -> Hold | Account:
+        """Take the worst case if it fits every ceiling; otherwise the run as it stands, nothing taken."""
+        with self._driver.write() as send:
+            taken = send(
+                "UPDATE runs SET held_nanos = held_nanos + ?, held_tokens = held_tokens + ?, "
+                "held_cached = held_cached + ?, held_steps = held_steps + 1 "
+                f"WHERE id = ? AND state = 'running' AND deadline_at > {self._now} "
+                "AND spent_nanos + held_nanos + ? <= ceiling_nanos "
+                "AND spent_tokens + held_tokens + ? <= ceiling_tokens "
+                "AND steps + held_steps + 1 <= ceiling_steps "
+                "AND (ceiling_cached_tokens IS NULL "
+                "OR cache_read + held_cached + ? <= ceiling_cached_tokens) "
+                f"RETURNING {self._columns}",
+                (ask.nanos, ask.tokens, ask.cached, run, ask.nanos, ask.tokens, ask.cached),
+            )
+            if not taken:
+                return _account(send(f"SELECT {self._columns} FROM runs WHERE id = ?", (run,))[0])
+            account = _account(taken[0])
+            turn = send(
+                "INSERT INTO turns (run, attempt, state, hold_nanos, hold_tokens, hold_cached, held_at, "
+                "lease_until_at, owner, max_tokens, clamped_max_tokens, model_asked, key_name, price_book, "
+                "prefix) "
+                f"VALUES (?, ?, 'held', ?, ?, ?, {self._now}, {self._now} + {HOLD_LEASE_MS}, "
+                "?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                (run, account.attempt, ask.nanos, ask.tokens, ask.cached, self.owner, ask.max_tokens,
+                 ask.clamped, ask.model, ask.key_name, ask.price_book, ask.prefix),
+            )  # fmt: skip
+            return Hold(turn[0][0], ask, account)
+
+    def release(self, hold: Hold, status: int, ending: str) -> None:
+        """Give a hold back whole: nothing was charged (G5)."""
+        with self._driver.write() as send:
+            moved = send(
+                f"UPDATE turns SET state = 'released', settled_at = {self._now}, status = ?, ending = ? "
+                "WHERE id = ? AND state = 'held' RETURNING id",
+                (status, ending, hold.turn),
+            )
+            if moved:
+                send(
+                    f"UPDATE runs SET {_UNHOLD} WHERE id = ?",
+                    (hold.ask.nanos, hold.ask.tokens, hold.ask.cached, hold.account.run),
+                )
+
+    def settle(self, hold: Hold, what: Settlement) -> Account:
+        """Replace a hold by what was used; if its lease ran out meanwhile, correct what was booked then."""
+        with self._driver.write() as send:
+            return self._settle(send, hold, what)
+
+    def _settle(self, send: Send, hold: Hold, what: Settlement) -> Account:
+        booked = _booked(what)
+        moved = send(
+            f"UPDATE turns SET state = ?, settled_at = {self._now}, {_assign(_TURN)}, "
+            "step = (SELECT steps + 1 FROM runs WHERE id = run) "
+            "WHERE id = ? AND state = 'held' RETURNING id",
+            ("estimated" if what.estimated else "settled", *(booked[name] for name in _TURN), hold.turn),
+        )
+        if not moved:
+            return self._correct(send, hold, what)
+        held = (hold.ask.nanos, hold.ask.tokens, hold.ask.cached)
+        rows = send(
+            f"UPDATE runs SET {_UNHOLD}, steps = steps + 1, {_add(_RUN)} WHERE id = ? "
+            f"RETURNING {self._columns}",
+            (*held, *(booked[name] for name in _RUN.values()), hold.account.run),
+        )
+        return _account(rows[0])
+
+    def _correct(self, send: Send, hold: Hold, what: Settlement) -> Account:
+        # The orphan was charged at its hold. The truth came late: a new row carries the difference.
+        old = send(
+            f"SELECT {', '.join(_SUMS)} FROM turns WHERE (id = ? OR corrects = ?) "
+            "AND state IN ('estimated', 'corrected')",
+            (hold.turn, hold.turn),
+        )
+        booked = _booked(what)
+        difference = {n: booked[n] - sum(row[i] for row in old) for i, n in enumerate(_SUMS)}
+        # Only the first correction takes back the estimate.
+        estimate = sum(row[0] for row in old) if len(old) == 1 else 0
+        row = {**booked, **difference, "estimated": booked["estimated"] - estimate}
+        copied = "held_at, lease_until_at, owner, max_tokens, model_asked, price_book"
+        send(
+            f"INSERT INTO turns (run, attempt, step, state, corrects, hold_nanos, hold_tokens, settled_at, "
+            f"{', '.join(_TURN)}, {copied}) "
+            f"SELECT run, attempt, step, 'corrected', id, 0, 0, {self._now}, "
+            f"{', '.join('?' * len(_TURN))}, {copied} FROM turns WHERE id = ?",
+            (*(row[name] for name in _TURN), hold.turn),
+        )
+        rows = send(
+            f"UPDATE runs SET {_add(_RUN)} WHERE id = ? RETURNING {self._columns}",
+            (*(row[n] for n in _RUN.values()), hold.account.run),
+        )
+        return _account(rows[0])
+
+    def halt(self, run: str, reason: Reason, message: str) -> Account:
+        """End a running run; the first halt's words stand. The run as it is afterwards."""
+        with self._driver.write() as send:
+            send(
+                f"UPDATE runs SET state = 'halted', reason = ?, message = ?, ended_at = {self._now} "
+                "WHERE id = ? AND state = 'running'",
+                (reason.value, message, run),
+            )
+            return _account(send(f"SELECT {self._columns} FROM runs WHERE id = ?", (run,))[0])
+
+    def renew(self) -> None:
+        """Say that this process's requests are still in flight."""
+        with self._driver.write() as send:
+            send(
+                f"UPDATE turns SET lease_until_at = {self._now} + {HOLD_LEASE_MS} "
+                "WHERE state = 'held' AND owner = ? RETURNING id",
+                (self.owner,),
+            )
+
+    def expire(self, run: str | None = None) -> int:
+        """Charge orphans whole, as estimates: holds whose process is gone (or, for `run`, all of it)."""
+        which = "t.run = ?" if run else f"t.lease_until_at < {self._now}"
+        held = self._driver.read(
+            "SELECT t.id, t.run, t.hold_nanos, t.hold_tokens, t.hold_cached, t.max_tokens, t.model_asked, "
+            f"t.price_book FROM turns t WHERE t.state = 'held' AND {which}",
+            (run,) if run else (),
+        )
+        for turn, of, nanos, tokens, cached, max_tokens, model, book in held:
+            ask = Ask(nanos, tokens, cached, max_tokens, model, "", price_book=book)
+            self.settle(Hold(turn, ask, self.account_of(of)), whole_hold(ask, "orphan"))
+        return len(held)
+
+
+def whole_hold(ask: Ask, ending: str, status: int = 0, request_id: str | None = None) -> Settlement:
+    """What is charged when nothing was told: the hold (G5). Its tokens count as the bound had them."""
+    cost = Cost(input=Usd(ask.nanos))
+    usage = Usage(input=ask.tokens - ask.max_tokens, output=ask.max_tokens, model=ask.model)
+    return Settlement(cost, usage, True, ending, status, ask.model, request_id=request_id)
+
+
+# -- rows --
+
+_ACCOUNT = (
+    "id, attempt, state, reason, message, ceiling_nanos, ceiling_tokens, ceiling_steps, ceiling_seconds, "
+    "ceiling_cached_tokens, spent_nanos, held_nanos, spent_tokens, held_tokens, steps, held_steps, "
+    "cache_read, held_cached, started_at, deadline_at"
+)
+_UNHOLD = (
+    "held_nanos = held_nanos - ?, held_tokens = held_tokens - ?, held_cached = held_cached - ?, "
+    "held_steps = held_steps - 1"
+)
+_TURN = (
+    "nanos", "tokens", "input", "cache_write_5m", "cache_write_1h", "cache_read", "output",
+    "cost_input_nanos", "cost_write_nanos", "cost_read_nanos", "cost_output_nanos", "cost_tools_nanos",
+    "model", "status", "stop_reason", "ending", "request_id", "usage",
+)  # fmt: skip
+# Columns of a run and the value of a turn that is added to each.
+_RUN = {
+    "spent_nanos": "nanos", "spent_tokens": "tokens", "estimated_nanos": "estimated", "input": "input",
+    "cache_write_5m": "cache_write_5m", "cache_write_1h": "cache_write_1h", "cache_read": "cache_read",
+    "output": "output", "cost_input_nanos": "cost_input_nanos", "cost_write_nanos": "cost_write_nanos",
+    "cost_read_nanos": "cost_read_nanos", "cost_output_nanos": "cost_output_nanos",
+    "cost_tools_nanos": "cost_tools_nanos",
+}  # fmt: skip
+
+
+_SUMS = _TURN[:12]
+
+
+def _assign(names: Sequence[str]) -> str:
+    return ", ".join(f"{name} = ?" for name in names)
+
+
+def _add(names: Any) -> str:
+    return ", ".join(f"{name} = {name} + ?" for name in names)
+
+
+def _booked(what: Settlement) -> dict[str, Any]:
+    cost, usage = what.cost, what.usage
+    return {
+        "nanos": cost.total.nanos,
+        "tokens": usage.metered,
+        "estimated": cost.total.nanos if what.estimated else 0,
+        "input": usage.counted("input"),
+        "cache_write_5m": usage.counted("cache_write_5m"),
+        "cache_write_1h": usage.counted("cache_write_1h"),
+        "cache_read": usage.counted("cache_read"),
+        "output": usage.counted("output"),
+        "cost_input_nanos": cost.input.nanos,
+        "cost_write_nanos": cost.cache_write.nanos,
+        "cost_read_nanos": cost.cache_read.nanos,
+        "cost_output_nanos": cost.output.nanos,
+        "cost_tools_nanos": cost.server_tools.nanos,
+        "model": what.model or usage.model,
+        "status": what.status,
+        "stop_reason": what.stop_reason,
+        "ending": what.ending,
+        "request_id": what.request_id,
+        "usage": json.dumps(what.raw_usage) if what.raw_usage is not None else None,
+    }
+
+
+def _account(row: Sequence[Any]) -> Account:
+    (run, attempt, state, reason, message, usd, tokens, most_steps, seconds, most_cached, spent,
+     held, spent_tokens, held_tokens, steps, held_steps, cached, held_cached, started, deadline,
+     now) = row  # fmt: skip
+    return Account(
+        run,
+        attempt,
+        state,
+        Reason(reason) if reason else None,
+        message,
+        Ceilings(Usd(usd), tokens, most_steps, seconds, most_cached),
+        Usd(spent),
+        Usd(held),
+        spent_tokens,
+        held_tokens,
+        steps,
+        held_steps,
+        cached,
+        held_cached,
+        started or 0,
+        deadline or 0,
+        now,
+    )

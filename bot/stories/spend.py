@@ -1,0 +1,286 @@
+"""One request to the model: its worst case is held, it is forwarded, what it used is settled.
+
+Contention is not exhaustion (G1): a request that would fit if nothing else were in flight waits its turn,
+first come first served, with no transaction open. Only when nothing else of its run is in flight is
+`max_tokens` lowered (G2) or the run halted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from bot.core import meter
+from bot.core.ceilings import Reason, halt_message
+from bot.core.meter import Bound, Request
+from bot.core.prices import PriceBook, UnknownModel
+from bot.core.usage import Answer, Usage
+from bot.stores.ledger import Account, Ask, Hold, Ledger, Settlement, whole_hold
+from bot.stores.runs import token_hash
+
+PATIENCE = 240.0  # seconds a request may wait for others of its run (G1)
+LOOK_EVERY = 0.25  # seconds between looks at holds of other processes
+
+
+class NoRun(Exception):
+    """The token belongs to no run, or to one that has ended by itself: 401."""
+
+
+class Halted(Exception):
+    """The run is halted: 402 with its message, and nothing was spent."""
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(account.message)
+        self.account = account
+
+
+class Crowded(Exception):
+    """Others of the same run held the rest for the whole of PATIENCE: 429 with retry-after."""
+
+    def __init__(self, account: Account) -> None:
+        super().__init__("other requests of this run hold what is left of its ceilings; try again shortly")
+        self.account = account
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A request that may leave: `body` to send, until `deadline` (time.monotonic)."""
+
+    hold: Hold
+    request: Request
+    body: bytes
+    deadline: float
+    clamped_by: Reason | None = None
+
+    @property
+    def clamped(self) -> int | None:
+        return self.hold.ask.clamped
+
+
+class Spend:
+    """The gateway's own story; one for each process."""
+
+    def __init__(self, ledger: Ledger, prices: PriceBook) -> None:
+        self.ledger = ledger
+        self.prices = prices
+        self._lanes: dict[str, _Lane] = {}
+        self._lock = threading.Lock()
+
+    def account(self, token: str) -> Account:
+        """The live run of a token. Raises NoRun, Halted; a run past its deadline is halted here (G7)."""
+        account = self.ledger.account(token_hash(token)) if token else None
+        if account is None:
+            raise NoRun("this key is not the token of a run")
+        if account.state == "halted":
+            raise Halted(account)
+        if account.state != "running":
+            raise NoRun(f"this run has ended ({account.state}); its token is worth nothing any more")
+        if account.now >= account.deadline_at:
+            raise Halted(self.halt(account, Reason.WALL_CLOCK))
+        return account
+
+    def admit(self, account: Account, body: bytes) -> Admission:
+        """Hold the worst case of a request. Raises meter.Refused, Halted, NoRun, Crowded."""
+        request = meter.read(body)
+        try:
+            price = self.prices.price(request.model, _utc(account.now))
+        except UnknownModel as error:
+            raise meter.Refused(f"this request cannot be priced: {error}") from error
+        previous = self.ledger.previous(account.run, request.prefixes)
+        bound = meter.bound(request, price, previous)
+        deadline = time.monotonic() + (account.deadline_at - account.now) / 1000
+        until = min(deadline, time.monotonic() + PATIENCE)
+        with self._turn(account, until) as lane:
+            hold = self._take(account, request, bound, until, lane)
+        clamped = hold.ask.clamped
+        if clamped is None:
+            return Admission(hold, request, body, deadline)
+        by = _tightest(hold.account, bound)
+        return Admission(hold, request, meter.splice(body, request, clamped), deadline, by)
+
+    def _take(self, account: Account, request: Request, bound: Bound, until: float, lane: _Lane) -> Hold:
+        max_tokens = request.max_tokens
+        while True:
+            seen = lane.released
+            clamped = max_tokens if max_tokens < request.max_tokens else None
+            taken = self.ledger.hold(account.run, self._ask(request, bound, max_tokens, clamped))
+            if isinstance(taken, Hold):
+                return taken
+            self._check(taken)
+            if taken.held_steps:
+                if time.monotonic() >= until:
+                    raise Crowded(taken)
+                lane.wait(seen, LOOK_EVERY)
+                continue
+            # Nothing else is in flight: what does not fit now never will.
+            max_tokens = self._largest(taken, request, bound)
+
+    def _check(self, account: Account) -> None:
+        if account.state == "halted":
+            raise Halted(account)
+        if account.state != "running":
+            raise NoRun(f"this run has ended ({account.state}); its token is worth nothing any more")
+        if account.now >= account.deadline_at:
+            raise Halted(self.halt(account, Reason.WALL_CLOCK))
+
+    def _largest(self, account: Account, request: Request, bound: Bound) -> int:
+        """The max_tokens that fits what remains. Raises Halted by the ceiling that leaves too little."""
+        ceilings = account.ceilings
+        if account.steps >= ceilings.steps:
+            raise Halted(self.halt(account, Reason.STEPS))
+        cached = ceilings.cached_tokens
+        if cached is not None and account.cached + bound.input > cached:
+            raise Halted(self.halt(account, Reason.CACHED_TOKENS))
+        nanos = (ceilings.usd - account.spent).nanos
+        tokens = ceilings.tokens - account.spent_tokens
+        fits = min(request.max_tokens, bound.fits(nanos, tokens))
+        if fits < meter.floor(request):
+            raise Halted(self.halt(account, _tightest(account, bound)))
+        return fits
+
+    def _ask(self, request: Request, bound: Bound, max_tokens: int, clamped: int | None) -> Ask:
+        return Ask(
+            nanos=bound.nanos(max_tokens),
+            tokens=bound.tokens(max_tokens),
+            cached=bound.input,
+            max_tokens=max_tokens,
+            model=request.model,
+            prefix=request.prefix if request.followable else "",
+            clamped=clamped,
+            price_book=self.prices.version,
+        )
+
+    def halt(self, account: Account, reason: Reason, detail: str | None = None) -> Account:
+        """Halt the run in the words that every door shows."""
+        message = halt_message(reason, account.steps, account.ceilings, detail)
+        return self.ledger.halt(account.run, reason, message)
+
+    # -- after the answer --
+
+    def release(self, admission: Admission, status: int, ending: str) -> None:
+        """Nothing was charged: the answer was an error, or the request never left (G5)."""
+        self.ledger.release(admission.hold, status, ending)
+        self._wake(admission.hold.account.run)
+
+    def settle(
+        self, admission: Admission, answer: Answer, ending: str, request_id: str | None = None
+    ) -> Account:
+        """Book what the answer used; halt the run if that beat the bound (G4) or our clamp cut it short."""
+        hold = admission.hold
+        what = self._settlement(admission, answer, ending, request_id)
+        account = self.ledger.settle(hold, what)
+        self._wake(account.run)
+        if what.cost.total.nanos > hold.ask.nanos or what.usage.metered > hold.ask.tokens:
+            return self.halt(account, Reason.BOUND_EXCEEDED)
+        if admission.clamped is not None and answer.stop_reason == "max_tokens":
+            # Cut short by us: that is a halt, never a silently short answer.
+            return self.halt(account, admission.clamped_by or Reason.COST)
+        return account
+
+    def _settlement(
+        self, admission: Admission, answer: Answer, ending: str, request_id: str | None
+    ) -> Settlement:
+        ask, usage = admission.hold.ask, answer.usage
+        if usage is None:
+            return whole_hold(ask, ending, 200, request_id)
+        if answer.refused_before_output:
+            usage = Usage(model=usage.model)  # not billed though tokens are told (facts: refusals)
+        estimated = not answer.finished
+        if estimated:
+            # Cut after message_start: the input is known, the output may be all that was allowed.
+            usage = replace(usage, output=max(usage.output, ask.max_tokens))
+        try:
+            cost = self.prices.cost(usage, _utc(admission.hold.account.now))
+        except UnknownModel:
+            return whole_hold(ask, ending, 200, request_id)
+        return Settlement(
+            cost=cost,
+            usage=usage,
+            estimated=estimated,
+            ending=ending,
+            model=usage.model,
+            stop_reason=answer.stop_reason,
+            request_id=request_id,
+            raw_usage=answer.raw,
+        )
+
+    # -- waiting --
+
+    @contextmanager
+    def _turn(self, account: Account, until: float) -> Iterator[_Lane]:
+        """First come, first served among the requests of one run in this process. Raises Crowded."""
+        with self._lock:
+            lane = self._lanes.setdefault(account.run, _Lane())
+            lane.users += 1
+        try:
+            if not lane.enter(until):
+                raise Crowded(account)
+            try:
+                yield lane
+            finally:
+                lane.leave()
+        finally:
+            with self._lock:
+                lane.users -= 1
+                if not lane.users:
+                    self._lanes.pop(account.run, None)
+
+    def _wake(self, run: str) -> None:
+        with self._lock:
+            lane = self._lanes.get(run)
+        if lane is not None:
+            lane.wake()
+
+
+class _Lane:
+    """The queue before one run's holds."""
+
+    def __init__(self) -> None:
+        self.users = 0
+        self.released = 0
+        self._queue: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    def enter(self, until: float) -> bool:
+        """Wait to be the first; False if that took too long."""
+        ticket = object()
+        with self._changed:
+            self._queue.append(ticket)
+            while self._queue[0] is not ticket:
+                if not self._changed.wait(max(0.0, until - time.monotonic())) and time.monotonic() >= until:
+                    self._queue.remove(ticket)
+                    return False
+            return True
+
+    def leave(self) -> None:
+        with self._changed:
+            self._queue.popleft()
+            self._changed.notify_all()
+
+    def wait(self, seen: int, seconds: float) -> None:
+        """Until something was released since `seen`, or for so long."""
+        with self._changed:
+            if self.released == seen:
+                self._changed.wait(seconds)
+
+    def wake(self) -> None:
+        with self._changed:
+            self.released += 1
+            self._changed.notify_all()
+
+
+def _tightest(account: Account, bound: Bound) -> Reason:
+    """Which of the two ceilings on an answer's length leaves less."""
+    ceilings = account.ceilings
+    by_money = bound.fits((ceilings.usd - account.spent).nanos, 1 << 62)
+    by_tokens = ceilings.tokens - account.spent_tokens - bound.input
+    return Reason.COST if by_money <= by_tokens else Reason.TOKENS
+
+
+def _utc(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -1,0 +1,465 @@
+"""The agents' door: three paths of the Messages API, with a run token for a key (INTERFACE section 5).
+
+Plain WSGI and not Flask: this is the path of every request of every agent. Bytes pass unchanged, the answer
+as it comes; what may differ is `max_tokens`, and then a header says so.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from bot.clients.anthropic import Broken, ClientGone, Exchange, Head, TimedOut, Unreachable, Upstream
+from bot.core import meter
+from bot.core.ceilings import Reason
+from bot.core.money import Usd
+from bot.core.usage import Answer, Reader, read_message
+from bot.stores.ledger import Account
+from bot.stories.spend import Admission, Crowded, Halted, NoRun, Spend
+from bot.web.drain import Drain
+
+StartResponse = Callable[..., Any]
+Environ = dict[str, Any]
+
+MAX_ERROR = 1024 * 1024
+# Of the connection between two parties, or ours to say anew (RFC 9110, 7.6.1).
+_HOP = {
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
+    "transfer-encoding", "upgrade", "host", "content-length",
+}  # fmt: skip
+# The key is ours to set; compressed answers could not be read in passing; 100-continue is the server's.
+_NOT_SENT = _HOP | {"x-api-key", "authorization", "accept-encoding", "expect", "cookie", "forwarded"}
+
+
+class Gateway:
+    """A WSGI application. `keys` by name; `on_halt(account)` is called once when a run is seen halted."""
+
+    def __init__(
+        self,
+        spend: Spend,
+        upstream: Upstream,
+        key: Callable[[], str],
+        on_halt: Callable[[Account], None] = lambda account: None,
+    ) -> None:
+        self.spend = spend
+        self.upstream = upstream
+        self.key = key
+        self.on_halt = on_halt
+        self.drain = Drain()
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            return self._answer(environ, start_response)
+        except _Said as said:
+            return said.to(start_response)
+
+    def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        route = (environ["REQUEST_METHOD"], environ.get("PATH_INFO", "").rstrip("/"))
+        known = {
+            ("POST", "/v1/messages"): self._messages,
+            ("POST", "/v1/messages/count_tokens"): self._pass,
+            ("GET", "/v1/models"): self._pass,
+        }
+        if route not in known:
+            _drop_body(environ)
+            raise _Said(
+                404, "not_found_error", f"this gateway serves {', '.join(p for _, p in known)} and no more"
+            )
+        try:
+            account = self.spend.account(_token(environ))
+        except NoRun as error:
+            _drop_body(environ)
+            raise _Said(401, "authentication_error", str(error)) from error
+        except Halted as halted:
+            _drop_body(environ)
+            raise self._refusal(halted.account) from halted
+        return known[route](environ, start_response, account, _body(environ))
+
+    # -- one turn of an agent --
+
+    def _messages(
+        self, environ: Environ, start_response: StartResponse, account: Account, body: bytes
+    ) -> Iterable[bytes]:
+        try:
+            admission = self.spend.admit(account, body)
+        except meter.Refused as error:
+            raise _Said(
+                400, "invalid_request_error", f"{error}. Nothing was spent.", _remaining(account)
+            ) from error
+        except Halted as halted:
+            raise self._refusal(halted.account) from halted
+        except NoRun as error:
+            raise _Said(401, "authentication_error", str(error)) from error
+        except Crowded as error:
+            headers = [*_remaining(error.account), ("retry-after", "5")]
+            raise _Said(429, "rate_limit_error", str(error), headers) from error
+        return self._forward(environ, start_response, admission)
+
+    def _forward(
+        self, environ: Environ, start_response: StartResponse, admission: Admission
+    ) -> Iterable[bytes]:
+        client = _client(environ)
+        exchange = None
+        try:
+            exchange = self.upstream.send("POST", _target(environ), self._headers(environ), admission.body)
+            head = exchange.head(admission.deadline, client)
+            if not 200 <= head.status < 300:
+                return self._failed(start_response, admission, exchange, head)
+            if (head.get("content-type") or "").startswith("text/event-stream"):
+                return _Stream(self, admission, exchange, head, client).start(start_response)
+            return self._whole(start_response, admission, exchange, head, client)
+        except Unreachable as error:
+            self.spend.release(admission, 502, "unreachable")
+            raise _Said(502, "api_error", f"{error}. Nothing was spent.", _left(admission)) from error
+        except Broken as error:
+            _close(exchange)
+            after = self.spend.settle(admission, Answer(), "reset")
+            message = f"{error}. Its cost is not known; the whole hold of {_held(admission)} was charged."
+            headers = [*_remaining(after), ("x-should-retry", "false")]
+            raise _Said(502, "api_error", message, headers) from error
+        except TimedOut as error:
+            raise self._deadline(admission, exchange, Reader()) from error
+        except ClientGone:
+            self._leave(admission, exchange, None)
+            return ()
+        except BaseException:
+            _close(exchange)
+            raise
+
+    def _whole(
+        self,
+        start_response: StartResponse,
+        admission: Admission,
+        exchange: Exchange,
+        head: Head,
+        client: socket.socket | None,
+    ) -> Iterable[bytes]:
+        content = exchange.read_all(admission.deadline, client)
+        exchange.close()
+        answer = read_message(content, long_cache=admission.request.long_cache)
+        after = self.spend.settle(admission, answer, "json", head.get("request-id"))
+        if after.state == "halted":
+            self.on_halt(after)
+        headers = [*_relayed(head), *_remaining(after), *_clamp(admission)]
+        start_response(_line(head.status), [*headers, ("content-length", str(len(content)))])
+        return (content,)
+
+    def _failed(
+        self, start_response: StartResponse, admission: Admission, exchange: Exchange, head: Head
+    ) -> Iterable[bytes]:
+        """An error before the first event: relayed as it is, the hold released, nothing charged (G5)."""
+        try:
+            content = exchange.read_all(min(admission.deadline, time.monotonic() + 30), most=MAX_ERROR)
+        except (Broken, TimedOut):
+            content = b""
+        exchange.close()
+        self.spend.release(admission, head.status, "error")
+        headers = [*_relayed(head), *_left(admission)]
+        if _limit_reached(head.status, content):
+            account = self.spend.halt(admission.hold.account, Reason.UPSTREAM_LIMIT)
+            self.on_halt(account)
+            headers = [*(h for h in headers if h[0] != "x-should-retry"), ("x-should-retry", "false")]
+        start_response(_line(head.status), [*headers, ("content-length", str(len(content)))])
+        return (content,)
+
+    def _deadline(self, admission: Admission, exchange: Exchange | None, reader: Reader | None) -> _Said:
+        """The wall clock: the client is cut, the upstream drained for its true usage (G7)."""
+        account = self.spend.halt(admission.hold.account, Reason.WALL_CLOCK)
+        self._leave(admission, exchange, reader)
+        return self._refusal(account)
+
+    def _leave(self, admission: Admission, exchange: Exchange | None, reader: Reader | None) -> None:
+        """Nobody waits for this answer any more: read it to its end elsewhere, or settle at the hold."""
+
+        def settle(answer: Answer | None, ending: str) -> None:
+            if answer is None:  # an error came after the client had left: nothing was charged
+                self.spend.release(admission, 0, ending)
+                return
+            after = self.spend.settle(admission, answer, ending)
+            if after.state == "halted":
+                self.on_halt(after)
+
+        if exchange is None:
+            settle(Answer(), "client gone")
+            return
+        long_cache = admission.request.long_cache
+        self.drain.take(exchange, reader, admission.request.stream, long_cache, settle)
+
+    # -- the two free paths --
+
+    def _pass(
+        self, environ: Environ, start_response: StartResponse, account: Account, body: bytes
+    ) -> Iterable[bytes]:
+        deadline = time.monotonic() + min(60.0, (account.deadline_at - account.now) / 1000)
+        exchange = None
+        try:
+            exchange = self.upstream.send(
+                environ["REQUEST_METHOD"], _target(environ), self._headers(environ), body
+            )
+            head = exchange.head(deadline, None)
+            content = exchange.read_all(deadline, most=16 * MAX_ERROR)
+        except (Unreachable, Broken, TimedOut) as error:
+            message = f"{error or 'the upstream did not answer in time'}. Nothing was spent."
+            raise _Said(502, "api_error", message, _remaining(account)) from error
+        finally:
+            _close(exchange)
+        headers = [*_relayed(head), *_remaining(account), ("content-length", str(len(content)))]
+        start_response(_line(head.status), headers)
+        return (content,)
+
+    def _headers(self, environ: Environ) -> list[tuple[str, str]]:
+        sent = [("x-api-key", self.key()), ("accept-encoding", "identity")]
+        for name, value in environ.items():
+            if name.startswith("HTTP_"):
+                header = name[5:].replace("_", "-").lower()
+                if header not in _NOT_SENT:
+                    sent.append((header, value))
+        if environ.get("CONTENT_TYPE"):
+            sent.append(("content-type", environ["CONTENT_TYPE"]))
+        return sent
+
+    def _refusal(self, account: Account) -> _Said:
+        self.on_halt(account)
+        extra = {"reason": account.reason.value} if account.reason else {}
+        headers = [*_remaining(account), ("x-should-retry", "false")]
+        return _Said(402, "billing_error", account.message, headers, extra)
+
+
+class _Stream:
+    """An SSE answer on its way to the agent. The server calls `close()` even if reading never began."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        admission: Admission,
+        exchange: Exchange,
+        head: Head,
+        client: socket.socket | None,
+    ) -> None:
+        self.gateway = gateway
+        self.admission = admission
+        self.exchange = exchange
+        self.head = head
+        self.client = client
+        self.reader = Reader(long_cache=admission.request.long_cache)
+        self.over = False
+
+    def start(self, start_response: StartResponse) -> _Stream:
+        headers = [*_relayed(self.head), *_left(self.admission), *_clamp(self.admission)]
+        start_response(_line(self.head.status), headers)
+        return self
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self.over:
+            raise StopIteration
+        try:
+            chunk = self.exchange.read(self.admission.deadline, self.client)
+        except TimedOut:
+            return self._cut()
+        except ClientGone:
+            self.close()
+            raise StopIteration from None
+        except Broken as error:
+            return self._broken(error)
+        if chunk:
+            self.reader.feed(chunk)
+            if self.reader.answer.finished:
+                # Booked before the last bytes leave: the agent's next request finds the ledger up to date.
+                self._settle("stream")
+            return chunk
+        self._settle("stream")
+        self.over = True
+        self.exchange.close()
+        raise StopIteration
+
+    _settled = False
+
+    def _settle(self, ending: str) -> Account | None:
+        if self._settled:
+            return None
+        self._settled = True
+        answer = self.reader.answer
+        if answer.error is not None:
+            ending = "error event"
+        elif not answer.finished:
+            ending = "cut"
+        after = self.gateway.spend.settle(self.admission, answer, ending, self.head.get("request-id"))
+        if after.state == "halted":
+            self.gateway.on_halt(after)
+        return after
+
+    def _cut(self) -> bytes:
+        """The deadline in mid-stream: a proper error event, and the rest is drained."""
+        self.over = True
+        gateway, admission = self.gateway, self.admission
+        account = gateway.spend.halt(admission.hold.account, Reason.WALL_CLOCK)
+        if not self._settled:
+            self._settled = True
+            gateway._leave(admission, self.exchange, self.reader)
+        gateway.on_halt(account)
+        extra = {"reason": account.reason.value} if account.reason else {}
+        return _event("billing_error", account.message, extra)
+
+    def _broken(self, error: Broken) -> bytes:
+        self.over = True
+        self._settle("reset")
+        self.exchange.close()
+        return _event("api_error", f"{error}. What it had used until then was charged.")
+
+    def close(self) -> None:
+        """The end, or the client has left: what is still coming is read elsewhere."""
+        if self.over:
+            return
+        self.over = True
+        if self._settled:
+            self.exchange.close()
+        else:
+            self._settled = True
+            self.gateway._leave(self.admission, self.exchange, self.reader)
+
+
+# -- words on the wire --
+
+
+class _Said(Exception):
+    """An answer of the gateway's own, in Anthropic's shape."""
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        message: str,
+        headers: Iterable[tuple[str, str]] = (),
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = list(headers)
+        self.body = _error(kind, message, extra)
+
+    def to(self, start_response: StartResponse) -> Iterable[bytes]:
+        own = [("content-type", "application/json"), ("content-length", str(len(self.body)))]
+        start_response(_line(self.status), [*own, *self.headers])
+        return (self.body,)
+
+
+def _error(kind: str, message: str, extra: dict[str, Any] | None = None) -> bytes:
+    error = {"type": kind, "message": message, **(extra or {})}
+    return json.dumps({"type": "error", "error": error}, ensure_ascii=False).encode()
+
+
+def _event(kind: str, message: str, extra: dict[str, Any] | None = None) -> bytes:
+    return b"event: error\ndata: " + _error(kind, message, extra) + b"\n\n"
+
+
+def _line(status: int) -> str:
+    phrases = http.client.responses  # knows all but Anthropic's own 529
+    return f"{status} {phrases.get(status, 'Overloaded' if status == 529 else 'Status')}"
+
+
+def _remaining(account: Account) -> list[tuple[str, str]]:
+    """What is left beside the holds of requests in flight (G9)."""
+    ceilings = account.ceilings
+    usd = max(Usd(0), ceilings.usd - account.spent - account.held)
+    return [
+        ("tollgate-run", account.run),
+        ("tollgate-remaining-usd", usd.exact),
+        (
+            "tollgate-remaining-tokens",
+            str(max(0, ceilings.tokens - account.spent_tokens - account.held_tokens)),
+        ),
+        ("tollgate-remaining-steps", str(max(0, ceilings.steps - account.steps - account.held_steps))),
+        ("tollgate-remaining-seconds", str(max(0, (account.deadline_at - account.now) // 1000))),
+    ]
+
+
+def _left(admission: Admission) -> list[tuple[str, str]]:
+    """The same while this request is in flight: its own hold does not count against it (G9)."""
+    account, ask = admission.hold.account, admission.hold.ask
+    return _remaining(
+        replace(
+            account,
+            held=account.held - Usd(ask.nanos),
+            held_tokens=account.held_tokens - ask.tokens,
+            held_steps=account.held_steps - 1,
+        )
+    )
+
+
+def _clamp(admission: Admission) -> list[tuple[str, str]]:
+    return [] if admission.clamped is None else [("tollgate-clamped-max-tokens", str(admission.clamped))]
+
+
+def _held(admission: Admission) -> Usd:
+    return Usd(admission.hold.ask.nanos)
+
+
+def _relayed(head: Head) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in head.headers if name not in _HOP]
+
+
+def _limit_reached(status: int, content: bytes) -> bool:
+    """G11: the key's own limit (docs: api/rate-limits): 400 for a limit one set, 429 for a tier's."""
+    return (status == 400 and b"You have reached your specified API usage limits" in content) or (
+        status == 429 and b"enforced_spend_limit_reached" in content
+    )
+
+
+def _token(environ: Environ) -> str:
+    key = environ.get("HTTP_X_API_KEY", "")
+    scheme, _, bearer = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return key or (bearer.strip() if scheme.lower() == "bearer" else "")
+
+
+def _target(environ: Environ) -> str:
+    query = environ.get("QUERY_STRING", "")
+    return str(environ["PATH_INFO"]).rstrip("/") + (f"?{query}" if query else "")
+
+
+def _client(environ: Environ) -> socket.socket | None:
+    sock = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
+    return sock if isinstance(sock, socket.socket) else None
+
+
+def _body(environ: Environ) -> bytes:
+    """The whole body. At most 32 MB, as upstream (413)."""
+    length = environ.get("CONTENT_LENGTH") or ""
+    stream = environ["wsgi.input"]
+    if length:
+        if not length.isdigit() or int(length) > meter.MAX_BODY:
+            raise _Said(
+                413, "request_too_large", "a request may have 32 MB at most. Nothing was spent.", _CLOSE
+            )
+        content = stream.read(int(length))
+        if len(content) != int(length):
+            raise _Said(400, "invalid_request_error", "the body ended too early. Nothing was spent.", _CLOSE)
+        return bytes(content)
+    if not environ.get("wsgi.input_terminated") and environ.get("HTTP_TRANSFER_ENCODING") != "chunked":
+        return b""
+    content = stream.read(meter.MAX_BODY + 1)
+    if len(content) > meter.MAX_BODY:
+        raise _Said(413, "request_too_large", "a request may have 32 MB at most. Nothing was spent.", _CLOSE)
+    return bytes(content)
+
+
+_CLOSE = [("connection", "close")]
+
+
+def _drop_body(environ: Environ) -> None:
+    # An unread body would be taken for the next request of a kept connection.
+    left = min(int(environ.get("CONTENT_LENGTH") or 0), meter.MAX_BODY)
+    while left > 0 and (part := environ["wsgi.input"].read(min(left, 65_536))):
+        left -= len(part)
+
+
+def _close(exchange: Exchange | None) -> None:
+    if exchange is not None:
+        exchange.close()

@@ -1,0 +1,117 @@
+"""Prices: those that Anthropic publishes, exact in nano-dollars, and no guess for what is not known."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from genai_prices import Usage as PeerUsage
+from genai_prices import calc_price
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.money import Usd
+from bot.core.prices import PriceBook, PriceFileError, UnknownModel
+from bot.core.usage import Usage
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+BOOK = PriceBook()
+
+# $ per million tokens: input, 5-minute write, 1-hour write, read, output.
+# https://platform.claude.com/docs/en/about-claude/pricing, copy of 2026-08-22.
+PUBLISHED = {
+    "claude-opus-4-5": ("5", "6.25", "10", "0.50", "25"),
+    "claude-opus-4-6": ("5", "6.25", "10", "0.50", "25"),
+    "claude-opus-4-7": ("5", "6.25", "10", "0.50", "25"),
+    "claude-opus-4-8": ("5", "6.25", "10", "0.50", "25"),
+    "claude-sonnet-4-5": ("3", "3.75", "6", "0.30", "15"),
+    "claude-sonnet-4-6": ("3", "3.75", "6", "0.30", "15"),
+    "claude-haiku-4-5": ("1", "1.25", "2", "0.10", "5"),
+}
+tokens = st.integers(0, 150_000)
+
+
+@pytest.mark.parametrize(("model", "row"), PUBLISHED.items())
+def test_the_book_says_what_anthropic_publishes(model: str, row: tuple[str, ...]) -> None:
+    rates = BOOK.price(model, NOW).at(1_000)
+    ours = (rates.input, rates.cache_write_5m, rates.cache_write_1h, rates.cache_read, rates.output)
+    assert [Decimal(nanos) / 1000 for nanos in ours] == [Decimal(price) for price in row]
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-7-20260416", "claude-haiku-4-5-20251001", "claude-opus-5"])
+def test_dated_and_newer_names_have_a_price(model: str) -> None:
+    assert BOOK.price(model, NOW).rates[0].output > 0
+
+
+@pytest.mark.parametrize(
+    "model", ["", "gpt-5", "claude-opus-4-70", "claude-opus-4-10", "claude-opus-9", "opus"]
+)
+def test_an_unknown_model_is_refused_not_guessed(model: str) -> None:
+    with pytest.raises(UnknownModel):
+        BOOK.price(model, NOW)
+
+
+@given(st.sampled_from(sorted(PUBLISHED)), tokens, tokens, tokens, tokens, tokens, st.integers(0, 5))
+def test_a_cost_equals_the_price_lists_own_calculation(
+    model: str, fresh: int, w5: int, w1: int, read: int, output: int, searches: int
+) -> None:
+    usage = Usage(fresh, w5, w1, read, output, web_searches=searches, model=model)
+    peer = calc_price(
+        PeerUsage(
+            input_tokens=fresh + w5 + w1 + read,
+            cache_write_tokens=w5 + w1,
+            cache_write_1h_tokens=w1,
+            cache_read_tokens=read,
+            output_tokens=output,
+            web_searches=searches,
+        ),
+        model_ref=model,
+        provider_id="anthropic",
+        genai_request_timestamp=NOW,
+    )
+    assert BOOK.cost(usage, NOW).total.decimal == peer.total_price
+
+
+@given(tokens, tokens, tokens, tokens, tokens)
+def test_us_only_inference_costs_a_tenth_more_on_every_counter(
+    a: int, b: int, c: int, d: int, e: int
+) -> None:
+    here = BOOK.cost(Usage(a, b, c, d, e, model="claude-opus-4-7"), NOW)
+    us = BOOK.cost(Usage(a, b, c, d, e, model="claude-opus-4-7", geo="us"), NOW)
+    assert us.total.nanos * 10 == here.total.nanos * 11
+
+
+def test_each_part_of_an_answer_is_priced_by_its_own_model() -> None:
+    other = Usage(input=1_000, output=10, model="claude-haiku-4-5")
+    mixed = Usage(input=1_000, output=10, model="claude-opus-4-7", others=(other,))
+    apart = (
+        BOOK.cost(Usage(1_000, output=10, model="claude-opus-4-7"), NOW).total + BOOK.cost(other, NOW).total
+    )
+    assert BOOK.cost(mixed, NOW).total == apart
+
+
+def test_a_price_file_rules_and_names_itself_in_the_version() -> None:
+    row = '{"claude-opus-4-7": {"input": "15", "cache_write_5m": 18.75, "cache_write_1h": "30", '
+    book = PriceBook.with_file(row + '"cache_read": "1.50", "output": "75"}}')
+    assert book.cost(Usage(input=1_000_000, model="claude-opus-4-7"), NOW).total == Usd.parse("15")
+    assert book.cost(Usage(cache_write_5m=4, model="claude-opus-4-7"), NOW).total == Usd(75_000)
+    assert "file" in book.version
+    assert book.price("claude-haiku-4-5", NOW) == BOOK.price("claude-haiku-4-5", NOW)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"m": {"input": "1"}}',
+        '{"m": {"input":"x","cache_write_5m":"1","cache_write_1h":"1","cache_read":"1","output":"1"}}',
+        '{"m": {"input":"-1","cache_write_5m":"1","cache_write_1h":"1","cache_read":"1","output":"1"}}',
+        '{"m": {"input":"NaN","cache_write_5m":"1","cache_write_1h":"1","cache_read":"1","output":"1"}}',
+    ],
+)
+def test_a_price_file_with_anything_wrong_is_refused(text: str) -> None:
+    with pytest.raises(PriceFileError):
+        PriceBook.with_file(text)

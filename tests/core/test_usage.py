@@ -1,0 +1,120 @@
+"""Usage is read from whatever bytes pass, however they are cut into pieces."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.usage import Reader, Usage, parse, read_message
+
+START = {
+    "type": "message_start",
+    "message": {
+        "model": "claude-opus-4-7",
+        "usage": {
+            "input_tokens": 12,
+            "cache_creation_input_tokens": 30,
+            "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20},
+            "cache_read_input_tokens": 40,
+            "output_tokens": 1,
+            "inference_geo": "us",
+            "service_tier": "standard",
+        },
+    },
+}
+DELTA = {
+    "type": "message_delta",
+    "delta": {"stop_reason": "end_turn"},
+    "usage": {"output_tokens": 99, "input_tokens": 15, "cache_creation_input_tokens": 30},
+}
+TEXT = {
+    "type": "content_block_delta",
+    "delta": {"type": "text_delta", "text": 'a "usage" in a text: \n\n data: {}'},
+}
+STOP = {"type": "message_stop"}
+
+
+def sse(*events: dict[str, Any]) -> bytes:
+    return b"".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n".encode() for e in events)
+
+
+def read(stream: bytes, cuts: list[int]) -> Reader:
+    reader, start = Reader(), 0
+    for cut in [*sorted(c % (len(stream) + 1) for c in cuts), len(stream)]:
+        reader.feed(stream[start:cut])
+        start = max(start, cut)
+    return reader
+
+
+@given(st.lists(st.integers(0, 5_000), max_size=40))
+def test_the_last_cumulative_value_wins_wherever_the_stream_is_cut(cuts: list[int]) -> None:
+    answer = read(sse(START, TEXT, TEXT, DELTA, STOP), cuts).answer
+    assert answer.usage == Usage(15, 10, 20, 40, 99, 0, "claude-opus-4-7", "us", "standard")
+    assert (answer.stop_reason, answer.finished, answer.error) == ("end_turn", True, None)
+
+
+def test_a_stream_that_ends_early_is_started_but_not_finished() -> None:
+    answer = read(sse(START, TEXT), []).answer
+    assert (answer.started, answer.finished) == (True, False)
+    assert answer.usage is not None
+
+
+def test_before_message_start_nothing_is_known() -> None:
+    assert read(b": ping\n\nevent: ping\ndata: {}\n\n", []).answer.usage is None
+
+
+def test_an_error_event_is_seen() -> None:
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    assert read(sse(START, error), []).answer.error == error["error"]
+
+
+def test_a_refusal_before_any_output_is_told_from_one_in_mid_stream() -> None:
+    refusal = {"type": "message_delta", "delta": {"stop_reason": "refusal"}, "usage": {"output_tokens": 5}}
+    assert read(sse(START, refusal, STOP), []).answer.refused_before_output
+    assert not read(sse(START, TEXT, refusal, STOP), []).answer.refused_before_output
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5))
+def test_no_bytes_make_the_reader_fail(noise: bytes, cuts: list[int]) -> None:
+    read(noise + b"\ndata: " + noise + b'"usage"\n', cuts)
+    read_message(noise)
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_writes_whose_lifetime_is_not_told_take_the_requests(long: bool) -> None:
+    usage = parse({"cache_creation_input_tokens": 7}, long_cache=long)
+    assert (usage.cache_write_5m, usage.cache_write_1h) == ((0, 7) if long else (7, 0))
+
+
+def test_iterations_of_other_models_are_counted_beside_the_top_level() -> None:
+    usage = parse(
+        {
+            "input_tokens": 1,
+            "output_tokens": 2,
+            "iterations": [
+                {"type": "message", "input_tokens": 1, "output_tokens": 2},
+                {
+                    "type": "advisor_message",
+                    "model": "claude-haiku-4-5",
+                    "input_tokens": 30,
+                    "output_tokens": 40,
+                },
+            ],
+        },
+        model="claude-opus-4-7",
+    )
+    assert usage.metered == 73
+    assert [part.model for part in usage.flat()] == ["claude-opus-4-7", "claude-haiku-4-5"]
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda s: st.dictionaries(st.text(), s)
+    )
+)
+def test_a_usage_of_any_shape_is_read_without_failing(raw: Any) -> None:
+    assert parse(raw).metered >= 0
