@@ -1,0 +1,111 @@
+"""Everyone by name, and who is meant when nobody is named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from sandbox.characters.answers import Answer, Delivery, Failure
+from sandbox.characters.plain import Character, Delivered, Echo, Expensive, Fails, Manner, Refuses
+from sandbox.characters.talk import Talk
+
+_OVER_LIMIT = (
+    "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC."
+)
+_RATE = "This request would exceed your organization's rate limit of 50 requests per minute."
+_TIER = "Your organization has reached its monthly spend limit."
+
+
+def _delivered(**how: object) -> Callable[[Manner], Character]:
+    return lambda manner: Delivered(manner, Delivery(**how))  # type: ignore[arg-type]
+
+
+def _fails(status: int, kind: str, message: str, **details: str) -> Callable[[Manner], Character]:
+    def make(manner: Manner) -> Character:
+        retry = (("retry-after", str(manner.retry_after)),) if status in (429, 529) and not details else ()
+        return Fails(Failure(status, kind, message, retry, dict(details) or None))
+
+    return make
+
+
+# Each with one line for --help.
+CAST: dict[str, tuple[str, Callable[[Manner], Character]]] = {
+    "echo": ("answers at once; --answer-tokens says how much", Echo),
+    "expensive": ("uses nearly all of max_tokens", Expensive),
+    "slow": (
+        "--event-ms before each event",
+        lambda manner: Delivered(manner, Delivery(event_ms=manner.event_ms)),
+    ),
+    "refuses": ("refuses before any output: not billed", lambda manner: Refuses(manner, midway=False)),
+    "refuses-midway": ("refuses after some output: billed", lambda manner: Refuses(manner, midway=True)),
+    "cuts": ("closes the stream after message_start", _delivered(ends="cut")),
+    "truncated": (
+        "ends before message_delta, or in the middle of the JSON",
+        _delivered(ends="truncated", after_events=5),
+    ),
+    "reset": ("resets the connection before the first byte", _delivered(ends="reset", after_events=0)),
+    "reset-midway": (
+        "resets the connection in the middle of a stream",
+        _delivered(ends="reset", after_events=4),
+    ),
+    "error-midway": ("an error event in the middle of a stream", _delivered(ends="error", after_events=4)),
+    "pings": (
+        "message_start, then pings for ever",
+        lambda manner: Delivered(manner, Delivery(ends="pings", event_ms=manner.event_ms)),
+    ),
+    "silent": ("accepts the request and never answers", _delivered(ends="silent")),
+    "gibberish": ("200 with a page that is not the API's", _delivered(ends="gibberish")),
+    "bills-above": ("bills two tokens for each byte it was sent, and 10,000 more", _delivered(overbilled=2)),
+    "overloaded": ("529 with retry-after", _fails(529, "overloaded_error", "Overloaded")),
+    "rate-limited": ("429 with retry-after", _fails(429, "rate_limit_error", _RATE)),
+    "broken": ("500", _fails(500, "api_error", "Internal server error")),
+    "upstream-limit": (
+        "400: the spend limit that you set is reached",
+        _fails(400, "invalid_request_error", _OVER_LIMIT),
+    ),
+    "tier-limit": (
+        "429: the tier's spend limit is reached",
+        _fails(429, "rate_limit_error", _TIER, error_code="enforced_spend_limit_reached"),
+    ),
+    "no-credit": ("402: no credit left", _fails(402, "billing_error", "Your credit balance is too low.")),
+}
+
+_NAMED = re.compile(r"\b(?:character|as)[:=] ?([a-z][a-z-]+)")
+_BY_WORDS: tuple[tuple[str, str], ...] = ()
+# "If you get stuck, say so" is house rules of a prompt, not a wish.
+_NOT_MEANT = re.compile(r"[^.!?\n]*\b(?:if|when|unless|never|not|avoid|don't|without)\b[^.!?\n]*", re.I)
+
+
+class Auto:
+    """Chooses for each conversation by the words of its task; the fixer when nothing else is asked for."""
+
+    def __init__(self, manner: Manner) -> None:
+        self._manner = manner
+        self._made: dict[str, Character] = {}
+
+    def answer(self, talk: Talk) -> Answer | Failure:
+        return self._named(self.choose(talk)).answer(talk)
+
+    @staticmethod
+    def choose(talk: Talk) -> str:
+        named = _NAMED.search(talk.task.lower())
+        if named and named[1] in CAST:
+            return named[1]
+        meant = _NOT_MEANT.sub("", talk.task)
+        for pattern, name in _BY_WORDS:
+            if re.search(pattern, meant, re.I):
+                return name
+        return "fixer" if talk.tools and "fixer" in CAST else "echo"
+
+    def _named(self, name: str) -> Character:
+        if name not in self._made:
+            self._made[name] = CAST[name][1](self._manner)
+        return self._made[name]
+
+
+CAST["auto"] = ("by the words of the task; the fixer when nothing else is asked for", Auto)
+
+
+def named(name: str, manner: Manner) -> Character:
+    """The character of that name. Raises KeyError."""
+    return CAST[name][1](manner)

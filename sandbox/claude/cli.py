@@ -1,0 +1,78 @@
+"""`python -m sandbox claude`: the command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+import click
+
+from sandbox.characters.cast import CAST
+from sandbox.characters.plain import Manner
+from sandbox.claude.api import Claude, Conduct, refusal
+from sandbox.claude.http import Address
+from sandbox.claude.invoice import Invoice
+
+_EPILOG = "\b\nCharacters:\n" + "\n".join(f"  {name:<15} {words}" for name, (words, _) in CAST.items())
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--port", default=0, show_default="a free one", help="Port on --host.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--character", default="auto", show_default=True, type=click.Choice(list(CAST)), metavar="NAME")
+@click.option(
+    "--invoice", type=click.Path(dir_okay=False, path_type=Path), help="Append a line a billed answer here."
+)
+@click.option("--key", help="The only API key that is taken. Without it: any.")
+@click.option("--dense", is_flag=True, help="A token a byte: the worst that a tokenizer may do.")
+@click.option("--think-ms", default=0, help="Pause before an answer begins.")
+@click.option(
+    "--event-ms", default=200, show_default=True, help="For slow and pings: pause before each event."
+)
+@click.option("--answer-tokens", default=0, help="For those that only talk: tokens an answer.")
+@click.option("--retry-after", default=1, show_default=True, help="For overloaded and rate-limited: seconds.")
+@click.option(
+    "--generates-on/--stops-with-reader",
+    default=True,
+    show_default=True,
+    help="What an answer costs whose reader left: to its end, or to where it was.",
+)
+def main(
+    port: int,
+    host: str,
+    character: str,
+    invoice: Path | None,
+    key: str | None,
+    dense: bool,
+    think_ms: int,
+    event_ms: int,
+    answer_tokens: int,
+    retry_after: int,
+    generates_on: bool,
+) -> None:
+    """Anthropic's Messages API on loopback, with a character for a mind and an invoice of its own.
+
+    GET /invoice is the bill; POST /_sandbox/character, /_sandbox/conduct and /_sandbox/clock change how it behaves.
+    """
+    manner = Manner(answer_tokens, 16 if dense else 51, event_ms, retry_after)
+    conduct = Conduct(think_ms, generates_on)
+    claude = Claude(character, Invoice(invoice), key=key, dense=dense, manner=manner, conduct=conduct)
+    asyncio.run(_serve(claude, host, port))
+
+
+async def _serve(claude: Claude, host: str, port: int) -> None:
+    address = Address(claude.handle, refusal)
+    try:
+        url = await address.open(host, port)
+    except OSError as taken:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {taken.strerror}") from None
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    click.echo(json.dumps({"url": url}))
+    await stop.wait()
+    claude.stopped()
+    address.close()
