@@ -192,6 +192,38 @@ class Runs:
         with self.database.begin() as tx:
             return tx.execute(ended).rowcount == 1
 
+    def latest(self) -> str | None:
+        """The run that was opened last: for the state of one machine, which holds one."""
+        with self.database.read() as tx:
+            row = tx.execute(sa.select(runs.c.id).order_by(runs.c.opened_at.desc()).limit(1)).first()
+        return str(row[0]) if row else None
+
+    def reopen(self, run: str, ceilings: Ceilings, sources: dict[str, str]) -> None:
+        """A further attempt with these totals: spent counts on, time between attempts does not (G7, L4)."""
+        last = sa.select(sa.func.max(sa.func.coalesce(turns.c.settled_at, turns.c.held_at))).where(
+            turns.c.run == run
+        )
+        stopped = sa.func.coalesce(runs.c.ended_at, last.scalar_subquery(), runs.c.started_at)
+        used = sa.func.coalesce(stopped - runs.c.started_at, 0)
+        values = {
+            "state": "open",
+            "reason": None,
+            "message": "",
+            "attempt": runs.c.attempt + 1,
+            "token_hash": None,
+            "ended_at": None,
+            "started_at": self.database.now - used,
+            "deadline_at": self.database.now - used + ceilings.seconds * 1000,
+            "ceiling_nanos": ceilings.usd.nanos,
+            "ceiling_tokens": ceilings.tokens,
+            "ceiling_steps": ceilings.steps,
+            "ceiling_seconds": ceilings.seconds,
+            "ceiling_cached_tokens": ceilings.cached_tokens,
+            "sources": json.dumps(sources),
+        }
+        with self.database.begin() as tx:
+            tx.execute(sa.update(runs).where(runs.c.id == run).values(values))
+
     def set(self, run: str, **columns: Any) -> None:
         """Facts that no other process competes for: comment id, check id, result …; JSON for dicts."""
         values = {k: json.dumps(v) if isinstance(v, dict | list) else v for k, v in columns.items()}

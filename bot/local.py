@@ -1,0 +1,180 @@
+"""One machine: a bounded run without the service, for `exec` and `run`.
+
+The ledger is an SQLite file in a state directory; the gateway listens on loopback inside this process. The
+same directory continues the same counters after a crash: what was in flight then is charged whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bot.clients.anthropic import Upstream
+from bot.core.ceilings import Ceilings, Reason
+from bot.core.prices import PriceBook
+from bot.core.reports import Report
+from bot.stores.database import Database
+from bot.stores.ledger import Account, Ledger
+from bot.stores.runs import NewRun, Runs, new_id, new_token, token_hash
+from bot.stories.spend import Spend
+from bot.web.embedded import Embedded
+from bot.web.gateway import Gateway
+
+
+class CannotStart(Exception):
+    """Why nothing was started; nothing was spent."""
+
+
+@dataclass(slots=True)
+class Local:
+    """A run that is open on this machine. `halted` is set when a ceiling is reached."""
+
+    run: str
+    token: str
+    url: str
+    runs: Runs
+    ledger: Ledger
+    spend: Spend
+    halted: threading.Event = field(default_factory=threading.Event)
+
+    def account(self) -> Account:
+        return self.ledger.account_of(self.run)
+
+    def report(self) -> Report:
+        return self.runs.report(self.run)
+
+    def end(self, state: str, message: str = "") -> None:
+        """The command has ended; a halt that came first stands."""
+        self.runs.end(self.run, state, message=message)
+
+
+@contextmanager
+def opened(
+    *,
+    origin: str,
+    ceilings: Ceilings,
+    sources: dict[str, str],
+    prices: PriceBook,
+    upstream: str,
+    key: str,
+    state: Path,
+    engine: str,
+    model: str,
+    task: str = "",
+    task_class: str = "default",
+    actor: str = "",
+) -> Iterator[Local]:
+    """A running run behind an embedded gateway; at the end every stream is settled. Raises CannotStart."""
+    with _locked(state):
+        database = Database(f"sqlite:///{state / 'ledger.db'}")
+        try:
+            database.migrate()
+            runs, ledger = Runs(database), Ledger(database, "local")
+            token = new_token()
+            new = NewRun(
+                id=new_id(),
+                origin=origin,
+                ceilings=ceilings,
+                task_class=task_class,
+                engine=engine,
+                model=model,
+                price_book=prices.version,
+                task=task,
+                actor=actor,
+                sources=sources,
+            )
+            run = _continued(runs, ledger, ceilings, sources) or _fresh(runs, new)
+            account = ledger.account_of(run)
+            if not runs.claim(run, account.attempt, token_hash(token)):
+                raise CannotStart(f"the run {run} in {state} cannot be continued")
+            spend = Spend(ledger, prices)
+            local = Local(run, token, "", runs, ledger, spend)
+
+            def on_halt(_account: Account) -> None:
+                local.halted.set()
+
+            gateway = Gateway(spend, Upstream(upstream), lambda: key, on_halt)
+            with Embedded(gateway) as served, _clock(local):
+                local.url = served.url
+                yield local
+            ledger.close()
+        finally:
+            database.close()
+
+
+def _fresh(runs: Runs, new: NewRun) -> str:
+    runs.open(new)
+    return new.id
+
+
+def _continued(runs: Runs, ledger: Ledger, ceilings: Ceilings, sources: dict[str, str]) -> str | None:
+    """The run that this state directory holds: orphans charged, ceilings as they are given now."""
+    run = runs.latest()
+    if run is None:
+        return None
+    ledger.expire(run)
+    runs.reopen(run, ceilings, sources)
+    return run
+
+
+@contextmanager
+def _locked(state: Path) -> Iterator[None]:
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CannotStart(f"another process runs on the state in {state}") from error
+        yield
+
+
+@contextmanager
+def _clock(local: Local) -> Iterator[None]:
+    """Halt the run at its deadline even if it asks for nothing any more (G7)."""
+    over = threading.Event()
+
+    def watch() -> None:
+        account = local.account()
+        deadline = time.monotonic() + (account.deadline_at - account.now) / 1000
+        if not over.wait(max(0.0, deadline - time.monotonic())):
+            local.spend.halt(local.account(), Reason.WALL_CLOCK)
+            local.halted.set()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+Progress = Callable[[Account], None]
+
+
+@contextmanager
+def watched(local: Local, progress: Progress, every: float = 1.0) -> Iterator[None]:
+    """Call `progress` with the run's account whenever it has changed, about once a second."""
+    over = threading.Event()
+
+    def watch() -> None:
+        last = None
+        while not over.wait(every):
+            account = local.account()
+            seen = (account.steps, account.spent, account.held_steps)
+            if seen != last:
+                last = seen
+                progress(account)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
