@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -107,11 +108,26 @@ runs = Table(
     Column("workflow_run_id", BigInteger),
     Column("workflow_url", Text, nullable=False, server_default=""),
     Column("published", Text),  # JSON of reports.Published
+    Column("published_pull", BigInteger),  # number of the pull request that was opened for it
     Column("result", Text),  # JSON: summary, check, isolation
-    Column("reported_at", BigInteger),  # last time the live comment was edited
-    Column("reported_nanos", BigInteger),  # what it showed then
+    Column("finishing_at", BigInteger),  # from here on no result is taken any more
+    Column("finished_at", BigInteger),  # the last report stands
+    # The live comment: when it was last edited, what it showed, and until when someone is editing it.
+    Column("reported_at", BigInteger),
+    Column("reported_digest", String(64)),
+    Column("reporting_until_at", BigInteger),
     UniqueConstraint("repository_id", "comment_kind", "comment_id"),
     Index(None, "repository_id", "thread"),
+    Index(None, "repository_id", "published_pull"),
+    # L3: one live run a thread.
+    Index(
+        "uq_runs_live_thread",
+        "repository_id",
+        "thread",
+        unique=True,
+        sqlite_where=text("state IN ('open', 'running')"),
+        postgresql_where=text("state IN ('open', 'running')"),
+    ),
     Index(None, "state"),
     Index(None, "opened_at"),
 )
@@ -173,6 +189,7 @@ deliveries = Table(
     Column("id", String(64), primary_key=True),  # X-GitHub-Delivery
     Column("event", String(64), nullable=False),
     Column("action", String(64), nullable=False, server_default=""),
+    Column("story", String(24)),  # the story that it started; none for what is of no interest
     Column("received_at", BigInteger, nullable=False),
 )
 
@@ -235,6 +252,8 @@ processes = Table(
     metadata,
     Column("id", String(64), primary_key=True),
     Column("kind", String(16), nullable=False),
+    Column("place", String(200), nullable=False, server_default=""),  # machine and process-id space
+    Column("pid", BigInteger, nullable=False, server_default="0"),
     Column("started_at", BigInteger, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
     Column("stopped", Boolean, nullable=False, server_default="0"),

@@ -14,6 +14,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("event", sa.String(length=64), nullable=False),
         sa.Column("action", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("story", sa.String(length=24), nullable=True),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
     )
@@ -21,6 +22,8 @@ def upgrade() -> None:
         "processes",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("place", sa.String(length=200), server_default="", nullable=False),
+        sa.Column("pid", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("started_at", sa.BigInteger(), nullable=False),
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
         sa.Column("stopped", sa.Boolean(), server_default="0", nullable=False),
@@ -120,9 +123,13 @@ def upgrade() -> None:
         sa.Column("workflow_run_id", sa.BigInteger(), nullable=True),
         sa.Column("workflow_url", sa.Text(), server_default="", nullable=False),
         sa.Column("published", sa.Text(), nullable=True),
+        sa.Column("published_pull", sa.BigInteger(), nullable=True),
         sa.Column("result", sa.Text(), nullable=True),
+        sa.Column("finishing_at", sa.BigInteger(), nullable=True),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
         sa.Column("reported_at", sa.BigInteger(), nullable=True),
-        sa.Column("reported_nanos", sa.BigInteger(), nullable=True),
+        sa.Column("reported_digest", sa.String(length=64), nullable=True),
+        sa.Column("reporting_until_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
         sa.UniqueConstraint(
             "repository_id",
@@ -135,9 +142,21 @@ def upgrade() -> None:
     with op.batch_alter_table("runs", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_runs_opened_at"), ["opened_at"], unique=False)
         batch_op.create_index(
+            batch_op.f("ix_runs_repository_id_published_pull"),
+            ["repository_id", "published_pull"],
+            unique=False,
+        )
+        batch_op.create_index(
             batch_op.f("ix_runs_repository_id_thread"), ["repository_id", "thread"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_runs_state"), ["state"], unique=False)
+        batch_op.create_index(
+            "uq_runs_live_thread",
+            ["repository_id", "thread"],
+            unique=True,
+            sqlite_where=sa.text("state IN ('open', 'running')"),
+            postgresql_where=sa.text("state IN ('open', 'running')"),
+        )
 
     op.create_table(
         "attributions",
