@@ -41,3 +41,19 @@ CLASSES: dict[str, Ceilings] = {
     "refactor": Ceilings(Usd.parse("20"), 1_000_000, 80, 30 * 60),
     "sweep": Ceilings(Usd.parse("10"), 800_000, 50, 45 * 60),
 }
+
+
+def halt_message(reason: Reason, step: int, ceilings: Ceilings, detail: str | None = None) -> str:
+    """`halted at step 42: $10.00 cost ceiling reached`; `step` is the last that completed (G6)."""
+    why = {
+        Reason.COST: f"{ceilings.usd} cost ceiling reached",
+        Reason.TOKENS: f"{ceilings.tokens:,} token ceiling reached",
+        Reason.STEPS: f"{ceilings.steps} step ceiling reached",
+        Reason.WALL_CLOCK: f"{ceilings.seconds}s wall-clock ceiling reached",
+        Reason.CACHED_TOKENS: f"{ceilings.cached_tokens or 0:,} cached token ceiling reached",
+        Reason.STUCK: f"stuck_loop: {detail or 'the same again'}",
+        Reason.STOPPED: detail or "stopped",
+        Reason.UPSTREAM_LIMIT: "the spend limit of the API key was reached upstream",
+        Reason.BOUND_EXCEEDED: "an answer cost more than its bound",
+    }[reason]
+    return f"halted at step {step}: {why}"

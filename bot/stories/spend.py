@@ -134,7 +134,7 @@ class Spend:
         if account.steps >= ceilings.steps:
             raise Halted(self.halt(account, Reason.STEPS))
         cached = ceilings.cached_tokens
-        if cached is not None and account.cached + bound.input > cached:
+        if cached is not None and account.cached + _cached(request, bound) > cached:
             raise Halted(self.halt(account, Reason.CACHED_TOKENS))
         nanos = (ceilings.usd - account.spent).nanos
         tokens = ceilings.tokens - account.spent_tokens
@@ -147,7 +147,7 @@ class Spend:
         return Ask(
             nanos=bound.nanos(max_tokens),
             tokens=bound.tokens(max_tokens),
-            cached=bound.input,
+            cached=_cached(request, bound),
             max_tokens=max_tokens,
             model=request.model,
             prefix=request.prefix if request.followable else "",
@@ -272,6 +272,11 @@ class _Lane:
         with self._changed:
             self.released += 1
             self._changed.notify_all()
+
+
+def _cached(request: Request, bound: Bound) -> int:
+    """Without a cache mark nothing is read from the cache; with one, all of the input may be."""
+    return bound.input if request.short_cache or request.long_cache else 0
 
 
 def _tightest(account: Account, bound: Bound) -> Reason:

@@ -15,7 +15,6 @@ from bot.clients.anthropic import Broken, Exchange, TimedOut
 from bot.core.usage import Answer, Reader, read_message
 
 DRAIN_SECONDS = 120.0  # G5
-MOST_JSON = 64 * 1024 * 1024
 
 
 @dataclass(eq=False, slots=True)
@@ -35,7 +34,8 @@ class Drain:
     The answer is None where the upstream answered with an error: nothing was charged.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = DRAIN_SECONDS) -> None:
+        self.seconds = seconds
         self._new: list[_Orphan] = []
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -55,7 +55,7 @@ class Drain:
             reader or Reader(long_cache=long_cache),
             stream,
             reader is not None,
-            time.monotonic() + DRAIN_SECONDS,
+            time.monotonic() + self.seconds,
             settle,
         )
         with self._lock:
@@ -73,40 +73,45 @@ class Drain:
         waiting: list[_Orphan] = []
         while True:
             with self._lock:
-                waiting, self._new = waiting + self._new, []
-                if not waiting:
+                # What came before the client left may wait in our buffers, where no selector sees it.
+                ready, self._new = self._new, []
+                if not waiting and not ready:
                     self._thread = None
                     self._idle.notify_all()
                     return
-            with selectors.DefaultSelector() as selector:
-                for orphan in waiting:
-                    selector.register(orphan.exchange, selectors.EVENT_READ, orphan)
-                ready = {id(key.data) for key, _ in selector.select(0.2)}
+            if waiting:
+                with selectors.DefaultSelector() as selector:
+                    for orphan in waiting:
+                        selector.register(orphan.exchange, selectors.EVENT_READ, orphan)
+                    ready += [key.data for key, _ in selector.select(0.2)]
             now = time.monotonic()
-            waiting = [
-                orphan
-                for orphan in waiting
-                if not ((id(orphan) in ready or now >= orphan.until) and self._step(orphan))
-            ]
+            ready += [orphan for orphan in waiting if now >= orphan.until and orphan not in ready]
+            over = [orphan for orphan in ready if self._read(orphan)]
+            waiting = [o for o in dict.fromkeys([*waiting, *ready]) if o not in over]
 
-    def _step(self, orphan: _Orphan) -> bool:
+    def _read(self, orphan: _Orphan) -> bool:
         """Read what is there; True when the orphan is settled."""
         try:
-            # A tenth of a second: enough for bytes that are there, never a wait for those that are not.
-            until = min(orphan.until, time.monotonic() + 0.1)
-            if not orphan.headed:
-                head = orphan.exchange.head(until)
-                orphan.headed = True
-                orphan.stream = (head.get("content-type") or "").startswith("text/event-stream")
-                if not 200 <= head.status < 300:
-                    return self._end(orphan, None, f"left, then {head.status}")
-            chunk = orphan.exchange.read(until)
+            while not self._step(orphan):
+                pass
         except TimedOut:
             if time.monotonic() < orphan.until:
                 return False
-            return self._end(orphan, orphan.reader.answer, "left, not drained in time")
+            self._end(orphan, orphan.reader.answer, "left, not drained in time")
         except Broken:
-            return self._end(orphan, orphan.reader.answer, "left, then reset")
+            self._end(orphan, orphan.reader.answer, "left, then reset")
+        return True
+
+    def _step(self, orphan: _Orphan) -> bool:
+        # Enough for bytes that are there, never a wait for those that are not.
+        until = min(orphan.until, time.monotonic() + 0.002)
+        if not orphan.headed:
+            head = orphan.exchange.head(until)
+            orphan.headed = True
+            orphan.stream = (head.get("content-type") or "").startswith("text/event-stream")
+            if not 200 <= head.status < 300:
+                return self._end(orphan, None, f"left, then {head.status}")
+        chunk = orphan.exchange.read(until)
         if orphan.stream:
             orphan.reader.feed(chunk)
             if chunk and not orphan.reader.answer.finished:

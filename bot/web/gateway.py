@@ -21,7 +21,7 @@ from bot.core.money import Usd
 from bot.core.usage import Answer, Reader, read_message
 from bot.stores.ledger import Account
 from bot.stories.spend import Admission, Crowded, Halted, NoRun, Spend
-from bot.web.drain import Drain
+from bot.web.drain import DRAIN_SECONDS, Drain
 
 StartResponse = Callable[..., Any]
 Environ = dict[str, Any]
@@ -37,7 +37,7 @@ _NOT_SENT = _HOP | {"x-api-key", "authorization", "accept-encoding", "expect", "
 
 
 class Gateway:
-    """A WSGI application. `keys` by name; `on_halt(account)` is called once when a run is seen halted."""
+    """A WSGI application. `key()` is sent upstream; `on_halt(account)` is told of a run seen halted."""
 
     def __init__(
         self,
@@ -45,12 +45,13 @@ class Gateway:
         upstream: Upstream,
         key: Callable[[], str],
         on_halt: Callable[[Account], None] = lambda account: None,
+        drain_seconds: float = DRAIN_SECONDS,
     ) -> None:
         self.spend = spend
         self.upstream = upstream
         self.key = key
         self.on_halt = on_halt
-        self.drain = Drain()
+        self.drain = Drain(drain_seconds)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -407,9 +408,11 @@ def _relayed(head: Head) -> list[tuple[str, str]]:
 
 
 def _limit_reached(status: int, content: bytes) -> bool:
-    """G11: the key's own limit (docs: api/rate-limits): 400 for a limit one set, 429 for a tier's."""
-    return (status == 400 and b"You have reached your specified API usage limits" in content) or (
-        status == 429 and b"enforced_spend_limit_reached" in content
+    """G11 (docs: api/rate-limits): 400 for a limit that one set, 429 for a tier's, 402 for no credit."""
+    return (
+        status == 402
+        or (status == 400 and b"You have reached your specified API usage limits" in content)
+        or (status == 429 and b"enforced_spend_limit_reached" in content)
     )
 
 

@@ -44,9 +44,11 @@ class Gate:
 
 
 @contextmanager
-def gated(database: Database, upstream: str) -> Iterator[Gate]:
+def gated(database: Database, upstream: str, drain_seconds: float = 20) -> Iterator[Gate]:
     ledger = Ledger(database, "test")
-    gateway = Gateway(Spend(ledger, PriceBook()), Upstream(upstream), lambda: "sk-test")
+    gateway = Gateway(
+        Spend(ledger, PriceBook()), Upstream(upstream), lambda: "sk-test", drain_seconds=drain_seconds
+    )
     try:
         with Embedded(gateway) as served:
             yield Gate(served.url, Runs(database), ledger, gateway)
