@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 
 from sandbox.characters.answers import Answer, Delivery, Failure
+from sandbox.characters.fixer import Fixer
 from sandbox.characters.plain import Character, Delivered, Echo, Expensive, Fails, Manner, Refuses
+from sandbox.characters.restless import Oscillating, Runaway, Stuck, Working, Wrong
 from sandbox.characters.talk import Talk
 
 _OVER_LIMIT = (
@@ -28,8 +30,18 @@ def _fails(status: int, kind: str, message: str, **details: str) -> Callable[[Ma
     return make
 
 
+def _defiant(manner: Manner) -> Character:
+    return Working(Runaway(manner), obeys=False)
+
+
 # Each with one line for --help.
 CAST: dict[str, tuple[str, Callable[[Manner], Character]]] = {
+    "fixer": ("repairs the code by running its tests and trying", Fixer),
+    "wrong": ("makes a change that does not help, claims success", lambda manner: Working(Wrong(manner))),
+    "runaway": ("edits and tests for ever, more at each turn", lambda manner: Working(Runaway(manner))),
+    "defiant": ("a runaway that does not wrap up when told to", _defiant),
+    "stuck": ("the same action for ever", lambda manner: Working(Stuck(manner))),
+    "oscillating": ("edits that undo each other", lambda manner: Working(Oscillating(manner))),
     "echo": ("answers at once; --answer-tokens says how much", Echo),
     "expensive": ("uses nearly all of max_tokens", Expensive),
     "slow": (
@@ -71,7 +83,17 @@ CAST: dict[str, tuple[str, Callable[[Manner], Character]]] = {
 }
 
 _NAMED = re.compile(r"\b(?:character|as)[:=] ?([a-z][a-z-]+)")
-_BY_WORDS: tuple[tuple[str, str], ...] = ()
+_BY_WORDS = (
+    (r"\brun(?:s|ning)?[ -]?away\b|\brunaway\b", "runaway"),
+    (r"\bdefiant\b|\bdef(?:y|ies)\b", "defiant"),
+    (r"\bstuck\b", "stuck"),
+    (r"\boscillat\w+|\bback and forth\b", "oscillating"),
+    (r"\bwrong(?:ly)? fix|\bfix (?:it )?wrong(?:ly)?\b|\bget it wrong\b|\bwrong character\b", "wrong"),
+    (r"\bexpensively\b|\bbe expensive\b", "expensive"),
+    (r"\brefuse (?:this|to)\b", "refuses"),
+    (r"\bbe overloaded\b", "overloaded"),
+    (r"\bslowly\b|\btake your time\b", "slow"),
+)
 # "If you get stuck, say so" is house rules of a prompt, not a wish.
 _NOT_MEANT = re.compile(r"[^.!?\n]*\b(?:if|when|unless|never|not|avoid|don't|without)\b[^.!?\n]*", re.I)
 
@@ -95,7 +117,7 @@ class Auto:
         for pattern, name in _BY_WORDS:
             if re.search(pattern, meant, re.I):
                 return name
-        return "fixer" if talk.tools and "fixer" in CAST else "echo"
+        return "fixer" if talk.tools else "echo"
 
     def _named(self, name: str) -> Character:
         if name not in self._made:

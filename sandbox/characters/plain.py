@@ -20,7 +20,7 @@ class Manner:
 
 
 class Character(Protocol):
-    """Decides the next turn from the conversation and nothing else: the same conversation, the same answer."""
+    """Decides the next turn from the conversation and nothing else: the same conversation, the same turn."""
 
     def answer(self, talk: Talk) -> Answer | Failure: ...
 

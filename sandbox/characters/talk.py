@@ -1,4 +1,4 @@
-"""A conversation as a character sees it: the task, what it has done so far, what came of it, what tools it has."""
+"""A conversation as a character sees it: the task, what it has done, what came of it, what tools it has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.S)
 _TAGGED = re.compile(r"<task>(.*?)</task>", re.S)
 _ENOUGH = re.compile(
     r"wrap(?:ping)?[ -]?(?:it |this |things )?up"
-    r"|(?:budget|ceiling|limit|tokens?|time|steps?|money)\b[^.\n]{0,60}\b(?:nearly|almost|about to be)\b[^.\n]{0,40}"
+    r"|(?:budget|ceiling|limit|tokens?|time|steps?|money)\b[^.\n]{0,60}\b(?:nearly|almost|about to be)\b"
     r"|(?:nearly|almost) (?:gone|spent|used up|exhausted|reached|out of)"
     r"|\b(?:last|final) (?:turn|step)\b",
     re.I,
@@ -73,12 +73,22 @@ class Talk:
         return found
 
     @cached_property
-    def wrap_up(self) -> bool:
-        """Somebody has said since the task that the budget is nearly gone, or to finish now."""
-        return any(
-            message["role"] == "user" and _ENOUGH.search(_REMINDER.sub("", _texts(message)))
-            for message in self.messages[1:]
-        )
+    def said_first(self) -> str:
+        """Everything that stands before the assistant's first turn: instructions and task."""
+        system = self.body.get("system") or ""
+        rules = system if isinstance(system, str) else "\n".join(block["text"] for block in system)
+        return f"{rules}\n{_texts(self.messages[0])}"
+
+    @cached_property
+    def wrap_up_after(self) -> int | None:
+        """After how many turns somebody said that the budget is nearly gone; None: nobody did."""
+        turns = 0
+        for message in self.messages[1:]:
+            if message["role"] == "assistant":
+                turns += 1
+            elif _ENOUGH.search(_REMINDER.sub("", _texts(message))):
+                return turns
+        return None
 
 
 def _blocks(message: dict[str, Any]) -> list[dict[str, Any]]:

@@ -167,48 +167,44 @@ def _messages(messages: Any, model: Model) -> None:
         for place, block in enumerate(blocks):
             if block["type"] == "tool_result" and block["tool_use_id"] not in waiting:
                 raise Refused(
-                    f"messages.{index}.content.{place}: unexpected `tool_use_id` found in `tool_result` blocks: "
-                    f"{block['tool_use_id']}. Each `tool_result` block must have a corresponding `tool_use` block "
-                    "in the previous message."
+                    f"messages.{index}.content.{place}: unexpected `tool_use_id` found in `tool_result` "
+                    f"blocks: {block['tool_use_id']}. Each `tool_result` block must have a corresponding "
+                    "`tool_use` block in the previous message."
                 )
         missing = [id for id in waiting if id not in results]
         if missing:
-            raise Refused(
-                f"messages.{index - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-                f"{', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in the "
-                "next message."
-            )
+            raise _unanswered(index - 1, missing)
         if len(set(results)) != len(results):
             raise Refused(f"messages.{index}: each tool_use must have a single result")
         waiting = {block["id"]: None for block in blocks if block["type"] == "tool_use"}
     if waiting:
-        raise Refused(
-            f"messages.{len(messages) - 1}: `tool_use` ids were found without `tool_result` blocks immediately "
-            f"after: {', '.join(waiting)}. Each `tool_use` block must have a corresponding `tool_result` block in "
-            "the next message."
-        )
+        raise _unanswered(len(messages) - 1, list(waiting))
     if messages[-1]["role"] == "assistant" and "prefill" not in model.allows:
         raise Refused(
-            "This model does not support assistant message prefill. The conversation must end with a user message."
+            "This model does not support assistant message prefill. The conversation must end with a user "
+            "message."
         )
+
+
+def _unanswered(index: int, ids: list[str]) -> Refused:
+    return Refused(
+        f"messages.{index}: `tool_use` ids were found without `tool_result` blocks immediately after: "
+        f"{', '.join(ids)}. Each `tool_use` block must have a corresponding `tool_result` block in the next "
+        "message."
+    )
 
 
 def _content(message: dict[str, Any], index: int, last: bool) -> list[dict[str, Any]]:
     content = message.get("content")
-    if isinstance(content, str):
-        if not content and not (last and message["role"] == "assistant"):
-            raise Refused(
-                f"messages.{index}: all messages must have non-empty content except for the optional "
-                "final assistant message"
-            )
-        return []
-    if not isinstance(content, list):
+    if not isinstance(content, (str, list)):
         raise Refused(f"messages.{index}.content: Input should be a valid list")
     if not content and not (last and message["role"] == "assistant"):
         raise Refused(
-            f"messages.{index}: all messages must have non-empty content except for the optional final assistant "
-            "message"
+            f"messages.{index}: all messages must have non-empty content except for the optional final "
+            "assistant message"
         )
+    if isinstance(content, str):
+        return []
     for place, block in enumerate(content):
         _block(block, message["role"], f"messages.{index}.content.{place}")
     return content

@@ -54,7 +54,8 @@ def main(
 ) -> None:
     """Anthropic's Messages API on loopback, with a character for a mind and an invoice of its own.
 
-    GET /invoice is the bill; POST /_sandbox/character, /_sandbox/conduct and /_sandbox/clock change how it behaves.
+    GET /invoice is the bill; POST /_sandbox/character, /_sandbox/conduct and /_sandbox/clock change how it
+    behaves.
     """
     manner = Manner(answer_tokens, 16 if dense else 51, event_ms, retry_after)
     conduct = Conduct(think_ms, generates_on)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 for one address, small and fast: it is the upstream in benchmarks and must not be what is measured."""
+"""HTTP/1.1 for one address, small and fast: as the upstream in benchmarks it must not be what is measured."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Refusal = Callable[
 
 
 class Writer:
-    """The pen of a Played answer. Writing after the client left is silent: what it costs goes on (see Booking)."""
+    """The pen of a Played answer. Writing after the client left is silent."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -338,7 +338,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
     def close(self) -> None:
-        """FIN, and go on listening for a while: closing with unread input would reset what was just written."""
+        """FIN, and listen on for a while: closing with unread input would reset what was just written."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return

@@ -1,7 +1,7 @@
 """Models and their prices, typed here from Anthropic's published list.
 
-Not taken from the product nor from the package that it takes its prices from: an invoice that shared their source
-would share their mistakes.
+Not taken from the product nor from the package that it takes its prices from: an invoice that shared their
+source would share their mistakes.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ _OPUS = Prices(5_000, 6_250, 10_000, 500, 25_000)
 _SONNET = Prices(3_000, 3_750, 6_000, 300, 15_000)
 _HAIKU = Prices(1_000, 1_250, 2_000, 100, 5_000)
 
-# sampling: temperature, top_p, top_k · budget: thinking of type enabled · prefill: ending with the assistant's
-# words · geo: inference_geo, at its price.
+# sampling: temperature, top_p, top_k · budget: thinking of type enabled · prefill: the assistant's words last ·
+# geo: inference_geo, at its price.
 _45 = frozenset({"sampling", "budget", "prefill"})
 _46 = frozenset({"sampling", "budget", "geo"})
 _47 = frozenset({"geo"})

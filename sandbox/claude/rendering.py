@@ -1,4 +1,4 @@
-"""A character's answer as the Messages API words it: fitted to max_tokens, as one JSON object or as events."""
+"""A character's answer as the Messages API words it: fitted to max_tokens, as one object or as events."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Made:
 
 
 def fit(answer: Answer, body: dict[str, Any], scale: Scale, room: int) -> Made:
-    """Cut an answer at `room` tokens (max_tokens, or what the context still holds) and at the stop sequences."""
+    """Cut an answer at `room` tokens (max_tokens, or what the context holds) and at the stop sequences."""
     made = Made([], answer.stop, None, 0, 0)
     thinking = body.get("thinking") or {}
     if thinking.get("type") in ("adaptive", "enabled") and answer.thought:
@@ -88,7 +88,7 @@ def _say(made: Made, text: str, stops: list[str], scale: Scale, left: int) -> No
 def _call(made: Made, call: Call, scale: Scale, left: int) -> None:
     given, streamed, tokens = call.input, compact(call.input), scale.call(call.name, call.input)
     if tokens > left:
-        # As at Anthropic: the JSON of a call that was cut does not parse; in one piece it arrives without its input.
+        # The JSON of a call that was cut does not parse; in an answer in one piece the call has no input.
         streamed, given, tokens = _cut(streamed, scale.longest(left)), {}, left
         made.stop_reason = "max_tokens"
     content = {"type": "tool_use", "id": f"toolu_01{token_hex(11)}", "name": call.name, "input": given}
@@ -141,8 +141,8 @@ PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 
 def events(made: Made, id: str, model: Model, usage: Usage, geo: str) -> list[Event]:
-    """The whole answer as server-sent events: message_start has the input's usage, message_delta is cumulative."""
-    begun = {
+    """The whole answer as server-sent events: message_start has the input's usage, message_delta all of it."""
+    begun: dict[str, Any] = {
         "model": model.id,
         "id": id,
         "type": "message",

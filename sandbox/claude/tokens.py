@@ -1,4 +1,4 @@
-"""How many tokens things are here: a model of a tokenizer, the same every time, never above a token a byte."""
+"""How many tokens things are here: a model of a tokenizer, always the same, never above a token a byte."""
 
 from __future__ import annotations
 
@@ -141,8 +141,8 @@ def _image(block: dict[str, Any]) -> int:
     return 1_600
 
 
-# A signature carries its thought, as Anthropic's does (there encrypted), so that a thought that was not shown is still
-# weighed when it comes back, and a signature is longer than its thought has tokens.
+# A signature carries its thought, as Anthropic's does (there encrypted), so that a thought that was not shown
+# is still weighed when it comes back, and a signature is longer than its thought has tokens.
 
 
 def sign(thought: str, tokens: int) -> str:

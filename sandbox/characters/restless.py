@@ -1,0 +1,139 @@
+"""Those who work but do not arrive: runaway, stuck, oscillating, and one who is wrong and sure of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from typing import Protocol
+
+from sandbox.characters.answers import Answer
+from sandbox.characters.fixer import Notes, attempt, look_around, read_code, suspects
+from sandbox.characters.hands import Hands, Work, ended, follow, turn
+from sandbox.characters.plain import Manner, prose
+from sandbox.characters.talk import Step, Talk
+
+STEPS = 10_000  # for ever
+
+
+class Restless(Protocol):
+    def work(self, talk: Talk, hands: Hands, notes: Notes) -> Work: ...
+
+
+class Working:
+    """Follows some work through the conversation, and stops when told that the budget is nearly gone."""
+
+    def __init__(self, restless: Restless, obeys: bool = True) -> None:
+        self._restless = restless
+        self._obeys = obeys
+
+    def answer(self, talk: Talk) -> Answer:
+        hands, notes = Hands(talk.tools), Notes()
+        if not hands.can_run:
+            return ended("I have no tool to work with.")
+        if talk.wrap_up_after is not None and self._obeys:
+            return ended(
+                f"The budget is nearly gone, so I stop here after {talk.turns} turns. The cause is not found "
+                "yet; what I changed so far is in the tree, and the tests that failed still fail."
+            )
+        return follow(self._restless.work(talk, hands, notes), talk)[0]
+
+
+class Runaway:
+    """Edits, builds, tests, and again: never the same command, always more to read, never done."""
+
+    def __init__(self, manner: Manner) -> None:
+        self._manner = manner
+
+    def work(self, talk: Talk, hands: Hands, notes: Notes) -> Work:
+        yield from look_around(talk, hands, notes)
+        if notes.evidence is not None and notes.evidence.ran:
+            yield from read_code(talk, hands, notes)
+        for number in range(1, STEPS):
+            words = prose(self._manner.answer_tokens or 500 + 150 * number, self._manner)
+            diff = f"git diff | tail -n {40 + number}"
+            look = f"{notes.command} -v; echo attempt {number}; {diff}; cat {_some(notes)}"
+            edit = []
+            place = _function(notes, number) if hands.can_edit else None
+            if place:
+                path, line = place
+                new = f"{_indent(line)}# Attempt {number}: the cause must be near here.\n{line}"
+                notes.sources[path] = notes.sources[path].replace(line, new, 1)
+                edit = [hands.edit(path, line, new)]
+            yield turn(f"Attempt {number}. {words}", *edit, hands.run(look))
+        return "I give up."
+
+
+class Stuck:
+    """The same action, the same result, for ever."""
+
+    def __init__(self, manner: Manner) -> None:
+        pass
+
+    def work(self, talk: Talk, hands: Hands, notes: Notes) -> Work:
+        for _ in range(STEPS):
+            yield turn("Let me look at what there is.", hands.run("ls; head -n 5 README.md 2>&1"))
+        return "I give up."
+
+
+class Oscillating:
+    """Makes an edit, takes it back, makes it again."""
+
+    def __init__(self, manner: Manner) -> None:
+        pass
+
+    def work(self, talk: Talk, hands: Hands, notes: Notes) -> Work:
+        yield from look_around(talk, hands, notes)
+        yield from read_code(talk, hands, notes)
+        path, line = _function(notes, 0) or ("", "")
+        new = f"{_indent(line)}# Seen here.\n{line}"
+        while path:
+            yield turn("This is where it happens. I mark it.", hands.edit(path, line, new))
+            yield turn("No, it was right as it stood.", hands.edit(path, new, line))
+        return "There is no function that I could change."
+
+
+class Wrong:
+    """Makes a plausible change that does not help, and says that all is well."""
+
+    def __init__(self, manner: Manner) -> None:
+        pass
+
+    def work(self, talk: Talk, hands: Hands, notes: Notes) -> Work:
+        yield from look_around(talk, hands, notes)
+        if notes.evidence is None or not notes.evidence.ran or notes.evidence.passed:
+            return "Everything is in order."
+        yield from read_code(talk, hands, notes)
+        yield from self._miss(talk, hands, notes)
+        change = notes.trying.words if notes.trying else "nothing was wrong"
+        return f"Fixed: {change}. All tests pass now."
+
+    def _miss(self, talk: Talk, hands: Hands, notes: Notes) -> Generator[Answer, list[Step], None]:
+        found = notes.evidence
+        likely = [
+            each for each in suspects(talk, notes) if each.kind in ("comparison", "constant", "arithmetic")
+        ]
+        for mutation in reversed(likely[:40]):
+            yield from attempt(mutation, hands, notes)
+            if notes.trying is not None:
+                return
+            # By accident it helped: that is somebody else's part.
+            notes.evidence, notes.trying = found, notes.kept.pop()
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
+def _some(notes: Notes) -> str:
+    return " ".join(list(notes.sources)[:4]) or "README.md"
+
+
+def _function(notes: Notes, number: int) -> tuple[str, str] | None:
+    """A line that begins a function and stands once in its file, another one each time."""
+    places = [
+        (path, found[0])
+        for path, text in notes.sources.items()
+        for found in re.finditer(r"^[ ]*def \w+\(.*$", text, re.M)
+        if text.count(found[0]) == 1
+    ]
+    return places[number % len(places)] if places else None
