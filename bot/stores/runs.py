@@ -93,6 +93,9 @@ class Run:
     check_run_id: int | None
     workflow_run_id: int | None
     workflow_url: str
+    published_pull: int | None
+    finishing_at: int | None
+    finished_at: int | None
     published: Published | None
     result: dict[str, Any]
 
@@ -119,7 +122,7 @@ class Runs:
         self.database = database
 
     def open(self, new: NewRun) -> bool:
-        """Insert it in state `open`; False if its comment has a run already (L2)."""
+        """Insert it in state `open`; False if its comment has a run (L2) or its thread a live one (L3)."""
         insert = sqlite.insert(runs) if self.database.kind == "sqlite" else postgresql.insert(runs)
         values = {
             "id": new.id,
@@ -158,7 +161,7 @@ class Runs:
     def get(self, run: str) -> Run | None:
         with self.database.read() as tx:
             row = tx.execute(sa.select(runs).where(runs.c.id == run)).mappings().first()
-        return _run(row) if row else None
+        return from_row(row) if row else None
 
     def claim(self, run: str, attempt: int, hashed_token: str, workflow_run_id: int | None = None) -> bool:
         """Bind (run, attempt) to one workflow run and start its clock; the same one may claim again (L5)."""
@@ -270,7 +273,8 @@ class Runs:
         )
 
 
-def _run(row: sa.RowMapping) -> Run:
+def from_row(row: sa.RowMapping) -> Run:
+    """A row of the runs table as a value."""
     ended, started = row["ended_at"], row["started_at"]
     seconds = (ended - started) // 1000 if ended and started else 0
     published = json.loads(row["published"]) if row["published"] else None
@@ -312,7 +316,8 @@ _PLAIN = (
     "id", "origin", "installation", "repository_id", "repository", "thread", "thread_kind", "comment_kind",
     "comment_id", "actor", "opened_by", "task_class", "engine", "model", "effort", "task", "state", "message",
     "attempt", "opened_at", "started_at", "deadline_at", "lease_until_at", "ended_at", "price_book",
-    "report_comment_id", "check_run_id", "workflow_run_id", "workflow_url",
+    "report_comment_id", "check_run_id", "workflow_run_id", "workflow_url", "published_pull", "finishing_at",
+    "finished_at",
 )  # fmt: skip
 
 

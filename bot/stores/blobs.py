@@ -1,0 +1,31 @@
+"""Larger things of a run: its result as the runner posted it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot.stores.database import Database
+from bot.stores.tables import blobs
+
+
+class Blobs:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def put(self, tx: sa.Connection, run: str, attempt: int, kind: str, content: bytes) -> bool:
+        """Keep it; False if this run's attempt has one of this kind already (which stays)."""
+        insert = sqlite.insert(blobs) if self.database.kind == "sqlite" else postgresql.insert(blobs)
+        values = {"run": run, "attempt": attempt, "kind": kind, "content": content}
+        made = insert.values(stored_at=self.database.now, **values).on_conflict_do_nothing()
+        return tx.execute(made.returning(blobs.c.run)).first() is not None
+
+    def get(self, run: str, attempt: int, kind: str, tx: sa.Connection | None = None) -> bytes | None:
+        where = sa.and_(blobs.c.run == run, blobs.c.attempt == attempt, blobs.c.kind == kind)
+        query = sa.select(blobs.c.content).where(where)
+        if tx is not None:
+            row = tx.execute(query).first()
+        else:
+            with self.database.read() as reading:
+                row = reading.execute(query).first()
+        return bytes(row[0]) if row else None

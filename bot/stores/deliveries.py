@@ -1,0 +1,95 @@
+"""Deliveries of webhooks and refusals of commands: each is recorded once.
+
+The delivery id is only a quick check, for it is not under the signature (L2); what a comment may start is
+guarded by the run's own uniqueness.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot.stores.database import Database
+from bot.stores.queue import Queue
+from bot.stores.tables import deliveries, refusals
+
+
+class Deliveries:
+    def __init__(self, database: Database, queue: Queue) -> None:
+        self.database = database
+        self.queue = queue
+
+    def record(self, delivery: str, event: str, action: str, story: str | None, *arguments: Any) -> bool:
+        """Record it and enqueue its story, both or neither; False if it had come before.
+
+        A redelivery whose story failed goes on with it under a key of its own.
+        """
+        values = {"id": delivery, "event": event, "action": action, "story": story}
+        insert = _insert(self.database, deliveries).values(received_at=self.database.now, **values)
+        with self.database.begin() as tx:
+            # rowcount is -1 here on PostgreSQL: only a returned row tells.
+            new = tx.execute(insert.on_conflict_do_nothing().returning(deliveries.c.id)).first()
+            if new and story:
+                self.queue.enqueue(tx, story, delivery, *arguments)
+        if not new and story:
+            self._again(story, delivery, arguments)
+        return new is not None
+
+    def _again(self, story: str, delivery: str, arguments: tuple[Any, ...]) -> None:
+        for attempt in range(1, 10):
+            status = self.queue.status(delivery if attempt == 1 else f"{delivery}.{attempt}")
+            if status is None:
+                self.queue.put(story, f"{delivery}.{attempt}", *arguments)
+            if status not in ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"):
+                return
+
+
+class Refusals:
+    """What was asked and started nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def record(
+        self,
+        *,
+        repository_id: int,
+        repository: str,
+        thread: int,
+        comment_kind: str,
+        comment_id: int,
+        actor: str,
+        reason: str,
+        message: str,
+    ) -> None:
+        """Once for each comment; the first reason stands."""
+        insert = _insert(self.database, refusals).values(
+            repository_id=repository_id,
+            repository=repository,
+            thread=thread,
+            comment_kind=comment_kind,
+            comment_id=comment_id,
+            actor=actor,
+            reason=reason,
+            message=message,
+            refused_at=self.database.now,
+        )
+        with self.database.begin() as tx:
+            tx.execute(insert.on_conflict_do_nothing())
+
+    def of(self, repository_id: int, comment_kind: str, comment_id: int) -> tuple[str, str] | None:
+        """(reason, message) of a comment that was refused."""
+        where = sa.and_(
+            refusals.c.repository_id == repository_id,
+            refusals.c.comment_kind == comment_kind,
+            refusals.c.comment_id == comment_id,
+        )
+        with self.database.read() as tx:
+            row = tx.execute(sa.select(refusals.c.reason, refusals.c.message).where(where)).first()
+        return (str(row[0]), str(row[1])) if row else None
+
+
+def _insert(database: Database, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if database.kind == "sqlite" else postgresql.insert(table)

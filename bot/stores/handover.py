@@ -1,0 +1,148 @@
+"""A run between its runner and its last report: leases, the result, and who still edits its comment.
+
+Whoever decides how a run ended sets `finishing_at` first; from then on no result is taken. A live comment
+is edited under a short lease of its own, so that no late edit can fall on the last report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from bot.stores.blobs import Blobs
+from bot.stores.database import Database
+from bot.stores.queue import Queue
+from bot.stores.runs import LEASE_MS, Run, from_row
+from bot.stores.tables import runs
+
+RESULT = "result"
+HAND_IN_MS = 180_000  # an ended run's runner may take so long to post what it made
+EDIT_MS = 60_000  # longer than any one call to GitHub may take
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A run that the watchdog found: nobody will end it by themselves any more."""
+
+    run: str
+    attempt: int
+
+
+class Handover:
+    def __init__(self, database: Database, queue: Queue, blobs: Blobs) -> None:
+        self.database = database
+        self.queue = queue
+        self.blobs = blobs
+
+    def of_token(self, hashed_token: str) -> Run | None:
+        with self.database.read() as tx:
+            row = tx.execute(sa.select(runs).where(runs.c.token_hash == hashed_token)).mappings().first()
+        return from_row(row) if row else None
+
+    def beat(self, run: str, tool_calls: int | None) -> None:
+        """The runner is there: extend its lease; its count of tool calls only ever grows."""
+        most: sa.ColumnElement[int] = runs.c.tool_calls
+        if tool_calls is not None:
+            most = sa.case((runs.c.tool_calls < tool_calls, tool_calls), else_=runs.c.tool_calls)
+        with self.database.begin() as tx:
+            tx.execute(
+                sa.update(runs)
+                .where(runs.c.id == run, runs.c.finishing_at.is_(None))
+                .values(lease_until_at=self.database.now + LEASE_MS, tool_calls=most)
+            )
+
+    def take(self, run: str, attempt: int, body: bytes, story: str) -> bool:
+        """Keep a result and have it finished; True also if the same came before, False if it is too late."""
+        with self.database.begin() as tx:
+            query = sa.select(runs.c.attempt, runs.c.finishing_at).where(runs.c.id == run).with_for_update()
+            row = tx.execute(query).first()
+            if row is None or row.attempt != attempt:
+                return False
+            kept = self.blobs.get(run, attempt, RESULT, tx)
+            if kept is not None or row.finishing_at is not None:
+                return kept == body
+            self.blobs.put(tx, run, attempt, RESULT, body)
+            self.queue.enqueue(tx, story, finish_key(run, attempt), run, attempt)
+            return True
+
+    def decide(self, run: str, attempt: int) -> bytes | None:
+        """Take no result any more; the one that was taken, if any."""
+        with self.database.begin() as tx:
+            tx.execute(
+                sa.update(runs)
+                .where(runs.c.id == run, runs.c.attempt == attempt)
+                .values(finishing_at=sa.func.coalesce(runs.c.finishing_at, self.database.now))
+            )
+            return self.blobs.get(run, attempt, RESULT, tx)
+
+    def overdue(self) -> tuple[Overdue, ...]:
+        """Never claimed, silent, or ended long ago without a result."""
+        now = self.database.now
+        silent = runs.c.lease_until_at < now
+        late = sa.and_(
+            runs.c.state.not_in(("open", "running")), sa.or_(silent, runs.c.ended_at < now - HAND_IN_MS)
+        )
+        query = sa.select(runs.c.id, runs.c.attempt).where(
+            runs.c.origin == "github",
+            runs.c.finishing_at.is_(None),
+            sa.or_(sa.and_(runs.c.state.in_(("open", "running")), silent), late),
+        )
+        with self.database.read() as tx:
+            return tuple(Overdue(row[0], row[1]) for row in tx.execute(query).all())
+
+    def past_deadline(self) -> tuple[str, ...]:
+        """Running runs whose time is over; the gateway sees it only when they ask for something."""
+        query = sa.select(runs.c.id).where(
+            runs.c.origin == "github", runs.c.state == "running", runs.c.deadline_at < self.database.now
+        )
+        with self.database.read() as tx:
+            return tuple(row[0] for row in tx.execute(query).all())
+
+    # -- the live comment --
+
+    def to_report(self, every_ms: int) -> tuple[Run, ...]:
+        """Running runs whose comment was not edited for so long."""
+        with self.database.read() as tx:
+            rows = tx.execute(sa.select(runs).where(*self._may_report(every_ms))).mappings().all()
+        return tuple(from_row(row) for row in rows)
+
+    def begin_report(self, run: str, every_ms: int) -> bool:
+        """Be the one who edits its comment now."""
+        until = self.database.now + EDIT_MS
+        taken = sa.update(runs).where(runs.c.id == run, *self._may_report(every_ms))
+        with self.database.begin() as tx:
+            return tx.execute(taken.values(reporting_until_at=until)).rowcount == 1
+
+    def end_report(self, run: str, digest: str | None) -> None:
+        """Done; `digest` of what the comment shows now, None if it was left as it was."""
+        values: dict[str, object] = {"reporting_until_at": None, "reported_at": self.database.now}
+        if digest is not None:
+            values["reported_digest"] = digest
+        with self.database.begin() as tx:
+            tx.execute(sa.update(runs).where(runs.c.id == run).values(values))
+
+    def digest(self, run: str) -> str | None:
+        with self.database.read() as tx:
+            return tx.execute(sa.select(runs.c.reported_digest).where(runs.c.id == run)).scalar_one_or_none()
+
+    def being_reported(self, run: str) -> bool:
+        """Whether someone may still be editing its live comment."""
+        query = sa.select(runs.c.reporting_until_at > self.database.now).where(runs.c.id == run)
+        with self.database.read() as tx:
+            return bool(tx.execute(query).scalar_one_or_none())
+
+    def _may_report(self, every_ms: int) -> tuple[sa.ColumnElement[bool], ...]:
+        now = self.database.now
+        return (
+            runs.c.state == "running",
+            runs.c.finishing_at.is_(None),
+            runs.c.report_comment_id.is_not(None),
+            sa.or_(runs.c.reported_at.is_(None), runs.c.reported_at < now - every_ms),
+            sa.or_(runs.c.reporting_until_at.is_(None), runs.c.reporting_until_at < now),
+        )
+
+
+def finish_key(run: str, attempt: int) -> str:
+    """Whoever has a run finished enqueues under this key: it is finished once."""
+    return f"finish-{run}-{attempt}"

@@ -1,0 +1,95 @@
+"""Who is alive: workers leave a heartbeat, so that a dead one's stories can be taken over."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from bot.stores.database import Database
+from bot.stores.tables import processes
+
+DEAD_MS = 30_000  # silent for so long: dead
+FORGOTTEN_MS = 24 * 3600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """`place`: the machine and its space of process ids; there, a missing pid is a dead process."""
+
+    id: str
+    kind: str
+    place: str
+    pid: int
+
+    @staticmethod
+    def this(kind: str) -> Process:
+        pid = os.getpid()
+        return Process(f"{kind}-{pid}-{secrets.token_hex(4)}", kind, _place(), pid)
+
+
+class Processes:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def start(self, process: Process) -> None:
+        now = self.database.now
+        values = {"id": process.id, "kind": process.kind, "place": process.place, "pid": process.pid}
+        with self.database.begin() as tx:
+            tx.execute(sa.insert(processes).values(started_at=now, seen_at=now, **values))
+            tx.execute(
+                sa.delete(processes).where(processes.c.stopped, processes.c.seen_at < now - FORGOTTEN_MS)
+            )
+
+    def seen(self, process: Process) -> None:
+        with self.database.begin() as tx:
+            tx.execute(
+                sa.update(processes)
+                .where(processes.c.id == process.id)
+                .values(seen_at=self.database.now, stopped=False)
+            )
+
+    def stop(self, process: str) -> None:
+        """It is gone, and nothing of it is left to take over."""
+        with self.database.begin() as tx:
+            tx.execute(sa.update(processes).where(processes.c.id == process).values(stopped=True))
+
+    def dead(self, kind: str, here: Process) -> tuple[str, ...]:
+        """Ids of those that are silent for too long, or whose pid no longer exists beside `here`."""
+        silent = (processes.c.seen_at < self.database.now - DEAD_MS).label("silent")
+        query = sa.select(processes.c.id, processes.c.place, processes.c.pid, silent).where(
+            processes.c.kind == kind, sa.not_(processes.c.stopped), processes.c.id != here.id
+        )
+        with self.database.read() as tx:
+            rows = tx.execute(query).all()
+        return tuple(id for id, place, pid, old in rows if old or (place == here.place and not _alive(pid)))
+
+    def alive(self, kind: str) -> int:
+        """How many were heard of lately."""
+        query = sa.select(sa.func.count()).where(
+            processes.c.kind == kind,
+            sa.not_(processes.c.stopped),
+            processes.c.seen_at >= self.database.now - DEAD_MS,
+        )
+        with self.database.read() as tx:
+            return int(tx.execute(query).scalar_one())
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _place() -> str:
+    # Two containers may share a host name, never a space of process ids.
+    space = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()}/{space.readlink() if space.exists() else ''}"[:200]

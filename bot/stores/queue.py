@@ -1,0 +1,55 @@
+"""The way from a door to the worker: a story is enqueued in the transaction that made it necessary.
+
+The tables are DBOS's own, in our database: the same SQLite file, or a schema beside ours on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient
+
+from bot.stores.database import Database
+
+APPLICATION = "tollgate"
+STORIES = "stories"  # the one queue
+# Constant: a deploy must not strand the stories of the version before. Keep the order of steps compatible.
+VERSION = "1"
+
+
+class Queue:
+    """Enqueues; runs nothing. Safe from many threads."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._client = DBOSClient(
+            system_database_url=system_url(database), application_name=APPLICATION, lazy=True
+        )
+
+    def enqueue(self, tx: sa.Connection, story: str, key: str, *arguments: Any) -> None:
+        """Have the worker tell `story` once for `key`, if `tx` commits; again with the same key: nothing."""
+        self._client.enqueue_in_transaction(
+            tx, {"workflow_name": story, "queue_name": STORIES, "workflow_id": key}, *arguments
+        )
+
+    def put(self, story: str, key: str, *arguments: Any) -> None:
+        with self.database.begin() as tx:
+            self.enqueue(tx, story, key, *arguments)
+
+    def status(self, key: str) -> str | None:
+        """`ENQUEUED`, `PENDING`, `SUCCESS`, `ERROR` …; None if there is no such story."""
+        found = self._client.list_workflows(workflow_ids=[key], load_input=False, load_output=False)
+        return found[0].status if found else None
+
+    def close(self) -> None:
+        self._client.destroy()
+
+
+def migrate(database: Database) -> None:
+    """Bring the engine's own tables to its version."""
+    DBOS.migrate(system_url(database))
+
+
+def system_url(database: Database) -> str:
+    return database.url.replace("postgresql+psycopg://", "postgresql://", 1)

@@ -1,0 +1,110 @@
+"""Aggregates over the ledger, in SQL; `bot.core.signals` judges and words them (M4, M5)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from bot.core.money import Usd
+from bot.core.signals import Ended, MergedPull, Share, Signals
+from bot.stores.database import Database
+from bot.stores.tables import attributions, pulls, runs, turns
+
+BY = {"developer": runs.c.actor, "repo": runs.c.repository, "class": runs.c.task_class}
+_COSTS = ("settled", "estimated", "corrected")
+
+
+class SignalStore:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def read(self, since_ms: int = 0, until_ms: int | None = None, by: str | None = None) -> Signals:
+        """The signals of [since, until). `by`: developer, repo or class."""
+        with self.database.read() as tx:
+            until = (
+                until_ms
+                if until_ms is not None
+                else int(tx.execute(sa.select(self.database.now)).scalar_one()) + 1
+            )
+            window = sa.and_(
+                turns.c.state.in_(_COSTS), turns.c.settled_at >= since_ms, turns.c.settled_at < until
+            )
+            return Signals(
+                since=_date(since_ms) if since_ms else "the beginning",
+                until=_date(until),
+                merged=self._merged(tx, since_ms, until),
+                spent=self._sum(tx, window),
+                estimated=self._sum(tx, sa.and_(window, turns.c.state == "estimated", ~_corrected())),
+                unattributed=self._sum(tx, sa.and_(window, ~_attributed())),
+                ended=self._ended(tx, since_ms, until),
+                by=by,
+                shares=self._shares(tx, window, by) if by else (),
+            )
+
+    @staticmethod
+    def _sum(tx: sa.Connection, where: sa.ColumnElement[bool]) -> Usd:
+        total = sa.func.coalesce(sa.func.sum(turns.c.nanos), 0)
+        return Usd(int(tx.execute(sa.select(total).where(where)).scalar_one()))
+
+    @staticmethod
+    def _merged(tx: sa.Connection, since: int, until: int) -> tuple[MergedPull, ...]:
+        spent = sa.func.sum(runs.c.spent_nanos)
+        query = (
+            sa.select(
+                pulls.c.repository, pulls.c.number, pulls.c.title, pulls.c.author, spent, sa.func.count()
+            )
+            .join_from(
+                pulls,
+                attributions,
+                sa.and_(
+                    attributions.c.repository_id == pulls.c.repository_id,
+                    attributions.c.number == pulls.c.number,
+                ),
+            )
+            .join(runs, runs.c.id == attributions.c.run)
+            .where(pulls.c.merged_at >= since, pulls.c.merged_at < until)
+            .group_by(
+                pulls.c.repository_id, pulls.c.number, pulls.c.repository, pulls.c.title, pulls.c.author
+            )
+            .order_by(spent.desc(), pulls.c.repository, pulls.c.number)
+        )
+        rows = tx.execute(query).all()
+        return tuple(MergedPull(r[0], int(r[1]), r[2], r[3], Usd(int(r[4])), int(r[5])) for r in rows)
+
+    @staticmethod
+    def _ended(tx: sa.Connection, since: int, until: int) -> tuple[Ended, ...]:
+        query = (
+            sa.select(runs.c.task_class, runs.c.state, runs.c.reason, sa.func.count())
+            .where(runs.c.ended_at >= since, runs.c.ended_at < until)
+            .where(runs.c.state.not_in(("open", "running")))
+            .group_by(runs.c.task_class, runs.c.state, runs.c.reason)
+            .order_by(runs.c.task_class, runs.c.state, runs.c.reason)
+        )
+        return tuple(Ended(r[0], r[1], r[2], int(r[3])) for r in tx.execute(query).all())
+
+    @staticmethod
+    def _shares(tx: sa.Connection, window: sa.ColumnElement[bool], by: str) -> tuple[Share, ...]:
+        name, spent = BY[by], sa.func.sum(turns.c.nanos)
+        query = (
+            sa.select(name, spent, sa.func.count(turns.c.run.distinct()))
+            .join_from(turns, runs, runs.c.id == turns.c.run)
+            .where(window)
+            .group_by(name)
+            .order_by(spent.desc(), name)
+        )
+        rows = tx.execute(query).all()
+        return tuple(Share(r[0] or "(this machine)", Usd(int(r[1])), int(r[2])) for r in rows)
+
+
+def _attributed() -> sa.ColumnElement[bool]:
+    return sa.exists().where(attributions.c.run == turns.c.run)
+
+
+def _corrected() -> sa.ColumnElement[bool]:
+    later = turns.alias("later")
+    return sa.exists().where(later.c.corrects == turns.c.id)
+
+
+def _date(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")

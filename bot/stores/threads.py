@@ -1,0 +1,42 @@
+"""Runs as GitHub's threads see them: by comment, by pull request or issue."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from bot.stores.database import Database
+from bot.stores.runs import Run, from_row
+from bot.stores.tables import runs
+
+
+class Threads:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def of_comment(self, repository_id: int, comment_kind: str, comment_id: int) -> Run | None:
+        """The run that this comment opened (L2)."""
+        return self._first(
+            runs.c.repository_id == repository_id,
+            runs.c.comment_kind == comment_kind,
+            runs.c.comment_id == comment_id,
+        )
+
+    def live(self, repository_id: int, thread: int) -> Run | None:
+        """The thread's one live run (L3)."""
+        return self._first(
+            runs.c.repository_id == repository_id,
+            runs.c.thread == thread,
+            runs.c.state.in_(("open", "running")),
+        )
+
+    def all(self, repository_id: int, thread: int) -> tuple[Run, ...]:
+        """Every run on it, oldest first."""
+        here = sa.and_(runs.c.repository_id == repository_id, runs.c.thread == thread)
+        with self.database.read() as tx:
+            rows = tx.execute(sa.select(runs).where(here).order_by(runs.c.opened_at, runs.c.id))
+            return tuple(from_row(row) for row in rows.mappings().all())
+
+    def _first(self, *where: sa.ColumnElement[bool]) -> Run | None:
+        with self.database.read() as tx:
+            row = tx.execute(sa.select(runs).where(*where)).mappings().first()
+        return from_row(row) if row else None
