@@ -125,7 +125,7 @@ class Fixer:
             failing = len(notes.evidence.failed) if notes.evidence else 0
             given = json.dumps([notes.command, failing, [[each.path, each.old, each.new] for each in batch]])
             _forget(notes)
-            words = "The likeliest causes are not it. I try smaller suspicions in a copy of the tree, one after another."
+            words = "The likeliest causes are not it. I try smaller suspicions in a copy, one after another."
             steps = yield turn(words, *undo, hands.run(_PROBE.format(given=given)))
             notes.tried |= {_key(each) for each in batch}
             passes = re.search(r"(?:passes|fewer fail): (\d+)", steps[-1].result)
@@ -253,8 +253,8 @@ def suspects(talk: Talk, notes: Notes) -> list[Mutation]:
     for path, text in notes.sources.items():
         for each in mutations.mutations(path, text, values):
             more = 5.0 if each.function in called else 3.0 if each.function in deeper else 0.0
-            if not each.function:
-                more = 2.5
+            if not each.function:  # a constant of the module counts as much as who uses it
+                more = 4.0 if each.old.partition("=")[0].strip() in called | deeper else 0.0
             more += 5 if each.function in functions else 0
             more += 3 if (path, each.line) in lines else 0
             more += 2 if each.function and each.function in talk.task else 0

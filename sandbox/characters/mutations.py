@@ -213,6 +213,10 @@ def _changes(node: ast.AST, source: _Source, values: list[str]) -> Iterator[_Cha
             place = source.between(left, right, sign)
             if place:
                 yield _Change(*place, other, "logic", 4, node)
+            for side in (left, right):
+                if not isinstance(side, ast.UnaryOp):
+                    at = source.start(side)
+                    yield _Change(at, at, "not ", "logic", 3.2, node)
             yield _Change(source.start(node), source.end(node), source.of(left), "logic", 1, node)
             yield _Change(source.start(node), source.end(node), source.of(right), "logic", 1, node)
         case ast.UnaryOp(op=ast.Not(), operand=operand):
@@ -229,9 +233,12 @@ def _changes(node: ast.AST, source: _Source, values: list[str]) -> Iterator[_Cha
                     yield _Change(*place, other + "=", "arithmetic", 4 - number, node)
                 yield _Change(*place, "=", "arithmetic", 1.5, node)
         case ast.Assign(targets=[ast.Name() as target], value=value):
+            if isinstance(value, ast.Constant) and type(value.value) is int and target.id.isupper():
+                for number in range(41):
+                    yield _Change(source.start(value), source.end(value), str(number), "constant", 1, value)
             place = source.between(target, value, "=")
-            if place:
-                yield _Change(*place, "+=", "arithmetic", 1, node)
+            if place and not isinstance(value, ast.Constant):
+                yield _Change(*place, "+=", "arithmetic", 2.4, node)
         case ast.Constant() if id(node) not in source.docstrings:
             yield from _constants(node, source, values)
         case ast.Call():
@@ -254,7 +261,7 @@ def _changes(node: ast.AST, source: _Source, values: list[str]) -> Iterator[_Cha
                 yield _Change(source.start(test), source.end(test), negated, "logic", 2.5, test)
         case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
             yield from _nudged(value, source, 1)
-            if not isinstance(value, (ast.Compare, ast.BoolOp, ast.UnaryOp)):
+            if not isinstance(value, (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp)):
                 yield _Change(
                     source.start(value), source.end(value), f"not {source.of(value)}", "logic", 0.5, node
                 )
@@ -283,6 +290,12 @@ def _sums(node: ast.BinOp, source: _Source) -> Iterator[_Change]:
                 yield _Change(source.start(node), source.end(node), swapped, "order", 2.5, node)
     for side in (node.left, node.right):
         yield _Change(source.start(node), source.end(node), source.of(side), "arithmetic", 1.5, node)
+        if isinstance(side, (ast.Name, ast.Attribute)) and not isinstance(node.op, (ast.Add, ast.Sub)):
+            for nudge in (" - 1", " + 1"):
+                yield _Change(source.start(side), source.end(side), f"({source.of(side)}{nudge})", "off by one", 2.8, node)
+    if isinstance(node.op, (ast.FloorDiv, ast.Div)) and isinstance(node.right, (ast.Name, ast.Constant)):
+        left, right = source.of(node.left), source.of(node.right)
+        yield _Change(source.start(node), source.end(node), f"-(-{left} // {right})", "rounding", 3.2, node)
     # Precedence: (a + b) * c for a + b * c.
     if isinstance(node.op, (ast.Add, ast.Sub)) and isinstance(node.right, ast.BinOp):
         inner = node.right

@@ -1,0 +1,242 @@
+"""The fixer repairs what it was never told about, with nothing but the tools it is given."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import anthropic
+import pytest
+
+from sandbox.processes import Started, start
+
+TOOLS: list[Any] = [
+    {"type": "bash_20250124", "name": "bash"},
+    {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool"},
+]
+TEST_HEAD = "import unittest\n\n"
+
+
+@pytest.fixture(scope="module")
+def claude() -> Iterator[Started]:
+    with start("claude", character="auto") as started:
+        yield started
+
+
+@dataclass
+class Tree:
+    """A small repository and the two tools of an agent over it."""
+
+    root: Path
+    edits: int = 0
+    commands: list[str] = field(default_factory=list)
+
+    def use(self, name: str, given: dict[str, str]) -> tuple[str, bool]:
+        if name in ("bash", "Bash"):
+            self.commands.append(given["command"])
+            run = subprocess.run(["bash", "-c", given["command"]], cwd=self.root, capture_output=True, text=True)
+            return run.stdout + run.stderr, run.returncode != 0
+        file = self.root / (given.get("path") or given["file_path"])
+        text = file.read_text()
+        if given.get("command") == "view" or name == "Read":
+            return "".join(f"{number:6}\t{line}\n" for number, line in enumerate(text.split("\n")[:-1], 1)), False
+        old, new = given.get("old_str") or given["old_string"], given.get("new_str", given.get("new_string", ""))
+        if text.count(old) != 1:
+            return f"{text.count(old)} places match", True
+        file.write_text(text.replace(old, new))
+        self.edits += 1
+        return "edited", False
+
+    def passes(self) -> bool:
+        run = subprocess.run(["python", "-B", "-m", "unittest"], cwd=self.root, capture_output=True, text=True)
+        return run.returncode == 0
+
+
+def tree(root: Path, files: dict[str, str]) -> Tree:
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(dedent(text).lstrip("\n"))
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    return Tree(root)
+
+
+def work(
+    url: str, tree: Tree, task: str, *, turns: int = 40, tools: list[Any] = TOOLS, wrap_up_at: int = 0
+) -> tuple[str, int]:
+    """The tool loop of an agent: the last words and how many turns it took."""
+    client = anthropic.Anthropic(api_key="sk-test", base_url=url, max_retries=0)
+    messages: list[Any] = [{"role": "user", "content": task}]
+    with client:
+        for turn in range(1, turns + 1):
+            answer = client.messages.create(
+                model="claude-opus-4-7",
+                max_tokens=16_000,
+                thinking={"type": "adaptive"},
+                cache_control={"type": "ephemeral"},
+                tools=tools,
+                messages=messages,
+            )
+            words = " ".join(block.text for block in answer.content if block.type == "text")
+            calls = [block for block in answer.content if block.type == "tool_use"]
+            if not calls:
+                return words, turn
+            results: list[Any] = []
+            for call in calls:
+                text, failed = tree.use(call.name, call.input)  # type: ignore[arg-type]
+                results.append(
+                    {"type": "tool_result", "tool_use_id": call.id, "content": text, "is_error": failed}
+                )
+            if turn == wrap_up_at:
+                results.append({"type": "text", "text": "Your budget is nearly gone: leave the tree usable, finish."})
+            messages += [{"role": "assistant", "content": answer.to_dict()["content"]}]
+            messages += [{"role": "user", "content": results}]
+    return "", turns
+
+
+PAGES = """
+    def pages(items: int, size: int) -> int:
+        '''How many pages of `size` hold so many items.'''
+        return {body}
+
+
+    def page(items: list, number: int, size: int) -> list:
+        '''The items of page `number`, from 1.'''
+        first = {first}
+        return items[first : first + size]
+"""
+PAGES_TEST = """
+    import unittest
+
+    from shop.pages import page, pages
+
+
+    class PagesTest(unittest.TestCase):
+        def test_a_full_last_page_needs_no_more(self):
+            self.assertEqual(pages(20, 10), 2)
+            self.assertEqual(pages(21, 10), 3)
+
+        def test_the_first_page_begins_at_the_start(self):
+            self.assertEqual(page([1, 2, 3, 4, 5], 1, 2), [1, 2])
+            self.assertEqual(page([1, 2, 3, 4, 5], 3, 2), [5])
+"""
+ORDERS = """
+    from shop.rates import RATE, shipping
+
+
+    class Order:
+        def __init__(self, lines):
+            self.lines = lines
+
+        def net(self):
+            total = 0
+            for price, count in self.lines:
+                total {sign} price * count
+            return total
+
+        def discount(self):
+            # Ten percent for five pieces or more.
+            if self.pieces() {compare} 5:
+                return self.net() // 10
+            return 0
+
+        def pieces(self):
+            return sum(count for _, count in self.lines)
+
+        def total(self):
+            due = self.net() {minus} self.discount()
+            return due + due * RATE // 100 + shipping(due)
+
+        def is_open(self, paid, cancelled):
+            return {opened}
+"""
+RATES = """
+    RATE = {rate}
+    FREE_FROM = 100
+
+
+    def shipping(due):
+        return 0 if due >= FREE_FROM else 5
+"""
+ORDERS_TEST = """
+    import unittest
+
+    from shop.orders import Order
+
+
+    class OrderTest(unittest.TestCase):
+        def test_the_net_is_the_sum_of_the_lines(self):
+            self.assertEqual(Order([(10, 2), (5, 1)]).net(), 25)
+
+        def test_five_pieces_are_discounted(self):
+            self.assertEqual(Order([(10, 5)]).discount(), 5)
+            self.assertEqual(Order([(10, 4)]).discount(), 0)
+
+        def test_the_total_has_tax_and_shipping(self):
+            self.assertEqual(Order([(10, 1)]).total(), 16)
+            self.assertEqual(Order([(20, 10)]).total(), 214)
+
+        def test_an_order_is_open_until_it_is_paid_or_cancelled(self):
+            order = Order([])
+            self.assertTrue(order.is_open(False, False))
+            self.assertFalse(order.is_open(True, False))
+            self.assertFalse(order.is_open(False, True))
+"""
+RIGHT = {
+    "sign": "+=",
+    "compare": ">=",
+    "minus": "-",
+    "opened": "not paid and not cancelled",
+    "rate": "19",
+    "body": "(items + size - 1) // size",
+    "first": "(number - 1) * size",
+}
+
+
+def shop(root: Path, **bugs: str) -> Tree:
+    def filled(text: str) -> str:
+        for name, value in {**RIGHT, **bugs}.items():
+            text = text.replace("{" + name + "}", value)
+        return text
+
+    return tree(
+        root,
+        {
+            "README.md": "# Shop\n",
+            "shop/__init__.py": "",
+            "shop/pages.py": filled(PAGES),
+            "shop/orders.py": filled(ORDERS),
+            "shop/rates.py": filled(RATES),
+            "tests/__init__.py": "",
+            "tests/test_pages.py": PAGES_TEST,
+            "tests/test_orders.py": ORDERS_TEST,
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    "bugs",
+    [
+        pytest.param({"compare": ">"}, id="a boundary"),
+        pytest.param({"first": "number * size"}, id="off by one"),
+        pytest.param({"opened": "not paid or not cancelled"}, id="or for and"),
+        pytest.param({"opened": "paid and not cancelled"}, id="a missing not"),
+        pytest.param({"minus": "+"}, id="plus for minus"),
+        pytest.param({"rate": "7"}, id="a wrong constant, elsewhere"),
+        pytest.param({"sign": "="}, id="not summed up"),
+        pytest.param({"body": "items // size"}, id="rounded down"),
+        pytest.param({"first": "(number - 1) * sise"}, id="a misspelt name"),
+        pytest.param({"compare": ">", "first": "number * size"}, id="two bugs"),
+    ],
+)
+def test_the_fixer_repairs_a_bug_that_it_was_not_told(claude: Started, tmp_path: Path, bugs: dict[str, str]) -> None:
+    broken = shop(tmp_path, **bugs)
+    assert not broken.passes()
+    words, turns = work(claude.url, broken, "The tests fail. Please fix the bug.")
+    print(turns, broken.edits, words)
+    assert broken.passes(), words
+    assert words.startswith("Fixed.")
+    assert turns <= 30
