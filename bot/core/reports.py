@@ -97,3 +97,57 @@ class Report:
     published: Published | None = None
     isolation: str = ""
     workflow_url: str = ""
+
+
+def terminal_start(report: Report) -> str:
+    ceilings = report.ceilings
+    return (
+        f"Run {report.run}: at most {ceilings.usd}, {ceilings.tokens:,} tokens, {ceilings.steps} steps, "
+        f"{ceilings.seconds}s"
+    )
+
+
+def terminal(report: Report) -> str:
+    return (
+        f"{report.outcome}: {report.message or report.summary} · {report.spent.usd} of {report.ceilings.usd}"
+    )
+
+
+def to_json(report: Report) -> dict[str, object]:
+    ceilings, spent, by = report.ceilings, report.spent, report.cost_by
+    return {
+        "run": report.run,
+        "outcome": report.outcome,
+        "reason": report.reason,
+        "message": report.message,
+        "model": report.model,
+        "engine": report.engine,
+        "ceilings": {
+            "usd": ceilings.usd.exact,
+            "tokens": ceilings.tokens,
+            "steps": ceilings.steps,
+            "seconds": ceilings.seconds,
+        },
+        "spent": {
+            "usd": spent.usd.exact,
+            "tokens": spent.tokens,
+            "steps": spent.steps,
+            "tool_calls": spent.tool_calls,
+            "seconds": spent.seconds,
+            "input": spent.input,
+            "cache_write_5m": spent.cache_write_5m,
+            "cache_write_1h": spent.cache_write_1h,
+            "cache_read": spent.cache_read,
+            "output": spent.output,
+        },
+        "cost_by": {
+            "input": by.input.exact,
+            "cache_write": by.cache_write.exact,
+            "cache_read": by.cache_read.exact,
+            "output": by.output.exact,
+            "server_tools": by.server_tools.exact,
+        },
+        "estimated_usd": report.estimated.exact,
+        "price_book": report.price_book,
+        "clamps": list(report.clamps),
+    }

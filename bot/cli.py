@@ -1,0 +1,212 @@
+"""`python -m bot …`: what a person or a script types (INTERFACE section 6)."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bot import settings
+from bot.core import reports
+from bot.core.ceilings import CLASSES, Ceilings
+from bot.core.money import Usd
+from bot.core.prices import PriceBook, PriceFileError
+from bot.core.quantities import duration, whole
+from bot.core.reports import Report
+from bot.local import CannotStart, Local, opened, watched
+from bot.runner.group import bounded
+from bot.stores.ledger import Account
+
+HALTED, REFUSED = 3, 4
+MODEL = "claude-opus-4-7"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Claude under four hard ceilings: tokens, dollars, steps, wall-clock."""
+
+
+class Quantity(click.ParamType[Any]):
+    """An option's value, read as the comment's are."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self.name = name
+        self.read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def ceilings_options(command: F) -> F:
+    """--cost --tokens --steps --wall, and where prices, state and report are."""
+    for option in reversed(
+        [
+            click.option("--cost", type=Quantity("$", Usd.parse), help="Most dollars, such as 5 or $0.50."),
+            click.option("--tokens", type=Quantity("N", whole), help="Most tokens, such as 800k."),
+            click.option("--steps", type=Quantity("N", whole), help="Most answered requests to the model."),
+            click.option("--wall", type=Quantity("TIME", duration), help="Most time, such as 90s or 20m."),
+            click.option(
+                "--model-prices",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                help="JSON of prices that rule over the list's, $ per million tokens.",
+            ),
+            click.option(
+                "--state",
+                type=click.Path(file_okay=False, path_type=Path),
+                help="Keep the counters here: the same directory goes on with them after a crash.",
+            ),
+            click.option(
+                "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JSON."
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@main.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@ceilings_options
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
+def exec_(
+    command: tuple[str, ...],
+    cost: Usd | None,
+    tokens: int | None,
+    steps: int | None,
+    wall: int | None,
+    model_prices: Path | None,
+    state: Path | None,
+    report: Path | None,
+) -> None:
+    """Run a program that speaks the Messages API under ceilings: exec --cost 2 -- CMD…
+
+    CMD finds ANTHROPIC_BASE_URL and ANTHROPIC_API_KEY pointing at a gateway on this machine, which forwards
+    to the ones that were set here. At a halt CMD's whole process group is ended. Ceilings not given come
+    from ANTHROPIC_COST_BUDGET and ANTHROPIC_TOKEN_BUDGET, else $10, 800k tokens, 50 steps, 20m.
+
+    Exit code: CMD's own; 3 after a halt; 4 when nothing was started.
+    """
+    env = settings.environment()
+    ceilings, sources = _ceilings(env, "default", cost, tokens, steps, wall)
+    with _opened(env, "exec", ceilings, sources, model_prices, state, report, engine=command[0]) as local:
+        child = {k: v for k, v in env.items() if not k.startswith("ANTHROPIC_AUTH")}
+        child |= {"ANTHROPIC_BASE_URL": local.url, "ANTHROPIC_API_KEY": local.token}
+        try:
+            with watched(local, _progress):
+                code = bounded(list(command), child, local.halted)
+        except FileNotFoundError:
+            local.end("failed", f"{command[0]}: no such command")
+            raise click.exceptions.Exit(REFUSED) from None
+        local.end("done" if code == 0 else "failed", "" if code == 0 else f"the command exited with {code}")
+        code = code if local.report().outcome != "halted" else HALTED
+    raise click.exceptions.Exit(code)
+
+
+@contextmanager
+def _opened(
+    env: dict[str, str],
+    origin: str,
+    ceilings: Ceilings,
+    sources: dict[str, str],
+    model_prices: Path | None,
+    state: Path | None,
+    report: Path | None,
+    **named: str,
+) -> Iterator[Local]:
+    """A bounded run on this machine; its report is printed and written at the end, however it ends."""
+    key = env.get("ANTHROPIC_API_KEY", "").strip() or env.get("ANTHROPIC_AUTH_TOKEN", "").strip()
+    if not key:
+        _refuse("ANTHROPIC_API_KEY is not set: the key that the gateway sends upstream")
+    try:
+        prices = PriceBook.with_file(model_prices.read_text("utf-8")) if model_prices else PriceBook()
+    except PriceFileError as error:
+        _refuse(str(error))
+    upstream = env.get("ANTHROPIC_BASE_URL", "").strip() or settings.ANTHROPIC
+    with tempfile.TemporaryDirectory(prefix="tollgate-") as scratch:
+        place = state or Path(scratch)
+        try:
+            with opened(
+                origin=origin,
+                ceilings=ceilings,
+                sources=sources,
+                prices=prices,
+                upstream=upstream,
+                key=key,
+                state=place,
+                actor=_login(),
+                model=named.pop("model", ""),
+                engine=named.pop("engine", ""),
+                **named,
+            ) as local:
+                click.echo(reports.terminal_start(local.report()), err=True)
+                try:
+                    yield local
+                finally:
+                    local.end("failed", "interrupted")
+            _show(local.report(), report)
+        except CannotStart as error:
+            _refuse(str(error))
+
+
+def _show(report: Report, to: Path | None) -> None:
+    click.echo(reports.terminal(report), err=True)
+    if to is not None:
+        to.write_text(json.dumps(reports.to_json(report), indent=2) + "\n", encoding="utf-8")
+
+
+def _progress(account: Account) -> None:
+    ceilings = account.ceilings
+    flight = f", {account.held_steps} in flight" if account.held_steps else ""
+    line = f"step {account.steps} of {ceilings.steps} · {account.spent} of {ceilings.usd}{flight}"
+    click.echo(click.style(line, dim=True), err=True)
+
+
+def _ceilings(
+    env: dict[str, str],
+    task_class: str,
+    cost: Usd | None,
+    tokens: int | None,
+    steps: int | None,
+    wall: int | None,
+) -> tuple[Ceilings, dict[str, str]]:
+    """Each ceiling from its option, else the budget variables, else the class."""
+    sources = dict.fromkeys(("usd", "tokens", "steps", "seconds"), f"class {task_class}")
+    default = CLASSES[task_class]
+    for name, given in (("usd", cost), ("tokens", tokens), ("steps", steps), ("seconds", wall)):
+        if given is not None:
+            sources[name] = "option"
+    try:
+        if cost is None and env.get("ANTHROPIC_COST_BUDGET", "").strip():
+            cost, sources["usd"] = Usd.parse(env["ANTHROPIC_COST_BUDGET"]), "ANTHROPIC_COST_BUDGET"
+        if tokens is None and env.get("ANTHROPIC_TOKEN_BUDGET", "").strip():
+            tokens, sources["tokens"] = whole(env["ANTHROPIC_TOKEN_BUDGET"]), "ANTHROPIC_TOKEN_BUDGET"
+    except ValueError as error:
+        _refuse(str(error))
+    usd = cost if cost is not None else default.usd
+    if usd <= Usd(0):
+        _refuse("a cost ceiling of nothing would start nothing")
+    return Ceilings(usd, tokens or default.tokens, steps or default.steps, wall or default.seconds), sources
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+def _refuse(why: str) -> Any:
+    click.echo(f"Not started: {why}. Nothing was spent.", err=True)
+    sys.exit(REFUSED)
