@@ -55,8 +55,8 @@ def start(
     """Run `python -m sandbox PROGRAM` until the block ends; yields when it has printed its URL.
 
     `start("claude", character="echo", invoice=path, answer_tokens=50)`: each option becomes a flag such as
-    `--answer-tokens 50` (True: the bare flag; None and False: left out). Raises RuntimeError with what the program wrote when it
-    does not come up.
+    `--answer-tokens 50` (True: the bare flag; None and False: left out). Raises RuntimeError, with what the
+    program wrote, when it does not come up.
     """
     command = [sys.executable, "-m", "sandbox", program, "--port", str(port), *flags]
     for name, value in options.items():

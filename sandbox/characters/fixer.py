@@ -1,4 +1,4 @@
-"""The fixer: runs the tests, reads what failed, looks at the code, tries the likeliest repairs until they pass.
+"""The fixer: runs the tests, reads what failed, looks at the code, tries repairs until they pass.
 
 It knows no bug beforehand and sees no file but through its tools: change the bug or the test, and its repair
 changes with it.
@@ -11,17 +11,18 @@ import re
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from sandbox.characters import evidence, mutations
+from sandbox.characters import evidence
 from sandbox.characters.answers import Answer, Call
 from sandbox.characters.evidence import Evidence
 from sandbox.characters.hands import Hands, Work, ended, follow, seen, turn
-from sandbox.characters.mutations import Mutation
 from sandbox.characters.plain import Manner
+from sandbox.characters.source import Mutation
+from sandbox.characters.suspects import imported, is_test, known, module_name, suspects
 from sandbox.characters.talk import Step, Talk
 
 LIST = (
-    "pwd && (git ls-files --cached --others --exclude-standard 2>/dev/null || find . -type f -not -path '*/.*')"
-    " | head -n 400"
+    "pwd && (git ls-files --cached --others --exclude-standard 2>/dev/null"
+    " || find . -type f -not -path '*/.*') | head -n 400"
 )
 DIRECT = 6  # repairs tried by hand, before trying the others in a copy of the tree
 BATCH = 60
@@ -41,8 +42,9 @@ for number, (path, old, new) in enumerate(tries):
     text = file.read_text()
     file.write_text(text.replace(old, new))
     try:
-        run = subprocess.run(["bash", "-c", "export PYTHONDONTWRITEBYTECODE=1; " + command], cwd=home, timeout=20,
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        run = subprocess.run(["bash", "-c", "export PYTHONDONTWRITEBYTECODE=1; " + command],
+                             cwd=home, timeout=20, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             text=True, errors="replace")
         counts = re.findall(r"(?:failures|errors)=(\d+)|(\d+) (?:failed|errors?)\b", run.stdout)
         left = sum(int(one or other) for one, other in counts)
         if run.returncode == 0 or 0 < left < failing:
@@ -124,9 +126,9 @@ class Fixer:
             undo = _undo(notes.trying, hands) if notes.trying else []
             failing = len(notes.evidence.failed) if notes.evidence else 0
             given = json.dumps([notes.command, failing, [[each.path, each.old, each.new] for each in batch]])
-            _forget(notes)
             words = "The likeliest causes are not it. I try smaller suspicions in a copy, one after another."
             steps = yield turn(words, *undo, hands.run(_PROBE.format(given=given)))
+            _forget(notes)
             notes.tried |= {_key(each) for each in batch}
             passes = re.search(r"(?:passes|fewer fail): (\d+)", steps[-1].result)
             if passes and int(passes[1]) < len(batch):
@@ -141,7 +143,7 @@ def look_around(talk: Talk, hands: Hands, notes: Notes) -> Generator[Answer, lis
     hands.root = next((line for line in lines if line.startswith("/")), "")
     notes.files = [line for line in lines if line and not line.startswith("/") and " " not in line]
     words = "Now the tests, to see what fails."
-    for command in _commands(talk, notes.files):
+    for command in commands(talk, notes.files):
         notes.command = command
         steps = yield turn(words, hands.run(command))
         notes.evidence = evidence.read(steps[-1].result)
@@ -154,23 +156,23 @@ def read_code(talk: Talk, hands: Hands, notes: Notes) -> Generator[Answer, list[
     """Look at the tests that fail, then at what they import."""
     found = notes.evidence
     assert found is not None  # noqa: S101  look_around has run the tests
-    named = [path for frame in found.frames if (path := _known(frame.path, notes.files))]
-    tests = [path for path in named if _is_test(path)]
-    tests += [path for path in notes.files if _is_test(path) and _module(path) in " ".join(found.failed)]
-    tests += [path for path in notes.files if _is_test(path) and path in " ".join(found.failed)]
-    tests = list(dict.fromkeys(tests))[:3] or [path for path in notes.files if _is_test(path)][:3]
+    named = [path for frame in found.frames if (path := known(frame.path, notes.files))]
+    tests = [path for path in named if is_test(path)]
+    tests += [path for path in notes.files if is_test(path) and module_name(path) in " ".join(found.failed)]
+    tests += [path for path in notes.files if is_test(path) and path in " ".join(found.failed)]
+    tests = list(dict.fromkeys(tests))[:3] or [path for path in notes.files if is_test(path)][:3]
     if tests:
         failing = ", ".join(sorted(found.test_names)[:3]) or "something"
         steps = yield turn(
             f"{failing} fails. What does the test expect?", *[hands.view(path) for path in tests]
         )
         notes.tests = {path: seen(step.result) for path, step in zip(tests, steps, strict=False)}
-    wanted = [path for path in named if not _is_test(path)]
+    wanted = [path for path in named if not is_test(path)]
     for path, text in notes.tests.items():
-        wanted += _imported(path, text, notes.files)
+        wanted += imported(path, text, notes.files)
     wanted = list(dict.fromkeys(wanted)) or [path for path in notes.files if path.endswith(".py")]
     for _ in range(2):
-        more = [path for path in wanted if path not in notes.sources and not _is_test(path)]
+        more = [path for path in wanted if path not in notes.sources and not is_test(path)]
         more = more[: FILES - len(notes.sources)]
         if not more:
             break
@@ -178,7 +180,7 @@ def read_code(talk: Talk, hands: Hands, notes: Notes) -> Generator[Answer, list[
         steps = yield turn(words, *[hands.view(path) for path in more])
         for path, step in zip(more, steps, strict=False):
             notes.sources[path] = seen(step.result)
-        wanted = [each for path in more for each in _imported(path, notes.sources[path], notes.files)]
+        wanted = [each for path in more for each in imported(path, notes.sources[path], notes.files)]
 
 
 def attempt(mutation: Mutation, hands: Hands, notes: Notes) -> Generator[Answer, list[Step], None]:
@@ -186,13 +188,14 @@ def attempt(mutation: Mutation, hands: Hands, notes: Notes) -> Generator[Answer,
     before = notes.evidence
     assert before is not None  # noqa: S101  nothing is attempted before the tests have run
     undo = _undo(notes.trying, hands) if notes.trying else []
-    _forget(notes)
-    words = f"{'That was not it. ' if undo else ''}Perhaps {mutation.words}. I change that and run the tests again."
+    words = f"Perhaps {mutation.words}. I change that and run the tests again."
+    words = f"That was not it. {words}" if undo else words
     change = hands.edit(mutation.path, mutation.old, mutation.new)
+    steps = yield turn(words, *undo, change, hands.run(notes.command))
+    _forget(notes)
     notes.tried.add(_key(mutation))
     notes.sources[mutation.path] = notes.sources[mutation.path].replace(mutation.old, mutation.new, 1)
     notes.trying = mutation
-    steps = yield turn(words, *undo, change, hands.run(notes.command))
     now = evidence.read(steps[-1].result)
     if now.passed or (now.ran and now.failed < before.failed):
         notes.evidence, notes.trying = now, None
@@ -223,8 +226,14 @@ def _untried(talk: Talk, notes: Notes) -> list[Mutation]:
         base.tried = notes.tried
         _forget(base)
     return [
-        each for each in suspects(talk, base) if _key(each) not in notes.tried and _reversible(each, base)
+        each for each in suspected(talk, base) if _key(each) not in notes.tried and _reversible(each, base)
     ]
+
+
+def suspected(talk: Talk, notes: Notes) -> list[Mutation]:
+    """Every change that we would try to the tree as it is known, the likeliest first."""
+    assert notes.evidence is not None  # noqa: S101  nobody is suspected before the tests have run
+    return suspects(talk.task, notes.files, notes.sources, notes.tests, notes.evidence)
 
 
 def _reversible(mutation: Mutation, notes: Notes) -> bool:
@@ -233,89 +242,7 @@ def _reversible(mutation: Mutation, notes: Notes) -> bool:
     return text.count(mutation.old) == 1 and bool(mutation.new.strip()) and changed.count(mutation.new) == 1
 
 
-def suspects(talk: Talk, notes: Notes) -> list[Mutation]:
-    """Every change we would try, the likeliest first."""
-    found = notes.evidence
-    assert found is not None  # noqa: S101  nobody is suspected before the tests have run
-    called: set[str] = set()
-    for text in notes.tests.values():
-        called |= mutations.functions_called(text, found.test_names) or mutations.functions_called(text)
-    deeper: set[str] = set()
-    for text in notes.sources.values():
-        deeper |= mutations.functions_called(text, called)
-    framed = [
-        (path, frame) for frame in found.frames if (path := _known(frame.path, notes.files)) in notes.sources
-    ]
-    lines = {(path, frame.line) for path, frame in framed}
-    functions = {frame.function for _, frame in framed}
-    values = _values(found)
-    made: list[Mutation] = []
-    for path, text in notes.sources.items():
-        for each in mutations.mutations(path, text, values):
-            more = 5.0 if each.function in called else 3.0 if each.function in deeper else 0.0
-            if not each.function:  # a constant of the module counts as much as who uses it
-                more = 4.0 if each.old.partition("=")[0].strip() in called | deeper else 0.0
-            more += 5 if each.function in functions else 0
-            more += 3 if (path, each.line) in lines else 0
-            more += 2 if each.function and each.function in talk.task else 0
-            made.append(mutations.reweighed(each, more + _hints(each, found, text)))
-        for kind, words in found.errors:
-            missing = re.search(r"(?:name|attribute|keyword argument) '(\w+)'", words)
-            if kind in ("NameError", "AttributeError", "TypeError", "UnboundLocalError") and missing:
-                made += [mutations.reweighed(each, 10) for each in mutations.misspelt(path, text, missing[1])]
-    return sorted(made, key=lambda each: (-each.weight, each.path, each.line, each.new))
-
-
-def _hints(mutation: Mutation, found: Evidence, text: str) -> float:
-    more = 0.0
-    for one, other in found.differences:
-        if abs(one - other) == 1 and mutation.kind in ("comparison", "off by one", "range", "constant"):
-            more += 1.5
-        if one == -other and mutation.kind in ("sign", "order", "arithmetic"):
-            more += 2
-        if {one, other} == {0.0, 1.0} and mutation.kind == "logic":
-            more += 1
-    if any(kind == "IndexError" for kind, _ in found.errors) and mutation.kind in (
-        "off by one",
-        "range",
-        "comparison",
-    ):
-        more += 2
-    if any(kind == "ZeroDivisionError" for kind, _ in found.errors) and mutation.kind in (
-        "comparison",
-        "logic",
-    ):
-        more += 2
-    if mutation.kind == "comparison":
-        nearby = _words_about(mutation, text)
-        for words, signs in (
-            (("at least", "or more", "no less", "minimum", "from "), (">=",)),
-            (("at most", "up to", "or less", "no more", "inclusive", "including"), ("<=", ">=")),
-            (("more than", "over ", "above", "older than", "after"), (">",)),
-            (("less than", "under ", "below", "fewer", "before", "exclusive"), ("<",)),
-        ):
-            if any(each in nearby for each in words) and any(f" {sign} " in mutation.after for sign in signs):
-                more += 1.5
-    return more
-
-
-def _words_about(mutation: Mutation, text: str) -> str:
-    lines = text.split("\n")
-    return "\n".join(lines[max(0, mutation.line - 9) : mutation.line]).lower()
-
-
-def _values(found: Evidence) -> list[str]:
-    numbers = [str(int(each)) if each == int(each) else repr(each) for each in found.numbers]
-    texts = [
-        side
-        for pair in found.pairs
-        for side in pair
-        if re.fullmatch(r"'[^'\\\n]{0,40}'|\"[^\"\\\n]{0,40}\"", side)
-    ]
-    return list(dict.fromkeys([*numbers, *texts]))[:12]
-
-
-def _commands(talk: Talk, files: list[str]) -> list[str]:
+def commands(talk: Talk, files: list[str]) -> list[str]:
     told = [
         each
         for each in _COMMAND.findall(talk.said_first)
@@ -334,37 +261,6 @@ def _commands(talk: Talk, files: list[str]) -> list[str]:
     # -B: a repair within the second of the last one, of the same size, would be hidden by the compiled file.
     told = [re.sub(r"\b(python3?) -m\b", r"\1 -B -m", each) for each in told[:2]]
     return list(dict.fromkeys([*told, *usual]))
-
-
-def _is_test(path: str) -> bool:
-    name = path.rpartition("/")[2]
-    return path.endswith(".py") and (
-        name.startswith("test") or name.endswith("_test.py") or name == "conftest.py" or "tests/" in path
-    )
-
-
-def _module(path: str) -> str:
-    return path.removesuffix(".py").replace("/", ".")
-
-
-def _known(path: str, files: list[str]) -> str:
-    fits = [each for each in files if path == each or path.endswith("/" + each)]
-    return max(fits, key=len, default="")
-
-
-def _imported(path: str, text: str, files: list[str]) -> list[str]:
-    package = path.split("/")[:-1]
-    found = []
-    for module in sorted(mutations.imports(text)):
-        dots = len(module) - len(module.lstrip("."))
-        parts = [each for each in module.split(".") if each]
-        if dots:
-            parts = package[: len(package) - dots + 1] + parts
-        as_path = "/".join(parts)
-        for each in (f"{as_path}.py", f"{as_path}/__init__.py"):
-            fits = [known for known in files if known == each or known.endswith("/" + each)]
-            found += fits[:1]
-    return list(dict.fromkeys(found))
 
 
 def _fixed(notes: Notes) -> str:
@@ -388,10 +284,11 @@ def _not_found(notes: Notes) -> str:
 def _unfinished(notes: Notes) -> str:
     kept = "".join(f"\n- {each.words}: changed, and fewer tests fail." for each in notes.kept)
     failing = ", ".join(sorted(notes.evidence.failed)[:5]) if notes.evidence else ""
+    kept = kept or " Nothing is changed."
     if notes.evidence is not None and notes.evidence.passed:
         return _fixed(notes)
     return (
         "The budget is nearly gone, so I stop here. "
         f"{f'Still failing: {failing}. ' if failing else ''}"
-        f"I tried {len(notes.tried)} changes; those that did not help are taken back.{kept or ' Nothing is changed.'}"
+        f"I tried {len(notes.tried)} changes; those that did not help are taken back.{kept}"
     )

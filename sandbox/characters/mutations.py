@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from sandbox.characters.source import Change, Mutation, Source, walk
 
 _FLIPS: dict[type[ast.cmpop], tuple[str, tuple[str, ...]]] = {
     ast.Lt: ("<", ("<=", ">", ">=")),
@@ -34,46 +35,16 @@ _TWINS = {
     one: other
     for pair in (
         ("min", "max"), ("any", "all"), ("floor", "ceil"), ("startswith", "endswith"), ("lower", "upper"),
-        ("lstrip", "rstrip"), ("keys", "values"), ("values", "items"), ("append", "extend"), ("ljust", "rjust"),
+        ("lstrip", "rstrip"), ("keys", "values"), ("values", "items"), ("append", "extend"),
+        ("ljust", "rjust"),
         ("find", "rfind"), ("split", "rsplit"), ("popleft", "pop"), ("sum", "len"), ("remove", "discard"),
-        ("union", "intersection"), ("partition", "rpartition"), ("index", "rindex"), ("insort_left", "insort_right"),
+        ("union", "intersection"), ("partition", "rpartition"), ("index", "rindex"),
+        ("insort_left", "insort_right"),
         ("bisect_left", "bisect_right"), ("add", "remove"), ("isalpha", "isalnum"), ("title", "capitalize"),
     )
     for one, other in (pair, pair[::-1])
 }  # fmt: skip
 _TWINS |= {"lstrip": "strip", "rstrip": "strip", "strip": "rstrip"}
-
-
-@dataclass(frozen=True, slots=True)
-class Mutation:
-    """Replace `old` by `new` in a file: `old` stands there once."""
-
-    path: str
-    old: str
-    new: str
-    kind: str
-    function: str  # "" at module level
-    line: int
-    before: str  # the piece itself, for words
-    after: str
-    weight: float
-
-    @property
-    def words(self) -> str:
-        where = (
-            f"`{self.function}` in `{self.path}`" if self.function else f"`{self.path}`, line {self.line},"
-        )
-        return f"{where} has `{self.before.strip()}` where it should have `{self.after.strip()}`"
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    start: int  # offsets in bytes of the source
-    end: int
-    new: str
-    kind: str
-    weight: float
-    node: ast.AST  # what is shown in words
 
 
 def mutations(path: str, text: str, values: list[str]) -> list[Mutation]:
@@ -85,9 +56,9 @@ def mutations(path: str, text: str, values: list[str]) -> list[Mutation]:
         tree = ast.parse(text)
     except SyntaxError as error:
         return list(_parsing(path, text, error))
-    source = _Source(path, text, tree)
+    source = Source(path, text, tree)
     found: dict[tuple[str, str], Mutation] = {}
-    for node, function in _walk(tree, ""):
+    for node, function in walk(tree, ""):
         for change in _changes(node, source, values):
             made = source.mutation(change, function)
             if made is not None:
@@ -95,111 +66,7 @@ def mutations(path: str, text: str, values: list[str]) -> list[Mutation]:
     return list(found.values())
 
 
-def functions_called(text: str, names: set[str] | None = None) -> set[str]:
-    """What the functions of these names call, by last name (of None: all of the source)."""
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return set()
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and (
-            names is None or node.name in names
-        ):
-            for each in ast.walk(node):
-                if isinstance(each, ast.Name):
-                    found.add(each.id)
-                elif isinstance(each, ast.Attribute):
-                    found.add(each.attr)
-    return found
-
-
-def imports(text: str) -> set[str]:
-    """Every module that a source imports or may import from, dotted; relative ones with their dots."""
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return set()
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            found.add(module)
-            found |= {f"{module}{'' if module.endswith('.') else '.'}{alias.name}" for alias in node.names}
-    return found
-
-
-class _Source:
-    def __init__(self, path: str, text: str, tree: ast.Module) -> None:
-        self.path, self.text, self.bytes = path, text, text.encode()
-        self.starts = [0]
-        for line in self.bytes.split(b"\n"):
-            self.starts.append(self.starts[-1] + len(line) + 1)
-        self.docstrings = {
-            id(node.body[0].value)
-            for node in ast.walk(tree)
-            if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef))
-            and node.body
-            and isinstance(node.body[0], ast.Expr)
-        }
-
-    def start(self, node: ast.expr | ast.stmt) -> int:
-        return self.starts[node.lineno - 1] + node.col_offset
-
-    def end(self, node: ast.expr | ast.stmt) -> int:
-        return self.starts[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
-
-    def of(self, node: ast.expr | ast.stmt) -> str:
-        return self.bytes[self.start(node) : self.end(node)].decode()
-
-    def between(self, left: ast.expr, right: ast.expr, sign: str) -> tuple[int, int] | None:
-        """Where the operator between two operands stands; None when it cannot be told (brackets, comments)."""
-        begin, end = self.end(left), self.start(right)
-        gap = self.bytes[begin:end].decode()
-        if "#" in gap or gap.count(sign) != 1:
-            return None
-        at = begin + gap.index(sign)
-        return at, at + len(sign)
-
-    def mutation(self, change: _Change, function: str) -> Mutation | None:
-        """The change as whole lines that stand once in the file."""
-        mutated = self.bytes[: change.start] + change.new.encode() + self.bytes[change.end :]
-        try:
-            ast.parse(mutated)
-        except SyntaxError:
-            return None
-        first = self.bytes.rfind(b"\n", 0, change.start) + 1
-        last = self.bytes.find(b"\n", change.end)
-        last = len(self.bytes) if last < 0 else last
-        while self.bytes.count(self.bytes[first:last]) > 1 and (first > 0 or last < len(self.bytes)):
-            if first > 0:
-                first = self.bytes.rfind(b"\n", 0, first - 1) + 1
-            else:
-                end = self.bytes.find(b"\n", last + 1)
-                last = len(self.bytes) if end < 0 else end
-        grown = len(change.new.encode()) - (change.end - change.start)
-        old, new = self.bytes[first:last].decode(), mutated[first : last + grown].decode()
-        if old == new:
-            return None
-        node = change.node
-        assert isinstance(node, (ast.expr, ast.stmt))  # noqa: S101  changes are made of nothing else
-        begin, stop = self.start(node), self.end(node)
-        if b"\n" in self.bytes[begin:stop]:
-            begin, stop = change.start, change.end
-        before, after = self.bytes[begin:stop].decode(), mutated[begin : stop + grown].decode()
-        return Mutation(self.path, old, new, change.kind, function, node.lineno, before, after, change.weight)
-
-
-def _walk(node: ast.AST, function: str) -> Iterator[tuple[ast.AST, str]]:
-    for child in ast.iter_child_nodes(node):
-        inner = child.name if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)) else function
-        yield child, inner
-        yield from _walk(child, inner)
-
-
-def _changes(node: ast.AST, source: _Source, values: list[str]) -> Iterator[_Change]:
+def _changes(node: ast.AST, source: Source, values: list[str]) -> Iterator[Change]:
     match node:
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _FLIPS:
             sign, others = _FLIPS[type(op)]
@@ -207,22 +74,22 @@ def _changes(node: ast.AST, source: _Source, values: list[str]) -> Iterator[_Cha
             if place:
                 for number, other in enumerate(others):
                     weight = 5 - 1.5 * number if sign[0] in "<>" else 3.0 - number / 2
-                    yield _Change(*place, other, "comparison", weight, node)
+                    yield Change(*place, other, "comparison", weight, node)
         case ast.BoolOp(op=op, values=[left, right, *_]):
             sign, other = ("and", "or") if isinstance(op, ast.And) else ("or", "and")
             place = source.between(left, right, sign)
             if place:
-                yield _Change(*place, other, "logic", 4, node)
+                yield Change(*place, other, "logic", 4, node)
             for side in (left, right):
                 if not isinstance(side, ast.UnaryOp):
                     at = source.start(side)
-                    yield _Change(at, at, "not ", "logic", 3.2, node)
-            yield _Change(source.start(node), source.end(node), source.of(left), "logic", 1, node)
-            yield _Change(source.start(node), source.end(node), source.of(right), "logic", 1, node)
+                    yield Change(at, at, "not ", "logic", 3.2, node)
+            yield Change(source.start(node), source.end(node), source.of(left), "logic", 1, node)
+            yield Change(source.start(node), source.end(node), source.of(right), "logic", 1, node)
         case ast.UnaryOp(op=ast.Not(), operand=operand):
-            yield _Change(source.start(node), source.end(node), source.of(operand), "logic", 3.5, node)
+            yield Change(source.start(node), source.end(node), source.of(operand), "logic", 3.5, node)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            yield _Change(source.start(node), source.end(node), source.of(operand), "sign", 3, node)
+            yield Change(source.start(node), source.end(node), source.of(operand), "sign", 3, node)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _SUMS:
             yield from _sums(node, source)
         case ast.AugAssign(target=target, op=op, value=value) if type(op) in _SUMS:
@@ -230,15 +97,15 @@ def _changes(node: ast.AST, source: _Source, values: list[str]) -> Iterator[_Cha
             place = source.between(target, value, sign + "=")
             if place:
                 for number, other in enumerate(others):
-                    yield _Change(*place, other + "=", "arithmetic", 4 - number, node)
-                yield _Change(*place, "=", "arithmetic", 1.5, node)
+                    yield Change(*place, other + "=", "arithmetic", 4 - number, node)
+                yield Change(*place, "=", "arithmetic", 1.5, node)
         case ast.Assign(targets=[ast.Name() as target], value=value):
             if isinstance(value, ast.Constant) and type(value.value) is int and target.id.isupper():
                 for number in range(41):
-                    yield _Change(source.start(value), source.end(value), str(number), "constant", 1, value)
+                    yield Change(source.start(value), source.end(value), str(number), "constant", 1, value)
             place = source.between(target, value, "=")
             if place and not isinstance(value, ast.Constant):
-                yield _Change(*place, "+=", "arithmetic", 2.4, node)
+                yield Change(*place, "+=", "arithmetic", 2.4, node)
         case ast.Constant() if id(node) not in source.docstrings:
             yield from _constants(node, source, values)
         case ast.Call():
@@ -248,7 +115,7 @@ def _changes(node: ast.AST, source: _Source, values: list[str]) -> Iterator[_Cha
                 if bound is not None and not isinstance(bound, ast.Constant):
                     yield from _nudged(bound, source, 3.5)
                 if bound is not None:
-                    yield _Change(source.start(bound), source.end(bound), "", "slice", 2, node)
+                    yield Change(source.start(bound), source.end(bound), "", "slice", 2, node)
         case ast.Subscript(slice=ast.expr() as index) if not isinstance(index, ast.Constant):
             yield from _nudged(index, source, 2.5)
         case ast.IfExp(test=test) | ast.If(test=test) | ast.While(test=test):
@@ -258,44 +125,51 @@ def _changes(node: ast.AST, source: _Source, values: list[str]) -> Iterator[_Cha
                 else (f"not {source.of(test)}")
             )
             if not (isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)):
-                yield _Change(source.start(test), source.end(test), negated, "logic", 2.5, test)
+                yield Change(source.start(test), source.end(test), negated, "logic", 2.5, test)
         case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
             yield from _nudged(value, source, 1)
             if not isinstance(value, (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp)):
-                yield _Change(
+                yield Change(
                     source.start(value), source.end(value), f"not {source.of(value)}", "logic", 0.5, node
                 )
         case ast.Break():
-            yield _Change(source.start(node), source.end(node), "continue", "flow", 1.5, node)
+            yield Change(source.start(node), source.end(node), "continue", "flow", 1.5, node)
         case ast.Continue():
-            yield _Change(source.start(node), source.end(node), "break", "flow", 1.5, node)
+            yield Change(source.start(node), source.end(node), "break", "flow", 1.5, node)
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             yield from _swapped_names(node, source)
         case _:
             pass
 
 
-def _sums(node: ast.BinOp, source: _Source) -> Iterator[_Change]:
+def _sums(node: ast.BinOp, source: Source) -> Iterator[Change]:
     sign, others = _SUMS[type(node.op)]
     begin, end = source.end(node.left), source.start(node.right)
     gap = source.bytes[begin:end].decode()
     if gap.strip(" ()\\\n") == sign:
         at = begin + gap.index(sign)
         for number, other in enumerate(others):
-            yield _Change(at, at + len(sign), other, "arithmetic", 4 - number, node)
+            yield Change(at, at + len(sign), other, "arithmetic", 4 - number, node)
         if sign in "-//%":
             left, right = source.of(node.left), source.of(node.right)
             if not isinstance(node.left, ast.BinOp) and not isinstance(node.right, ast.BinOp):
                 swapped = f"{right} {sign} {left}"
-                yield _Change(source.start(node), source.end(node), swapped, "order", 2.5, node)
+                yield Change(source.start(node), source.end(node), swapped, "order", 2.5, node)
     for side in (node.left, node.right):
-        yield _Change(source.start(node), source.end(node), source.of(side), "arithmetic", 1.5, node)
+        yield Change(source.start(node), source.end(node), source.of(side), "arithmetic", 1.5, node)
         if isinstance(side, (ast.Name, ast.Attribute)) and not isinstance(node.op, (ast.Add, ast.Sub)):
             for nudge in (" - 1", " + 1"):
-                yield _Change(source.start(side), source.end(side), f"({source.of(side)}{nudge})", "off by one", 2.8, node)
+                yield Change(
+                    source.start(side),
+                    source.end(side),
+                    f"({source.of(side)}{nudge})",
+                    "off by one",
+                    2.8,
+                    node,
+                )
     if isinstance(node.op, (ast.FloorDiv, ast.Div)) and isinstance(node.right, (ast.Name, ast.Constant)):
         left, right = source.of(node.left), source.of(node.right)
-        yield _Change(source.start(node), source.end(node), f"-(-{left} // {right})", "rounding", 3.2, node)
+        yield Change(source.start(node), source.end(node), f"-(-{left} // {right})", "rounding", 3.2, node)
     # Precedence: (a + b) * c for a + b * c.
     if isinstance(node.op, (ast.Add, ast.Sub)) and isinstance(node.right, ast.BinOp):
         inner = node.right
@@ -305,15 +179,15 @@ def _sums(node: ast.BinOp, source: _Source) -> Iterator[_Change]:
         ):
             upto = source.bytes[source.start(node) : source.end(inner.left)].decode()
             rest = source.bytes[source.end(inner.left) : source.end(node)].decode()
-            yield _Change(source.start(node), source.end(node), f"({upto}){rest}", "precedence", 2, node)
+            yield Change(source.start(node), source.end(node), f"({upto}){rest}", "precedence", 2, node)
 
 
-def _constants(node: ast.Constant, source: _Source, values: list[str]) -> Iterator[_Change]:
+def _constants(node: ast.Constant, source: Source, values: list[str]) -> Iterator[Change]:
     place = source.start(node), source.end(node)
     written = source.of(node)
     value = node.value
     if isinstance(value, bool):
-        yield _Change(*place, str(not value), "constant", 3, node)
+        yield Change(*place, str(not value), "constant", 3, node)
     elif isinstance(value, (int, float)):
         likely: dict[str, float] = {}
         if isinstance(value, int):
@@ -332,28 +206,28 @@ def _constants(node: ast.Constant, source: _Source, values: list[str]) -> Iterat
             likely.setdefault(round_number, 1.2)
         for new, weight in likely.items():
             if new not in (written, "-1"):
-                yield _Change(*place, new, "constant", weight, node)
+                yield Change(*place, new, "constant", weight, node)
     elif isinstance(value, str) and "\n" not in written:
         for seen in values:
             if seen.startswith(("'", '"')) and seen != written:
-                yield _Change(*place, seen, "text", 1.5, node)
+                yield Change(*place, seen, "text", 1.5, node)
         for new in {value.strip(), value + " ", value.lower(), value.upper(), value.title()} - {value}:
-            yield _Change(*place, repr(new) if written[0] == "'" else f'"{new}"', "text", 1, node)
+            yield Change(*place, repr(new) if written[0] == "'" else f'"{new}"', "text", 1, node)
     elif value is None:
         for new in ("0", "[]", '""', "False"):
-            yield _Change(*place, new, "constant", 0.8, node)
+            yield Change(*place, new, "constant", 0.8, node)
 
 
 def _plain(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(round(value, 10))
 
 
-def _calls(node: ast.Call, source: _Source) -> Iterator[_Change]:
+def _calls(node: ast.Call, source: Source) -> Iterator[Change]:
     name = node.func
     last = name.attr if isinstance(name, ast.Attribute) else name.id if isinstance(name, ast.Name) else ""
     if last in _TWINS:
         at = source.end(name) - len(last)
-        yield _Change(at, source.end(name), _TWINS[last], "call", 4, node)
+        yield Change(at, source.end(name), _TWINS[last], "call", 4, node)
     plain = [each for each in node.args if not isinstance(each, ast.Starred)]
     if last in ("range", "islice"):
         for argument in plain:
@@ -362,17 +236,17 @@ def _calls(node: ast.Call, source: _Source) -> Iterator[_Change]:
         if len(plain) == 1:
             whole = source.of(plain[0])
             place = source.start(plain[0]), source.end(plain[0])
-            yield _Change(*place, f"1, {whole}", "range", 2, node)
-            yield _Change(*place, f"1, {whole} + 1", "range", 3, node)
+            yield Change(*place, f"1, {whole}", "range", 2, node)
+            yield Change(*place, f"1, {whole} + 1", "range", 3, node)
     if len(plain) == 2 and not node.keywords:
         one, two = plain
         gap = source.bytes[source.end(one) : source.start(two)].decode()
         swapped = source.of(two) + gap + source.of(one)
-        yield _Change(source.start(one), source.end(two), swapped, "order", 2, node)
+        yield Change(source.start(one), source.end(two), swapped, "order", 2, node)
     if last in ("sorted", "sort") and not any(each.arg == "reverse" for each in node.keywords):
         at = source.end(node) - 1
         comma = ", " if node.args or node.keywords else ""
-        yield _Change(at, at, f"{comma}reverse=True", "order", 3, node)
+        yield Change(at, at, f"{comma}reverse=True", "order", 3, node)
     for keyword in node.keywords:
         if keyword.arg == "reverse" and isinstance(keyword.value, ast.Constant):
             continue  # flipped as a constant
@@ -380,30 +254,30 @@ def _calls(node: ast.Call, source: _Source) -> Iterator[_Change]:
         last in ("int", "round", "abs", "sorted", "set", "list", "reversed", "str", "float")
         and len(plain) >= 1
     ):
-        yield _Change(source.start(node), source.end(node), source.of(plain[0]), "call", 2, node)
+        yield Change(source.start(node), source.end(node), source.of(plain[0]), "call", 2, node)
     if last in ("int", "round"):
         other = "round" if last == "int" else "int"
-        yield _Change(source.start(name), source.end(name), other, "call", 3, node)
+        yield Change(source.start(name), source.end(name), other, "call", 3, node)
     if isinstance(name, ast.Attribute) and not node.args:
-        yield _Change(source.start(node), source.end(node), source.of(name.value), "call", 1.5, node)
+        yield Change(source.start(node), source.end(node), source.of(name.value), "call", 1.5, node)
 
 
-def _nudged(node: ast.expr, source: _Source, weight: float) -> Iterator[_Change]:
+def _nudged(node: ast.expr, source: Source, weight: float) -> Iterator[Change]:
     place, written = (source.start(node), source.end(node)), source.of(node)
     if (
         isinstance(node, ast.BinOp)
         and isinstance(node.op, (ast.Add, ast.Sub))
         and (isinstance(node.right, ast.Constant) and node.right.value == 1)
     ):
-        yield _Change(*place, source.of(node.left), "off by one", weight, node)
+        yield Change(*place, source.of(node.left), "off by one", weight, node)
         return
     if isinstance(node, (ast.BoolOp, ast.Compare, ast.IfExp, ast.Lambda, ast.Dict, ast.List, ast.JoinedStr)):
         return
     for nudge in (" + 1", " - 1"):
-        yield _Change(*place, written + nudge, "off by one", weight, node)
+        yield Change(*place, written + nudge, "off by one", weight, node)
 
 
-def _swapped_names(node: ast.FunctionDef | ast.AsyncFunctionDef, source: _Source) -> Iterator[_Change]:
+def _swapped_names(node: ast.FunctionDef | ast.AsyncFunctionDef, source: Source) -> Iterator[Change]:
     names = [each.arg for each in (*node.args.args, *node.args.kwonlyargs) if each.arg not in ("self", "cls")]
     names += [
         each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
@@ -413,7 +287,7 @@ def _swapped_names(node: ast.FunctionDef | ast.AsyncFunctionDef, source: _Source
         if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load) and each.id in names:
             for other in names:
                 if other != each.id:
-                    yield _Change(source.start(each), source.end(each), other, "name", 1.4, each)
+                    yield Change(source.start(each), source.end(each), other, "name", 1.4, each)
         elif isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Load):
             siblings = {
                 one.attr
@@ -422,7 +296,7 @@ def _swapped_names(node: ast.FunctionDef | ast.AsyncFunctionDef, source: _Source
             }
             for other in sorted(siblings - {each.attr}):
                 at = source.end(each) - len(each.attr)
-                yield _Change(at, source.end(each), other, "name", 1.3, each)
+                yield Change(at, source.end(each), other, "name", 1.3, each)
     defaults = [each for each in node.args.defaults if isinstance(each, (ast.List, ast.Dict))]
     if defaults and node.body:
         # A default that is shared between calls: made anew in each.
@@ -432,7 +306,7 @@ def _swapped_names(node: ast.FunctionDef | ast.AsyncFunctionDef, source: _Source
         indent = source.bytes[begin : source.start(node.body[0])].decode()
         body = source.bytes[source.end(default) : source.start(node.body[0])].decode()
         guard = f"{argument} = {source.of(default)} if {argument} is None else {argument}\n{indent}"
-        yield _Change(
+        yield Change(
             source.start(default),
             source.start(node.body[0]),
             f"None{body}{guard}",
@@ -452,16 +326,16 @@ def misspelt(path: str, text: str, name: str) -> list[Mutation]:
     names |= {each.attr for each in ast.walk(tree) if isinstance(each, ast.Attribute)}
     names |= {each.arg for each in ast.walk(tree) if isinstance(each, ast.arg)}
     names |= {each.name for each in ast.walk(tree) if isinstance(each, (ast.FunctionDef, ast.ClassDef))}
-    source, found = _Source(path, text, tree), []
+    source, found = Source(path, text, tree), []
     for near in difflib.get_close_matches(name, names - {name}, 3, 0.6):
-        for node, function in _walk(tree, ""):
+        for node, function in walk(tree, ""):
             place: tuple[int, int] | None = None
             if isinstance(node, ast.Name) and node.id == name:
                 place = source.start(node), source.end(node)
             elif isinstance(node, ast.Attribute) and node.attr == name:
                 place = source.end(node) - len(name), source.end(node)
             if place:
-                made = source.mutation(_Change(*place, near, "name", 8, node), function)
+                made = source.mutation(Change(*place, near, "name", 8, node), function)
                 if made:
                     found.append(made)
     return found
@@ -489,7 +363,3 @@ def _parsing(path: str, text: str, error: SyntaxError) -> Iterator[Mutation]:
                 continue
             if text.count(old) == 1:
                 yield Mutation(path, old, new, "syntax", "", number, old.strip(), new.strip(), 9)
-
-
-def reweighed(mutation: Mutation, more: float) -> Mutation:
-    return replace(mutation, weight=mutation.weight + more)

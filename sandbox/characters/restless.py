@@ -7,7 +7,7 @@ from collections.abc import Generator
 from typing import Protocol
 
 from sandbox.characters.answers import Answer
-from sandbox.characters.fixer import Notes, attempt, look_around, read_code, suspects
+from sandbox.characters.fixer import Notes, attempt, look_around, read_code, suspected
 from sandbox.characters.hands import Hands, Work, ended, follow, turn
 from sandbox.characters.plain import Manner, prose
 from sandbox.characters.talk import Step, Talk
@@ -110,7 +110,7 @@ class Wrong:
     def _miss(self, talk: Talk, hands: Hands, notes: Notes) -> Generator[Answer, list[Step], None]:
         found = notes.evidence
         likely = [
-            each for each in suspects(talk, notes) if each.kind in ("comparison", "constant", "arithmetic")
+            each for each in suspected(talk, notes) if each.kind in ("comparison", "constant", "arithmetic")
         ]
         for mutation in reversed(likely[:40]):
             yield from attempt(mutation, hands, notes)

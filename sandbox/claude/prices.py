@@ -62,8 +62,8 @@ _OPUS = Prices(5_000, 6_250, 10_000, 500, 25_000)
 _SONNET = Prices(3_000, 3_750, 6_000, 300, 15_000)
 _HAIKU = Prices(1_000, 1_250, 2_000, 100, 5_000)
 
-# sampling: temperature, top_p, top_k · budget: thinking of type enabled · prefill: the assistant's words last ·
-# geo: inference_geo, at its price.
+# sampling: temperature, top_p, top_k · budget: thinking of type enabled · prefill: the assistant's words may
+# come last · geo: inference_geo, at its price.
 _45 = frozenset({"sampling", "budget", "prefill"})
 _46 = frozenset({"sampling", "budget", "geo"})
 _47 = frozenset({"geo"})

@@ -141,7 +141,7 @@ PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 
 def events(made: Made, id: str, model: Model, usage: Usage, geo: str) -> list[Event]:
-    """The whole answer as server-sent events: message_start has the input's usage, message_delta all of it."""
+    """The whole answer as events: message_start has the input's usage, message_delta all of it."""
     begun: dict[str, Any] = {
         "model": model.id,
         "id": id,

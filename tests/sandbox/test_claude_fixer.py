@@ -38,13 +38,20 @@ class Tree:
     def use(self, name: str, given: dict[str, str]) -> tuple[str, bool]:
         if name in ("bash", "Bash"):
             self.commands.append(given["command"])
-            run = subprocess.run(["bash", "-c", given["command"]], cwd=self.root, capture_output=True, text=True)
+            run = subprocess.run(
+                ["bash", "-c", given["command"]], cwd=self.root, capture_output=True, text=True
+            )
             return run.stdout + run.stderr, run.returncode != 0
         file = self.root / (given.get("path") or given["file_path"])
         text = file.read_text()
         if given.get("command") == "view" or name == "Read":
-            return "".join(f"{number:6}\t{line}\n" for number, line in enumerate(text.split("\n")[:-1], 1)), False
-        old, new = given.get("old_str") or given["old_string"], given.get("new_str", given.get("new_string", ""))
+            return "".join(
+                f"{number:6}\t{line}\n" for number, line in enumerate(text.split("\n")[:-1], 1)
+            ), False
+        old, new = (
+            given.get("old_str") or given["old_string"],
+            given.get("new_str", given.get("new_string", "")),
+        )
         if text.count(old) != 1:
             return f"{text.count(old)} places match", True
         file.write_text(text.replace(old, new))
@@ -52,7 +59,9 @@ class Tree:
         return "edited", False
 
     def passes(self) -> bool:
-        run = subprocess.run(["python", "-B", "-m", "unittest"], cwd=self.root, capture_output=True, text=True)
+        run = subprocess.run(
+            ["python", "-B", "-m", "unittest"], cwd=self.root, capture_output=True, text=True
+        )
         return run.returncode == 0
 
 
@@ -91,7 +100,9 @@ def work(
                     {"type": "tool_result", "tool_use_id": call.id, "content": text, "is_error": failed}
                 )
             if turn == wrap_up_at:
-                results.append({"type": "text", "text": "Your budget is nearly gone: leave the tree usable, finish."})
+                results.append(
+                    {"type": "text", "text": "Your budget is nearly gone: leave the tree usable, finish."}
+                )
             messages += [{"role": "assistant", "content": answer.to_dict()["content"]}]
             messages += [{"role": "user", "content": results}]
     return "", turns
@@ -232,11 +243,144 @@ def shop(root: Path, **bugs: str) -> Tree:
         pytest.param({"compare": ">", "first": "number * size"}, id="two bugs"),
     ],
 )
-def test_the_fixer_repairs_a_bug_that_it_was_not_told(claude: Started, tmp_path: Path, bugs: dict[str, str]) -> None:
+def test_the_fixer_repairs_a_bug_that_it_was_not_told(
+    claude: Started, tmp_path: Path, bugs: dict[str, str]
+) -> None:
     broken = shop(tmp_path, **bugs)
     assert not broken.passes()
     words, turns = work(claude.url, broken, "The tests fail. Please fix the bug.")
-    print(turns, broken.edits, words)
     assert broken.passes(), words
     assert words.startswith("Fixed.")
     assert turns <= 30
+
+
+def test_changing_the_test_changes_the_repair(claude: Started, tmp_path: Path) -> None:
+    broken = shop(tmp_path)
+    test = tmp_path / "tests/test_orders.py"
+    test.write_text(
+        test.read_text().replace('"""', "").replace("(10, 5)]).discount(), 5", "(10, 5)]).discount(), 0")
+    )
+    words, _ = work(claude.url, broken, "Please fix what fails.")
+    assert "`self.pieces() >= 5` where it should have `self.pieces() > 5`" in words
+    assert broken.passes()
+
+
+def test_a_tree_whose_tests_pass_is_left_alone(claude: Started, tmp_path: Path) -> None:
+    whole = shop(tmp_path)
+    words, turns = work(claude.url, whole, "Please fix what fails.")
+    assert (whole.edits, turns) == (0, 3)
+    assert "pass already" in words
+
+
+def test_the_command_of_the_brief_is_the_one_that_is_run(claude: Started, tmp_path: Path) -> None:
+    broken = shop(tmp_path, compare=">")
+    work(claude.url, broken, "Fix it. The check is `python -m unittest tests.test_orders`.")
+    assert "python -B -m unittest tests.test_orders" in broken.commands
+    assert broken.passes()
+
+
+def test_the_tools_may_have_other_names(claude: Started, tmp_path: Path) -> None:
+    broken = shop(tmp_path, opened="not paid or not cancelled")
+    text = {"type": "object", "properties": {}}
+    tools = [{"name": name, "description": name, "input_schema": text} for name in ("Bash", "Read", "Edit")]
+    words, _ = work(claude.url, broken, "Fix the failing test.", tools=tools)
+    assert broken.passes(), words
+
+
+def test_a_shell_is_enough(claude: Started, tmp_path: Path) -> None:
+    broken = shop(tmp_path, minus="+")
+    words, _ = work(claude.url, broken, "Fix the failing test.", tools=TOOLS[:1])
+    assert broken.passes(), words
+
+
+def test_told_that_the_budget_is_nearly_gone_it_takes_back_what_did_not_help(
+    claude: Started, tmp_path: Path
+) -> None:
+    broken = shop(tmp_path, first="number * size")
+    before = (tmp_path / "shop/pages.py").read_text()
+    words, turns = work(claude.url, broken, "Fix the failing test.", wrap_up_at=7)
+    assert turns == 9
+    assert (tmp_path / "shop/pages.py").read_text() == before
+    assert "budget is nearly gone" in words
+    assert "first_page" in words
+
+
+def test_what_was_not_executed_before_a_halt_is_done_again(claude: Started, tmp_path: Path) -> None:
+    broken = shop(tmp_path, compare=">")
+    use, asked = broken.use, []
+
+    def halting(name: str, given: dict[str, str]) -> tuple[str, bool]:
+        asked.append(given)
+        return ("Not executed: the run had halted", True) if len(asked) == 3 else use(name, given)
+
+    broken.use = halting  # type: ignore[method-assign]  # the same tree, halted once
+    words, _ = work(claude.url, broken, "Fix the failing test.")
+    assert asked[2] == asked[3]
+    assert broken.passes(), words
+
+
+def test_the_wrong_one_claims_success_over_a_failing_test(claude: Started, tmp_path: Path) -> None:
+    broken = shop(tmp_path, compare=">")
+    words, _ = work(claude.url, broken, "Please make a wrong fix of this.")
+    assert "All tests pass now" in words
+    assert broken.edits
+    assert not broken.passes()
+
+
+def test_the_runaway_never_repeats_itself_never_ends_and_leaves_work_behind(
+    claude: Started, tmp_path: Path
+) -> None:
+    broken = shop(tmp_path, compare=">")
+    words, turns = work(claude.url, broken, "Run away with this.", turns=14)
+    assert (words, turns) == ("", 14)
+    assert len(set(broken.commands)) == len(broken.commands)
+    assert (
+        "# Attempt 3" in (tmp_path / "shop/orders.py").read_text() + (tmp_path / "shop/pages.py").read_text()
+    )
+
+
+def test_the_runaway_wraps_up_when_told(claude: Started, tmp_path: Path) -> None:
+    words, turns = work(claude.url, shop(tmp_path, compare=">"), "Be a runaway.", turns=14, wrap_up_at=6)
+    assert turns == 7
+    assert "The budget is nearly gone" in words
+
+
+def test_the_stuck_one_does_the_same_again(claude: Started, tmp_path: Path) -> None:
+    broken = shop(tmp_path)
+    words, _ = work(claude.url, broken, "Get stuck, please. If you are slow, say so.", turns=6)
+    assert words == ""
+    assert len(set(broken.commands)) == 1
+
+
+def test_the_oscillating_one_undoes_what_it_did(claude: Started, tmp_path: Path) -> None:
+    broken = shop(tmp_path, compare=">")
+    before = {path: path.read_text() for path in (tmp_path / "shop").glob("*.py")}
+    work(claude.url, broken, "Oscillate between two edits.", turns=9)
+    assert broken.edits == 4
+    assert {path: path.read_text() for path in before} == before
+
+
+def test_pytest_is_read_as_well(claude: Started, tmp_path: Path) -> None:
+    broken = tree(
+        tmp_path,
+        {
+            "conftest.py": "",
+            "times.py": """
+                def late(minutes: int, limit: int = 15) -> bool:
+                    '''Later than the limit: the limit itself is in time.'''
+                    return minutes >= limit
+            """,
+            "test_times.py": """
+                import pytest
+
+                from times import late
+
+
+                @pytest.mark.parametrize(("minutes", "is_late"), [(14, False), (15, False), (16, True)])
+                def test_the_limit_is_in_time(minutes, is_late):
+                    assert late(minutes) == is_late
+            """,
+        },
+    )
+    words, _ = work(claude.url, broken, "Fix the failing test.")
+    assert "`minutes >= limit` where it should have `minutes > limit`" in words
