@@ -93,6 +93,7 @@ class Run:
     check_run_id: int | None
     workflow_run_id: int | None
     workflow_url: str
+    dispatched_at: int | None
     published_pull: int | None
     finishing_at: int | None
     finished_at: int | None
@@ -195,6 +196,22 @@ class Runs:
         with self.database.begin() as tx:
             return tx.execute(ended).rowcount == 1
 
+    def dispatched(self, run: str, workflow_run_id: int | None, url: str | None) -> None:
+        """Its workflow is on its way; GitHub may not say yet which run it is, then the claim does (L5)."""
+        values: dict[str, Any] = {"dispatched_at": sa.func.coalesce(runs.c.dispatched_at, self.database.now)}
+        if workflow_run_id is not None:
+            values["workflow_run_id"] = sa.func.coalesce(runs.c.workflow_run_id, workflow_run_id)
+        if url:
+            values["workflow_url"] = url
+        with self.database.begin() as tx:
+            tx.execute(sa.update(runs).where(runs.c.id == run).values(values))
+
+    def finished(self, run: str) -> None:
+        """The last report stands."""
+        at = sa.func.coalesce(runs.c.finished_at, self.database.now)
+        with self.database.begin() as tx:
+            tx.execute(sa.update(runs).where(runs.c.id == run).values(finished_at=at))
+
     def latest(self) -> str | None:
         """The run that was opened last: for the state of one machine, which holds one."""
         with self.database.read() as tx:
@@ -215,6 +232,10 @@ class Runs:
             "attempt": runs.c.attempt + 1,
             "token_hash": None,
             "ended_at": None,
+            "workflow_run_id": None,
+            "dispatched_at": None,
+            "finishing_at": None,
+            "finished_at": None,
             "started_at": self.database.now - used,
             "deadline_at": self.database.now - used + ceilings.seconds * 1000,
             "ceiling_nanos": ceilings.usd.nanos,
@@ -316,7 +337,7 @@ _PLAIN = (
     "id", "origin", "installation", "repository_id", "repository", "thread", "thread_kind", "comment_kind",
     "comment_id", "actor", "opened_by", "task_class", "engine", "model", "effort", "task", "state", "message",
     "attempt", "opened_at", "started_at", "deadline_at", "lease_until_at", "ended_at", "price_book",
-    "report_comment_id", "check_run_id", "workflow_run_id", "workflow_url", "published_pull", "finishing_at",
+    "report_comment_id", "check_run_id", "workflow_run_id", "workflow_url", "dispatched_at", "published_pull", "finishing_at",
     "finished_at",
 )  # fmt: skip
 

@@ -107,6 +107,7 @@ runs = Table(
     Column("check_run_id", BigInteger),
     Column("workflow_run_id", BigInteger),
     Column("workflow_url", Text, nullable=False, server_default=""),
+    Column("dispatched_at", BigInteger),
     Column("published", Text),  # JSON of reports.Published
     Column("published_pull", BigInteger),  # number of the pull request that was opened for it
     Column("result", Text),  # JSON: summary, check, isolation

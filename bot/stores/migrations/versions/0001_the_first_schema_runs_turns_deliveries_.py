@@ -122,6 +122,7 @@ def upgrade() -> None:
         sa.Column("check_run_id", sa.BigInteger(), nullable=True),
         sa.Column("workflow_run_id", sa.BigInteger(), nullable=True),
         sa.Column("workflow_url", sa.Text(), server_default="", nullable=False),
+        sa.Column("dispatched_at", sa.BigInteger(), nullable=True),
         sa.Column("published", sa.Text(), nullable=True),
         sa.Column("published_pull", sa.BigInteger(), nullable=True),
         sa.Column("result", sa.Text(), nullable=True),

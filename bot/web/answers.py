@@ -1,0 +1,48 @@
+"""How the doors for programs answer: JSON, and every error a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Request, Response, jsonify
+
+
+class Problem(Exception):
+    """An answer that is not 2xx: `{"error": sentence}`."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+    def response(self) -> Response:
+        made = jsonify(error=str(self))
+        made.status_code = self.status
+        return made
+
+
+def answer(status: int, **content: Any) -> Response:
+    made = jsonify(**content)
+    made.status_code = status
+    return made
+
+
+def body(request: Request, most: int) -> bytes:
+    """The raw body, at most so many bytes. Raises Problem 413, and 400 if it ends too early."""
+    length = request.content_length
+    too_large = Problem(413, f"the body may have {most // (1024 * 1024)} MB at most")
+    if length is not None and length > most:
+        raise too_large
+    content = request.stream.read(most + 1)
+    if len(content) > most:
+        raise too_large
+    if length is not None and len(content) != length:
+        raise Problem(400, "the body ended too early")
+    return content
+
+
+def bearer(request: Request) -> str:
+    """The token of `Authorization: Bearer …`. Raises Problem 401."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Problem(401, "this needs `Authorization: Bearer …`")
+    return token.strip()
