@@ -1,0 +1,26 @@
+"""GitHub, over its REST and GraphQL APIs: `GitHub` and the values it speaks in."""
+
+from bot.clients.github.client import GitHub
+from bot.clients.github.errors import GitHubError, Unavailable
+from bot.clients.github.shapes import (
+    AppliedLabel,
+    Committed,
+    Dispatched,
+    Issue,
+    Pull,
+    Repo,
+    WorkflowRun,
+)
+
+__all__ = [
+    "AppliedLabel",
+    "Committed",
+    "Dispatched",
+    "GitHub",
+    "GitHubError",
+    "Issue",
+    "Pull",
+    "Repo",
+    "Unavailable",
+    "WorkflowRun",
+]

@@ -1,0 +1,254 @@
+"""GitHub as the stories need it. What creates looks first, so that a step may run again after a crash."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Literal
+from urllib.parse import quote
+
+from bot.clients.github import commits, shapes
+from bot.clients.github.connection import CHECK, LOOK, RUN, TALK, Connection
+from bot.clients.github.errors import GitHubError
+from bot.clients.github.shapes import (
+    AppliedLabel,
+    Committed,
+    Dispatched,
+    Issue,
+    Json,
+    Pull,
+    Repo,
+    WorkflowRun,
+)
+from bot.core.changeset import File
+from bot.core.roles import Role
+
+COMMENTS = {"issue_comment": "issues", "review_comment": "pulls"}
+CLOSING = """query($owner: String!, $name: String!, $number: Int!, $after: String) {
+  repository(owner: $owner, name: $name) {
+    pullRequest(number: $number) {
+      closingIssuesReferences(first: 100, after: $after) {
+        nodes { number repository { nameWithOwner } }
+        pageInfo { hasNextPage endCursor }
+      }
+    }
+  }
+}"""
+
+
+class GitHub:
+    """One GitHub App at one GitHub. Threads may share it.
+
+    Every method may raise GitHubError (GitHub said no: `.status`) and its subclass Unavailable (no answer, 5xx
+    or a rate limit: try again after `.retry_after` seconds). No call is repeated once it may have been done.
+    """
+
+    def __init__(self, app_id: int, private_key: str, api_url: str = "https://api.github.com") -> None:
+        self._wire = Connection(app_id, private_key, api_url)
+        self._bot: str | None = None
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._wire.close()
+
+    # --- people, threads, files
+
+    def role(self, repo: Repo, login: str) -> Role:
+        """What this person may do here; NONE for a stranger. A custom role counts as its base role."""
+        found = self._wire.find(repo, LOOK, f"/collaborators/{quote(login, safe='')}/permission")
+        if found is None:
+            return Role.NONE
+        for name in (found.get("role_name"), found["permission"]):
+            try:
+                return Role.parse(name or "")
+            except ValueError:
+                continue
+        return Role.NONE
+
+    def pull(self, repo: Repo, number: int) -> Pull:
+        """A pull request. Raises GitHubError with status 404 where there is none."""
+        return shapes.pull(self._wire.call(repo, LOOK, "GET", f"/pulls/{number}"))
+
+    def issue(self, repo: Repo, number: int) -> Issue:
+        """An issue, or a pull request seen as one."""
+        return shapes.issue(self._wire.call(repo, LOOK, "GET", f"/issues/{number}"))
+
+    def labels(self, repo: Repo, number: int) -> tuple[AppliedLabel, ...]:
+        """The labels now on the thread, with who last put each there by the thread's own events."""
+        names = [label["name"] for label in self._wire.pages(repo, LOOK, f"/issues/{number}/labels")]
+        if not names:
+            return ()
+        return shapes.applied_labels(names, list(self._wire.pages(repo, LOOK, f"/issues/{number}/events")))
+
+    def file(self, repo: Repo, path: str, ref: str) -> bytes | None:
+        """A file's bytes at a branch, tag or SHA; None for what is not there or no file."""
+        found = self._wire.find(repo, LOOK, f"/contents/{quote(path)}", {"ref": ref})
+        if not isinstance(found, dict) or found.get("type") != "file":
+            return None
+        if found.get("encoding") != "base64":  # over 1 MB: GitHub leaves the content out
+            found = self._wire.call(repo, LOOK, "GET", f"/git/blobs/{found['sha']}")
+        return base64.b64decode(found["content"])
+
+    def default_branch(self, repo: Repo) -> str:
+        """The name of the repository's default branch."""
+        return str(self._wire.call(repo, LOOK, "GET", "")["default_branch"])
+
+    def branch_head(self, repo: Repo, branch: str) -> str | None:
+        """The SHA that a branch is at; None where there is no such branch."""
+        return commits.branch_head(self._wire, repo, branch)
+
+    def closing_issues(self, repo: Repo, number: int) -> tuple[tuple[str, int], ...]:
+        """The issues that merging this pull request closes: (full name of the repository, number).
+
+        Only what a token for this repository sees: issues of other private repositories are left out.
+        """
+        found: list[tuple[str, int]] = []
+        after: str | None = None
+        while True:
+            asked = {"owner": repo.owner, "name": repo.name, "number": number, "after": after}
+            data = self._wire.graphql(repo, CLOSING, asked)
+            linked = data["repository"]["pullRequest"]["closingIssuesReferences"]
+            nodes = [node for node in linked["nodes"] or () if node]
+            found += [(node["repository"]["nameWithOwner"], node["number"]) for node in nodes]
+            if not linked["pageInfo"]["hasNextPage"]:
+                return tuple(found)
+            after = linked["pageInfo"]["endCursor"]
+
+    # --- talking
+
+    def react(
+        self,
+        repo: Repo,
+        kind: Literal["issue_comment", "review_comment"],
+        comment_id: int,
+        content: str = "eyes",
+    ) -> None:
+        """A reaction to a comment; a second one of the same content is the first (so GitHub)."""
+        path = f"/{COMMENTS[kind]}/comments/{comment_id}/reactions"
+        self._wire.call(repo, TALK, "POST", path, body={"content": content})
+
+    def find_comment(self, repo: Repo, number: int, marker: str) -> int | None:
+        """The App's own comment that begins with the marker; anyone else's with it does not count."""
+        for comment in self._wire.pages(repo, TALK, f"/issues/{number}/comments"):
+            if (comment.get("body") or "").lstrip().startswith(marker) and self._ours(comment):
+                return int(comment["id"])
+        return None
+
+    def comment(self, repo: Repo, number: int, body: str, marker: str) -> int:
+        """A comment that begins with the marker (put before the body if it is not there): its id, once."""
+        if (known := self.find_comment(repo, number, marker)) is not None:
+            return known
+        text = body if body.startswith(marker) else f"{marker}\n{body}"
+        made = self._wire.call(repo, TALK, "POST", f"/issues/{number}/comments", body={"body": text})
+        return int(made["id"])
+
+    def edit_comment(self, repo: Repo, comment_id: int, body: str) -> None:
+        """Replaces the whole text of a comment of ours."""
+        self._wire.call(repo, TALK, "PATCH", f"/issues/comments/{comment_id}", body={"body": body})
+
+    def comment_body(self, repo: Repo, comment_id: int) -> str | None:
+        """The text of a comment on a thread; None when it is gone."""
+        found = self._wire.find(repo, TALK, f"/issues/comments/{comment_id}")
+        return None if found is None else found.get("body") or ""
+
+    def create_pull(self, repo: Repo, head: str, base: str, title: str, body: str) -> tuple[int, str]:
+        """A pull request from branch `head` of this repository: its number and page, once."""
+        asked = {"head": f"{repo.owner}:{head}", "base": base, "state": "open"}
+        for known in self._wire.pages(repo, TALK, "/pulls", asked, most=1):
+            return int(known["number"]), str(known["html_url"])
+        sent = {"head": head, "base": base, "title": title, "body": body}
+        made = self._wire.call(repo, TALK, "POST", "/pulls", body=sent)
+        return int(made["number"]), str(made["html_url"])
+
+    # --- check runs
+
+    def start_check(
+        self, repo: Repo, sha: str, name: str, external_id: str, details_url: str, title: str, summary: str
+    ) -> int:
+        """A check run in progress on a commit; the id of it, once for an `external_id`."""
+        asked = {"check_name": name, "app_id": self._wire.app_id, "filter": "all"}
+        for known in self._wire.pages(repo, LOOK, f"/commits/{sha}/check-runs", asked, key="check_runs"):
+            if known["external_id"] == external_id:
+                return int(known["id"])
+        sent = {
+            "name": name,
+            "head_sha": sha,
+            "status": "in_progress",
+            "external_id": external_id,
+            "details_url": details_url,
+            "output": {"title": title, "summary": summary},
+        }
+        return int(self._wire.call(repo, CHECK, "POST", "/check-runs", body=sent)["id"])
+
+    def finish_check(self, repo: Repo, check_id: int, conclusion: str, title: str, summary: str) -> None:
+        """Ends a check run: "success", "failure", "neutral", "cancelled", "action_required", …"""
+        sent = {
+            "status": "completed",
+            "conclusion": conclusion,
+            "output": {"title": title, "summary": summary},
+        }
+        self._wire.call(repo, CHECK, "PATCH", f"/check-runs/{check_id}", body=sent)
+
+    # --- workflow runs
+
+    def dispatch(
+        self, repo: Repo, workflow: str, ref: str, inputs: Mapping[str, str], run_name: str
+    ) -> Dispatched:
+        """Starts a workflow file of the default branch, unless a run of that name is there already.
+
+        GitHub lists a new run after some seconds: two tries at once may start two, of which one is claimed.
+        """
+        path = f"/actions/workflows/{quote(workflow, safe='')}"
+        asked = {"event": "workflow_dispatch"}
+        for known in self._wire.pages(repo, LOOK, f"{path}/runs", asked, key="workflow_runs", most=3):
+            if known["display_title"] == run_name:
+                return Dispatched(int(known["id"]), str(known["html_url"]))
+        sent: Json = {"ref": ref, "inputs": dict(inputs), "return_run_details": True}
+        made = self._wire.call(repo, RUN, "POST", f"{path}/dispatches", body=sent)
+        if not made:  # 204: an older GitHub does not say which run it became
+            return Dispatched(None, None)
+        return Dispatched(int(made["workflow_run_id"]), str(made["html_url"]))
+
+    def workflow_run(self, repo: Repo, id: int) -> WorkflowRun:
+        """A run of GitHub Actions as it is now."""
+        return shapes.workflow_run(self._wire.call(repo, LOOK, "GET", f"/actions/runs/{id}"))
+
+    def cancel(self, repo: Repo, id: int) -> None:
+        """Asks for the end of a workflow run; one that has ended already is fine."""
+        try:
+            self._wire.call(repo, RUN, "POST", f"/actions/runs/{id}/cancel")
+        except GitHubError as error:
+            if error.status != 409:
+                raise
+
+    # --- commits
+
+    def commit(
+        self, repo: Repo, branch: str, base_sha: str, files: Sequence[File], message: str, trailer: str
+    ) -> Committed:
+        """One commit on `base_sha`, at the head of `branch` if that is still there, once for a trailer.
+
+        Otherwise (the branch moved, is gone or is protected) it is kept at `agent/run-ID`, `moved` is True, and
+        nothing is overwritten. `trailer` is `Tollgate-Run: ID.ATTEMPT`. Raises ValueError for no files.
+        """
+        return commits.commit(self._wire, repo, branch, base_sha, files, message, trailer)
+
+    def create_branch_commit(
+        self, repo: Repo, branch: str, base_sha: str, files: Sequence[File], message: str, trailer: str
+    ) -> Committed:
+        """The same at a new branch; where that name is taken, at `branch-ATTEMPT`, and `moved` is True."""
+        return commits.create_branch_commit(self._wire, repo, branch, base_sha, files, message, trailer)
+
+    # --- inside
+
+    def _ours(self, comment: Json) -> bool:
+        """Whether this App wrote it: by the App's id, or by its bot's name where GitHub leaves the id out."""
+        via = comment.get("performed_via_github_app")
+        if via is not None:
+            return bool(via["id"] == self._wire.app_id)
+        user = comment.get("user") or {}
+        if user.get("type") != "Bot":
+            return False
+        if self._bot is None:
+            self._bot = f"{self._wire.as_app('GET', '/app')['slug']}[bot]"
+        return bool(user.get("login") == self._bot)

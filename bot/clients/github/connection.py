@@ -1,0 +1,254 @@
+"""The wire to GitHub: the App's identity, narrow tokens, one connection a thread, no hidden retries."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+from weakref import WeakSet
+
+import requests
+from github import GithubException
+from github.Auth import AppAuth, Auth
+from github.Requester import Requester
+from urllib3.util import Retry
+
+from bot.clients.github.errors import GitHubError, redacted, refused, unreachable
+from bot.clients.github.shapes import Json, Repo
+
+TIMEOUT = 20  # seconds without a byte
+API_VERSION = "2022-11-28"
+PAGE = 100
+MAX_PAGES = 50
+EARLY = 300.0  # seconds before its end in which a token is not used any more
+
+# What a token may do, by what the call is for; the token is for one repository besides.
+LOOK = {
+    "actions": "read",
+    "checks": "read",
+    "contents": "read",
+    "issues": "read",
+    "metadata": "read",
+    "pull_requests": "read",
+}
+TALK = {"contents": "read", "issues": "write", "metadata": "read", "pull_requests": "write"}
+CHECK = {"checks": "write", "metadata": "read"}
+RUN = {"actions": "write", "metadata": "read"}
+PUSH = {"contents": "write", "metadata": "read"}
+
+# PyGithub logs whole answers at DEBUG, among them the one that carries an installation token.
+logging.getLogger("github.Requester").setLevel(logging.INFO)
+
+
+class _Bearer(Auth):
+    """The token of the call that this thread is making."""
+
+    def __init__(self) -> None:
+        self.current = ""
+
+    @property
+    def token_type(self) -> str:
+        return "Bearer"
+
+    @property
+    def token(self) -> str:
+        return self.current
+
+
+class _Kept:
+    """An installation token and when, on the monotonic clock, it is too old to use."""
+
+    __slots__ = ("text", "until")
+
+    def __init__(self, text: str, until: float) -> None:
+        self.text = text
+        self.until = until
+
+
+class Connection:
+    """Calls to one GitHub as one App. Threads may share it. Raises GitHubError and Unavailable only."""
+
+    def __init__(self, app_id: int, private_key: str, api_url: str) -> None:
+        self.app_id = app_id
+        self._app = AppAuth(app_id, private_key)
+        self._url = api_url.rstrip("/")
+        self._tokens: dict[tuple[int, int, tuple[tuple[str, str], ...]], _Kept] = {}
+        self._lock = threading.Lock()
+        # PyGithub's connection keeps the request it is making on itself: one for each thread.
+        self._mine = threading.local()
+        self._all: WeakSet[Requester] = WeakSet()
+
+    def close(self) -> None:
+        """Closes every thread's connection."""
+        with self._lock:
+            for requester in list(self._all):
+                requester.close()
+
+    # --- calls
+
+    def call(
+        self,
+        repo: Repo,
+        scope: Mapping[str, str],
+        verb: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Json = None,
+    ) -> Json:
+        """One call about a repository, `path` below it; the answer's JSON, None when it has no body."""
+        return self._as_installation(repo, scope, verb, repo.path + path, query, body)[1]
+
+    def find(
+        self, repo: Repo, scope: Mapping[str, str], path: str, query: Mapping[str, Any] | None = None
+    ) -> Json:
+        """A GET below the repository; None for what is not there."""
+        try:
+            return self.call(repo, scope, "GET", path, query)
+        except GitHubError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def pages(
+        self,
+        repo: Repo,
+        scope: Mapping[str, str],
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        *,
+        key: str | None = None,
+        most: int | None = None,
+    ) -> Iterator[Json]:
+        """The items of a list, page after page; `key` names the list inside an answer that is an object.
+
+        At most `most` pages. Without it over 5,000 items raise GitHubError: half a list decides nothing.
+        """
+        asked = dict(query or {}) | {"per_page": PAGE}
+        for _ in range(most or MAX_PAGES):
+            headers, answer = self._as_installation(repo, scope, "GET", repo.path + path, asked, None)
+            yield from answer[key] if key else answer
+            following = re.search(r'<([^>]+)>;\s*rel="next"', headers.get("link", ""))
+            if not following:
+                return
+            asked = dict(parse_qsl(urlsplit(following[1]).query))
+        if most is None:
+            raise GitHubError(f"{repo.full_name}{path} has more than {MAX_PAGES * PAGE} entries")
+
+    def graphql(self, repo: Repo, query: str, variables: Mapping[str, Any]) -> Json:
+        """The data of a GraphQL query with a token for this repository."""
+        _, answer = self._as_installation(
+            repo, LOOK, "POST", "graphql", None, {"query": query, "variables": dict(variables)}
+        )
+        if answer.get("errors"):
+            said = "; ".join(str(error.get("message")) for error in answer["errors"])
+            raise GitHubError(redacted(f"GitHub could not answer a GraphQL query: {said}"), 200)
+        return answer["data"]
+
+    def as_app(self, verb: str, path: str, query: Mapping[str, Any] | None = None, body: Json = None) -> Json:
+        """One call as the App itself."""
+        return self._send(self._app.token, verb, path, query, body)[1]
+
+    # --- inside
+
+    def _as_installation(
+        self,
+        repo: Repo,
+        scope: Mapping[str, str],
+        verb: str,
+        path: str,
+        query: Mapping[str, Any] | None,
+        body: Json,
+    ) -> tuple[dict[str, Any], Json]:
+        token = self._token(repo, scope)
+        try:
+            return self._send(token, verb, path, query, body)
+        except GitHubError as error:
+            if error.status != 401:
+                raise
+        # Revoked before its time. Nothing was done, so a new token and the same call again are safe.
+        self._forget(token)
+        return self._send(self._token(repo, scope), verb, path, query, body)
+
+    def _token(self, repo: Repo, scope: Mapping[str, str]) -> str:
+        """An installation token for this repository with this scope and nothing more."""
+        key = (repo.installation, repo.id, tuple(sorted(scope.items())))
+        with self._lock:
+            kept = self._tokens.get(key)
+            if kept and time.monotonic() < kept.until:
+                return kept.text
+        asked = {"repository_ids": [repo.id], "permissions": dict(scope)}
+        path = f"/app/installations/{repo.installation}/access_tokens"
+        headers, made = self._send(self._app.token, "POST", path, None, asked)
+        # Its life by GitHub's clock, counted on ours from now.
+        life = 3600.0
+        if headers.get("date"):
+            started = parsedate_to_datetime(headers["date"])
+            life = (datetime.fromisoformat(made["expires_at"]) - started).total_seconds()
+        kept = _Kept(made["token"], time.monotonic() + min(life, 3600.0) - EARLY)
+        with self._lock:
+            now = time.monotonic()
+            self._tokens = {key: old for key, old in self._tokens.items() if now < old.until}
+            self._tokens[key] = kept
+        return kept.text
+
+    def _forget(self, token: str) -> None:
+        with self._lock:
+            self._tokens = {key: kept for key, kept in self._tokens.items() if kept.text != token}
+
+    def _send(
+        self, token: str, verb: str, path: str, query: Mapping[str, Any] | None, body: Json
+    ) -> tuple[dict[str, Any], Json]:
+        requester, bearer = self._requester()
+        headers = {"Accept": "application/vnd.github+json"}
+        url = requester.graphql_url if path == "graphql" else path
+        # That GitHub has closed a kept connection shows only when it is used: reading again is safe.
+        chances = 2 if verb == "GET" else 1
+        while True:
+            chances -= 1
+            bearer.current = token
+            try:
+                return requester.requestJsonAndCheck(verb, url, dict(query or {}), headers, body)
+            except GithubException as error:
+                raise refused(verb, path, error) from error
+            except requests.Timeout as error:
+                raise unreachable(verb, path, error) from error
+            except requests.ConnectionError as error:
+                if not chances:
+                    raise unreachable(verb, path, error) from error
+            except (requests.RequestException, RuntimeError, ValueError, AssertionError) as error:
+                # What PyGithub raises for a redirection elsewhere, and for an answer that is not JSON.
+                raise unreachable(verb, path, error) from error
+            finally:
+                bearer.current = ""
+
+    def _requester(self) -> tuple[Requester, _Bearer]:
+        """This thread's connection."""
+        known: tuple[Requester, _Bearer] | None = getattr(self._mine, "pair", None)
+        if known is not None:
+            return known
+        bearer = _Bearer()
+        requester = Requester(
+            auth=bearer,
+            base_url=self._url,
+            timeout=TIMEOUT,
+            user_agent="tollgate",
+            per_page=PAGE,
+            verify=True,
+            # Only a connection that was never made is tried again: what had left might have been done.
+            retry=Retry(total=None, connect=1, read=0, redirect=0, status=0, other=0, backoff_factor=0.2),
+            pool_size=None,
+            seconds_between_requests=None,
+            seconds_between_writes=None,
+            lazy=True,
+            api_version=API_VERSION,
+        )
+        with self._lock:
+            self._all.add(requester)
+        self._mine.pair = (requester, bearer)
+        return requester, bearer
