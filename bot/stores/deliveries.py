@@ -34,16 +34,8 @@ class Deliveries:
             if new and story:
                 self.queue.enqueue(tx, story, delivery, *arguments)
         if not new and story:
-            self._again(story, delivery, arguments)
+            self.queue.again(story, delivery, *arguments)
         return new is not None
-
-    def _again(self, story: str, delivery: str, arguments: tuple[Any, ...]) -> None:
-        for attempt in range(1, 10):
-            status = self.queue.status(delivery if attempt == 1 else f"{delivery}.{attempt}")
-            if status is None:
-                self.queue.put(story, f"{delivery}.{attempt}", *arguments)
-            if status not in ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"):
-                return
 
 
 class Refusals:

@@ -18,6 +18,7 @@ from bot.stores.tables import runs
 
 RESULT = "result"
 HAND_IN_MS = 180_000  # an ended run's runner may take so long to post what it made
+STRANDED_MS = 20 * 60_000
 EDIT_MS = 60_000  # longer than any one call to GitHub may take
 
 
@@ -66,15 +67,26 @@ class Handover:
             self.queue.enqueue(tx, story, finish_key(run, attempt), run, attempt)
             return True
 
-    def decide(self, run: str, attempt: int) -> bytes | None:
-        """Take no result any more; the one that was taken, if any."""
+    def decide(self, run: str, attempt: int) -> None:
+        """Take no result any more: what is there now is what the run made."""
         with self.database.begin() as tx:
             tx.execute(
                 sa.update(runs)
                 .where(runs.c.id == run, runs.c.attempt == attempt)
                 .values(finishing_at=sa.func.coalesce(runs.c.finishing_at, self.database.now))
             )
-            return self.blobs.get(run, attempt, RESULT, tx)
+
+    def result(self, run: str, attempt: int) -> bytes | None:
+        """The result that was taken, as the runner posted it."""
+        return self.blobs.get(run, attempt, RESULT)
+
+    def unfinished(self) -> tuple[Overdue, ...]:
+        """Their end was decided long ago, but their last report does not stand."""
+        query = sa.select(runs.c.id, runs.c.attempt).where(
+            runs.c.finished_at.is_(None), runs.c.finishing_at < self.database.now - STRANDED_MS
+        )
+        with self.database.read() as tx:
+            return tuple(Overdue(row[0], row[1]) for row in tx.execute(query).all())
 
     def overdue(self) -> tuple[Overdue, ...]:
         """Never claimed, silent, or ended long ago without a result."""

@@ -16,6 +16,8 @@ APPLICATION = "tollgate"
 STORIES = "stories"  # the one queue
 # Constant: a deploy must not strand the stories of the version before. Keep the order of steps compatible.
 VERSION = "1"
+TRIES = 9
+FAILED = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
 class Queue:
@@ -36,6 +38,16 @@ class Queue:
     def put(self, story: str, key: str, *arguments: Any) -> None:
         with self.database.begin() as tx:
             self.enqueue(tx, story, key, *arguments)
+
+    def again(self, story: str, key: str, *arguments: Any) -> None:
+        """Have it told anew, from its start, if it failed; at most TRIES times."""
+        for tried in range(1, TRIES + 1):
+            again = key if tried == 1 else f"{key}.{tried}"
+            status = self.status(again)
+            if status is None:
+                self.put(story, again, *arguments)
+            if status not in FAILED:
+                return
 
     def status(self, key: str) -> str | None:
         """`ENQUEUED`, `PENDING`, `SUCCESS`, `ERROR` …; None if there is no such story."""

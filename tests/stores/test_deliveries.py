@@ -1,0 +1,61 @@
+"""A delivery is recorded once and starts its story once, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from threading import Thread
+
+import pytest
+
+from bot.stores.database import Database
+from bot.stores.deliveries import Deliveries, Refusals
+from bot.stores.queue import Queue, migrate
+
+
+@pytest.fixture
+def queue(database: Database) -> Iterator[Queue]:
+    migrate(database)
+    made = Queue(database)
+    yield made
+    made.close()
+
+
+def test_a_delivery_and_its_story_are_there_together(database: Database, queue: Queue) -> None:
+    deliveries = Deliveries(database, queue)
+    assert deliveries.record("d1", "issue_comment", "created", "launch.on_comment", {"a": 1})
+    assert queue.status("d1") == "ENQUEUED"
+    assert not deliveries.record("d1", "issue_comment", "created", "launch.on_comment", {"a": 1})
+    assert queue.status("d1.2") is None
+
+
+def test_what_is_of_no_interest_is_recorded_and_starts_nothing(database: Database, queue: Queue) -> None:
+    assert Deliveries(database, queue).record("d1", "star", "created", None)
+    assert queue.status("d1") is None
+
+
+def test_the_same_delivery_at_once_is_recorded_once(database: Database, queue: Queue) -> None:
+    deliveries, new = Deliveries(database, queue), []
+    threads = [
+        Thread(target=lambda: new.append(deliveries.record("d", "ping", "", "launch.on_comment", 1)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(new) == [False] * 7 + [True]
+
+
+def test_a_story_is_enqueued_only_if_its_transaction_commits(database: Database, queue: Queue) -> None:
+    with pytest.raises(ZeroDivisionError), database.begin() as tx:
+        queue.enqueue(tx, "launch.on_comment", "k", 1)
+        raise ZeroDivisionError
+    assert queue.status("k") is None
+
+
+def test_the_first_reason_of_a_refusal_stands(database: Database) -> None:
+    refusals = Refusals(database)
+    about = {"repository_id": 1, "repository": "o/r", "thread": 2, "comment_kind": "issue_comment"}
+    for reason in ("first", "second"):
+        refusals.record(**about, comment_id=3, actor="a", reason=reason, message="m")  # type: ignore[arg-type]
+    assert refusals.of(1, "issue_comment", 3) == ("first", "m")
