@@ -1,0 +1,302 @@
+"""What tests and the demo may do that no GitHub would let them: under /_sandbox, JSON in and out."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from sandbox.github.access import Refused, user_token
+from sandbox.github.door import Doors, Fault, refusal
+from sandbox.github.git import GitError
+from sandbox.github.routes.repos import commit_named
+from sandbox.github.shapes import runs as run_shapes
+from sandbox.github.state import Account, Json, Repository, Role, Thread, iso
+from sandbox.github.verbs import branches, threads
+
+
+def told_comment(made: Any) -> Json:
+    return {
+        "id": made.id,
+        "user": made.user.login,
+        "app": made.app.slug if made.app else None,
+        "body": made.body,
+        "edits": made.edits,
+        "created_at": iso(made.created_at),
+        "reactions": [{"user": r.user.login, "content": r.content} for r in made.reactions],
+    }
+
+
+def told_thread(thread: Thread) -> Json:
+    pull = thread.pull
+    return {
+        "number": thread.number,
+        "kind": "pull" if pull else "issue",
+        "title": thread.title,
+        "body": thread.body,
+        "user": thread.user.login,
+        "state": thread.state,
+        "labels": [label.name for label in thread.labels],
+        "comments": [told_comment(made) for made in thread.comments],
+        "reviews": [told_comment(made) for made in thread.reviews],
+        "events": [{"event": e.event, "actor": e.actor.login} for e in thread.events],
+        "head_ref": pull.head_ref if pull else None,
+        "head_sha": pull.head_sha if pull else None,
+        "base_ref": pull.base_ref if pull else None,
+        "merged": bool(pull and pull.merged_at is not None),
+        "merge_commit_sha": pull.merge_commit_sha if pull else None,
+    }
+
+
+def told_repo(repo: Repository) -> Json:
+    return {
+        "id": repo.id,
+        "full_name": repo.full_name,
+        "default_branch": repo.default_branch,
+        "private": repo.private,
+        "git": str(repo.git.path),
+        "branches": repo.git.branches(),
+        "roles": {login: role.name for login, role in repo.roles.items()},
+        "threads": [told_thread(thread) for thread in repo.threads.values()],
+        "checks": [
+            {
+                "id": made.id,
+                "name": made.name,
+                "status": made.status,
+                "conclusion": made.conclusion,
+                "external_id": made.external_id,
+                "head_sha": made.head_sha,
+                "output": made.output,
+            }
+            for made in repo.checks.values()
+        ],
+        "runs": [
+            {
+                "id": run.id,
+                "title": run.title,
+                "status": run.status,
+                "conclusion": run.conclusion,
+                "inputs": run.inputs,
+                "log": run.log,
+                "steps": [run_shapes.step(step) for step in run.steps],
+            }
+            for run in repo.runs.values()
+        ],
+    }
+
+
+def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
+    """The controls; `about` tells what a service needs to know (App id, keys, secret)."""
+    control = Blueprint("control", __name__, url_prefix="/_sandbox")
+    hub, hooks = doors.hub, doors.hooks
+
+    @control.errorhandler(Refused)
+    def no(error: Refused) -> tuple[Response, int]:
+        return jsonify(refusal(error)), error.status
+
+    @control.errorhandler(GitError)
+    def git_no(error: GitError) -> tuple[Response, int]:
+        return jsonify({"message": str(error)}), 422
+
+    def sent(name: str, default: Any = None) -> Any:
+        body = request.get_json(silent=True)
+        value = body.get(name, default) if isinstance(body, dict) else default
+        if value is None and default is None:
+            raise Refused(422, f"{name} is missing")
+        return value
+
+    def optional(name: str) -> Any:
+        body = request.get_json(silent=True)
+        return body.get(name) if isinstance(body, dict) else None
+
+    def repo_of(name: str | None = None) -> Repository:
+        wanted = name or optional("repo") or request.args.get("repo")
+        repo = hub.repository(wanted) if wanted else next(iter(hub.repositories.values()), None)
+        if repo is None:
+            raise Refused(404, f"there is no repository {wanted}")
+        return repo
+
+    def person(login: str) -> Account:
+        known = hub.accounts.get(login.lower())
+        if known is None:
+            raise Refused(404, f"there is nobody called {login}")
+        return known
+
+    @control.get("/about")
+    def tell_about() -> Response:
+        return jsonify(about())
+
+    @control.get("/state")
+    def state() -> Response:
+        with hub.lock:
+            listed = [run_shapes.delivery(made) for made in hub.deliveries]
+            whole = [told_repo(repo) for repo in hub.repositories.values()]
+            return jsonify({"repositories": whole, "deliveries": listed, "changes": hub.changes})
+
+    @control.get("/changes")
+    def changes() -> Response:
+        """Waits (at most 20 s) until something happened after `since`."""
+        since, seconds = int(request.args.get("since", -1)), float(request.args.get("wait", 20))
+        return jsonify({"changes": hub.wait_change(since, min(seconds, 20))})
+
+    @control.post("/token")
+    def token() -> Response:
+        """A token of a person: what they do with it goes through the ordinary API."""
+        with hub.lock:
+            return jsonify({"token": user_token(hub, person(str(sent("login"))))})
+
+    @control.post("/users")
+    def users() -> Response:
+        """Makes or changes a person or bot: their role in a repository."""
+        with hub.lock:
+            account = hub.account(str(sent("login")), str(sent("type", "User")))
+            role = optional("role")
+            if role is not None:
+                repo_of().roles[account.login.lower()] = Role[str(role)]
+            hub.touch()
+            return jsonify({"id": account.id, "login": account.login})
+
+    @control.post("/repos")
+    def repos() -> Response:
+        """Makes another repository, with `files` on its default branch."""
+        with hub.lock:
+            owner_name, _, name = str(sent("full_name")).partition("/")
+            owner = hub.account(owner_name, "Organization")
+            base = next(iter(hub.repositories.values()))
+            git = base.git.create(base.git.path.parent.parent / owner_name / f"{name}.git")
+            made = Repository(hub.new_id(), owner, name, git, "main", hub.now(), bool(sent("private", False)))
+            made.roles = dict(base.roles)
+            tree = git.write_files(None, sent("files", {"README.md": f"# {name}\n"}))
+            author = branches.author(hub, hub.account("ada"))
+            git.set_ref("refs/heads/main", git.write_commit(tree, [], "The beginning", author))
+            hub.repositories[made.full_name.lower()] = made
+            hub.touch()
+            return jsonify({"id": made.id, "full_name": made.full_name})
+
+    @control.post("/commit")
+    def commit() -> Response:
+        """Commits `files` (text, {"base64": …} or null) to a branch, made from `from` where it is new."""
+        with hub.lock:
+            repo, by = repo_of(), person(str(sent("login", "dana")))
+            branch = str(sent("branch"))
+            old = repo.git.branch(branch)
+            start = old or commit_named(repo, str(sent("from", repo.default_branch))).sha
+            files = {path: bytes_of(content) for path, content in sent("files").items()}
+            tree = repo.git.write_files(start, files)
+            author = branches.author(hub, by)
+            made = repo.git.write_commit(tree, [start], str(sent("message", "A change")), author)
+            if old is None:
+                branches.create(hooks, repo, f"refs/heads/{branch}", made, by)
+            else:
+                branches.move(hooks, repo, f"refs/heads/{branch}", made, by)
+            return jsonify({"sha": made})
+
+    @control.post("/fork")
+    def fork() -> Response:
+        with hub.lock:
+            made = branches.fork(hooks, repo_of(), person(str(sent("login"))))
+            return jsonify({"id": made.id, "full_name": made.full_name})
+
+    @control.get("/file")
+    def file() -> Response:
+        repo = repo_of()
+        data = repo.git.read(request.args.get("ref") or repo.default_branch, request.args["path"])
+        if data is None:
+            raise Refused(404, "no such file")
+        return Response(data, content_type="application/octet-stream")
+
+    @control.post("/suggest-label")
+    def machine_label() -> Response:
+        """A label put on by the App itself, as an automation would."""
+        with hub.lock:
+            repo = repo_of()
+            app = next(iter(hub.apps.values()))
+            thread = repo.threads[int(sent("number"))]
+            threads.add_label(hooks, repo, thread, app.bot, str(sent("name")), app)
+            return jsonify({})
+
+    # --- the webhook
+
+    @control.post("/hook")
+    def hook() -> Response:
+        """Where deliveries go from now on; with `ping`, the first one goes at once."""
+        with hub.lock:
+            hooks.url = str(sent("url", "")) or None
+            hooks.secret = str(sent("secret", hooks.secret))
+            made = next(iter(hub.installations.values()))
+            if sent("ping", False):
+                hooks.ping(made)
+                hooks.installed(made, hub.account("ada"))
+            return jsonify({"url": hooks.url})
+
+    @control.get("/deliveries")
+    def deliveries() -> Response:
+        """Every delivery with its payload and exact bytes; `event` sifts."""
+        wanted = request.args.get("event")
+        with hub.lock:
+            found = [one for one in hub.deliveries if wanted in (None, one.event)]
+            whole = [
+                run_shapes.delivery_whole(hub, one) | {"raw": base64.b64encode(one.raw).decode()}
+                for one in found
+            ]
+            return jsonify(whole)
+
+    @control.post("/deliveries/<int:id>/redeliver")
+    def redeliver(id: int) -> Response:
+        """The same bytes `times` more; `fresh` gives each another guid, as no GitHub would."""
+        with hub.lock:
+            known = next((one for one in hub.deliveries if one.id == id), None)
+            if known is None:
+                raise Refused(404, "no such delivery")
+            count = int(sent("times", 1))
+            again = [hooks.redeliver(known, bool(sent("fresh", False))).id for _ in range(count)]
+            return jsonify({"ids": again})
+
+    # --- what goes wrong
+
+    @control.post("/faults")
+    def faults() -> Response:
+        """The next `times` requests that match get `status`, before or after the deed; [] takes all away."""
+        with hub.lock:
+            if optional("clear"):
+                doors.faults.clear()
+                return jsonify({})
+            doors.faults.append(
+                Fault(
+                    str(sent("method", "*")).upper(),
+                    re.compile(str(sent("path", ""))),
+                    int(sent("status", 502)),
+                    int(sent("times", 1)),
+                    str(sent("when", "before")),
+                    optional("retry_after"),
+                    float(sent("seconds", 0.0)),
+                )
+            )
+            return jsonify({})
+
+    @control.post("/clock")
+    def clock() -> Response:
+        """Moves the clock on by `seconds`: tokens run out."""
+        hub.shift += float(sent("seconds"))
+        return jsonify({"now": iso(hub.now())})
+
+    @control.post("/installation")
+    def installation() -> Response:
+        """Changes what the App was granted, or suspends it."""
+        with hub.lock:
+            made = next(iter(hub.installations.values()))
+            if (granted := optional("permissions")) is not None:
+                made.permissions = dict(granted)
+            if (suspended := optional("suspended")) is not None:
+                made.suspended_at = hub.now() if suspended else None
+            return jsonify({"id": made.id, "permissions": made.permissions})
+
+    return control
+
+
+def bytes_of(content: Any) -> str | bytes | None:
+    """The content of a file as it was sent."""
+    return base64.b64decode(content["base64"]) if isinstance(content, dict) else content
