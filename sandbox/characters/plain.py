@@ -14,7 +14,7 @@ class Manner:
     """What the command line says of all characters."""
 
     answer_tokens: int = 0  # how long an answer is, for those that only talk; 0: a short one
-    bytes_per_16_tokens: int = 51  # of this tokenizer; 16 when it is dense
+    bytes_per_5_tokens: int = 16  # of this tokenizer; 5 when it is dense
     event_ms: int = 200  # for `slow` and `pings`
     retry_after: int = 1
 
@@ -27,7 +27,7 @@ class Character(Protocol):
 
 def prose(tokens: int, manner: Manner) -> str:
     """Text of so many tokens."""
-    size = max(1, tokens * manner.bytes_per_16_tokens // 16)
+    size = max(1, tokens * manner.bytes_per_5_tokens // 5)
     line = "I looked at this again and here is one more thing that I could say about it. "
     return (line * (size // len(line) + 1))[:size]
 

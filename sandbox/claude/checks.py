@@ -53,6 +53,7 @@ def check(body: Any, version: str, counting: bool = False) -> Model:
     _system(body.get("system"))
     _messages(body["messages"], model)
     _output_config(body.get("output_config"))
+    _geo(body, model)
     _breakpoints(body, tools)
     return model
 
@@ -103,7 +104,7 @@ def _thinking(body: dict[str, Any], model: Model) -> None:
             raise Refused("`max_tokens` must be greater than `thinking.budget_tokens`.")
     elif "budget_tokens" in thinking:
         raise Refused(f"thinking.{kind}.budget_tokens: Extra inputs are not permitted")
-    if kind == "adaptive" and model.allows >= {"prefill"}:
+    if kind == "adaptive" and "prefill" in model.allows:  # the models of 4.5 have no adaptive thinking
         raise Refused("adaptive thinking is not supported on this model")
     if thinking.get("display", "omitted") not in ("omitted", "summarized"):
         raise Refused("thinking.display: Input should be 'summarized' or 'omitted'")
@@ -244,6 +245,16 @@ def _block(block: Any, role: str, where: str) -> None:
         raise Refused(f"{where}.image.source: Field required")
 
 
+def _geo(body: dict[str, Any], model: Model) -> None:
+    geo = body.get("inference_geo")
+    if geo is None:
+        return
+    if geo not in ("us", "global"):
+        raise Refused("inference_geo: Input should be 'global' or 'us'")
+    if "geo" not in model.allows:
+        raise Refused("inference_geo is not supported for this model")
+
+
 def _output_config(config: object) -> None:
     if isinstance(config, dict) and config.get("effort") not in (None, *EFFORTS):
         raise Refused(f"output_config.effort: Input should be {', '.join(repr(each) for each in EFFORTS)}")
@@ -254,10 +265,8 @@ def _breakpoints(body: dict[str, Any], tools: list[dict[str, Any]]) -> None:
     if isinstance(body.get("system"), list):
         blocks += [(f"system.{index}", block) for index, block in enumerate(body["system"])]
     for index, message in enumerate(body["messages"]):
-        if isinstance(message["content"], list):
-            blocks += [
-                (f"messages.{index}.content.{place}", each) for place, each in enumerate(message["content"])
-            ]
+        content = message["content"] if isinstance(message["content"], list) else [{}]
+        blocks += [(f"messages.{index}.content.{place}", each) for place, each in enumerate(content)]
     marked = [(where, block) for where, block in blocks if block.get("cache_control")]
     automatic = body.get("cache_control")
     for where, block in [*marked, *([("", body)] if automatic else [])]:
@@ -268,7 +277,10 @@ def _breakpoints(body: dict[str, Any], tools: list[dict[str, Any]]) -> None:
             raise Refused(f"{where}.cache_control.ttl: Input should be '5m' or '1h'".lstrip("."))
         if block.get("type") in ("thinking", "redacted_thinking"):
             raise Refused(f"{where}.thinking.cache_control: Extra inputs are not permitted")
-    count = len(marked) + (1 if automatic and not (blocks and blocks[-1][1].get("cache_control")) else 0)
+    last = blocks[-1][1].get("cache_control") if blocks else None
+    if automatic and last and last.get("ttl", "5m") != automatic.get("ttl", "5m"):
+        raise Refused("cache_control.ttl: the last block already has a cache_control of another ttl")
+    count = len(marked) + (1 if automatic and not last else 0)
     if count > BREAKPOINTS:
         raise Refused(f"A maximum of 4 blocks with cache_control may be provided. Found {count}.")
     short = False

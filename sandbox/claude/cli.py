@@ -57,7 +57,7 @@ def main(
     GET /invoice is the bill; POST /_sandbox/character, /_sandbox/conduct and /_sandbox/clock change how it
     behaves.
     """
-    manner = Manner(answer_tokens, 16 if dense else 51, event_ms, retry_after)
+    manner = Manner(answer_tokens, 5 if dense else 16, event_ms, retry_after)
     conduct = Conduct(think_ms, generates_on)
     claude = Claude(character, Invoice(invoice), key=key, dense=dense, manner=manner, conduct=conduct)
     asyncio.run(_serve(claude, host, port))

@@ -6,7 +6,7 @@ import json
 import struct
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -70,6 +70,11 @@ class Scale:
                 piece = self._piece(block, caching, message["role"], frame)
                 found.append(Piece(piece.tokens, head + piece.key, piece.ttl, "messages", piece.cacheable))
                 frame, head = 0, b""
+        if body.get("cache_control"):
+            # Automatic caching: a breakpoint after the last block that may have one.
+            last = max((index for index, piece in enumerate(found) if piece.cacheable), default=-1)
+            if last >= 0 and not found[last].ttl:
+                found[last] = replace(found[last], ttl=_ttl(body))
         return found
 
     def tool(self, tool: dict[str, Any]) -> int:
