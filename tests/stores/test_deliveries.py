@@ -47,9 +47,9 @@ def test_the_same_delivery_at_once_is_recorded_once(database: Database, queue: Q
 
 
 def test_a_story_is_enqueued_only_if_its_transaction_commits(database: Database, queue: Queue) -> None:
-    with pytest.raises(ZeroDivisionError), database.begin() as tx:
+    with database.engine.connect() as tx, tx.begin() as transaction:
         queue.enqueue(tx, "launch.on_comment", "k", 1)
-        raise ZeroDivisionError
+        transaction.rollback()
     assert queue.status("k") is None
 
 

@@ -1,0 +1,102 @@
+"""Everything a story may use, built once from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bot.clients.github import GitHub
+from bot.core.prices import PriceBook, PriceFileError
+from bot.settings import Settings, SettingsError
+from bot.stores.blobs import Blobs
+from bot.stores.database import Database
+from bot.stores.deliveries import Deliveries, Refusals
+from bot.stores.handover import Handover
+from bot.stores.ledger import Ledger
+from bot.stores.processes import Process, Processes
+from bot.stores.pulls import Pulls
+from bot.stores.queue import Queue
+from bot.stores.queue import migrate as migrate_queue
+from bot.stores.runs import Runs
+from bot.stores.signals import SignalStore
+from bot.stores.threads import Threads
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Stores, clients, prices. Safe from many threads; one for each process."""
+
+    settings: Settings
+    process: Process
+    database: Database
+    queue: Queue
+    runs: Runs
+    threads: Threads
+    handover: Handover
+    deliveries: Deliveries
+    refusals: Refusals
+    pulls: Pulls
+    signals: SignalStore
+    processes: Processes
+    ledger: Ledger
+    prices: PriceBook
+    github: GitHub
+
+    def close(self) -> None:
+        self.ledger.close()
+        self.queue.close()
+        self.database.close()
+
+
+def build(settings: Settings, kind: str) -> Services:
+    """`kind` of process: web or worker. Raises SettingsError."""
+    prices = price_book(settings)
+    database = Database(settings.database_url)
+    process = Process.this(kind)
+    queue, runs, blobs = Queue(database), Runs(database), Blobs(database)
+    return Services(
+        settings=settings,
+        process=process,
+        database=database,
+        queue=queue,
+        runs=runs,
+        threads=Threads(database),
+        handover=Handover(database, queue, blobs),
+        deliveries=Deliveries(database, queue),
+        refusals=Refusals(database),
+        pulls=Pulls(database),
+        signals=SignalStore(database),
+        processes=Processes(database),
+        ledger=Ledger(database, process.id),
+        prices=prices,
+        github=GitHub(settings.github_app_id, settings.secrets.github_private_key, settings.github_api_url),
+    )
+
+
+@contextmanager
+def opened(settings: Settings, kind: str) -> Iterator[Services]:
+    services = build(settings, kind)
+    try:
+        yield services
+    finally:
+        services.close()
+
+
+def migrate(settings: Settings) -> None:
+    """Our tables and the durable engine's. Several processes may call it at once."""
+    database = Database(settings.database_url)
+    try:
+        database.migrate()
+        migrate_queue(database)
+    finally:
+        database.close()
+
+
+def price_book(settings: Settings) -> PriceBook:
+    if settings.price_file is None:
+        return PriceBook()
+    try:
+        return PriceBook.with_file(settings.price_file.read_text(encoding="utf-8"))
+    except PriceFileError as error:
+        raise SettingsError([f"PRICE_FILE {settings.price_file}: {error}"]) from error

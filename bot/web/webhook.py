@@ -1,0 +1,86 @@
+"""GitHub's door: the signature first, over the raw bytes; then the JSON; then one row and one story.
+
+Nothing is done here: a delivery and the story it starts are written in one transaction, and a worker tells it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from bot.core import events
+from bot.services import Services
+from bot.stories.durable import Tell, name_of
+from bot.web.answers import Problem, answer, body
+
+MAX_BODY = 26 * 1024 * 1024  # GitHub sends at most 25 MB
+Routes = Mapping[tuple[str, str], Tell]
+
+
+def door(services: Services, routes: Routes) -> Blueprint:
+    """`POST /webhooks/github`; `routes` says which story each (event, action) starts."""
+    made = Blueprint("webhook", __name__)
+    made.register_error_handler(Problem, lambda problem: problem.response())
+    secret = services.settings.secrets.github_webhook_secret
+
+    @made.post("/webhooks/github")
+    def receive() -> Response:
+        if not secret:
+            raise Problem(503, "GITHUB_WEBHOOK_SECRET is not set: this door stays closed")
+        content = body(request, MAX_BODY)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        check_signature(secret, content, headers.get("x-hub-signature-256"))
+        delivery, name = headers.get("x-github-delivery", ""), headers.get("x-github-event", "")
+        payload = _payload(content, headers)
+        if not delivery or len(delivery) > 64 or not name or len(name) > 64:
+            raise Problem(400, "a delivery carries X-GitHub-Delivery and X-GitHub-Event")
+        if name == "ping":
+            return answer(200, pong=payload.get("zen") or "pong")
+        return _receive(services, routes, delivery, name, payload)
+
+    return made
+
+
+def _receive(
+    services: Services, routes: Routes, delivery: str, name: str, payload: dict[str, Any]
+) -> Response:
+    action = payload.get("action") or ""
+    if not isinstance(action, str) or len(action) > 64:
+        raise Problem(400, "action must be a short text")
+    story = routes.get((name, action))
+    try:
+        event = events.parse(name, payload) if story else None
+    except events.Malformed as error:
+        raise Problem(400, f"{name}.{action} cannot be read: {error}") from error
+    if story is None or event is None:
+        services.deliveries.record(delivery, name, action, None)
+        return answer(202, delivery=delivery, started=None)
+    new = services.deliveries.record(delivery, name, action, name_of(story), event)
+    return answer(202, delivery=delivery, started=name_of(story) if new else None, seen_before=not new)
+
+
+def check_signature(secret: str, content: bytes, signature: str | None) -> None:
+    """Raises Problem 401 unless GitHub's HMAC over these very bytes is there and right."""
+    if not signature:
+        raise Problem(401, "this delivery is not signed: X-Hub-Signature-256 is missing")
+    expected = "sha256=" + hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace")):
+        raise Problem(401, "the signature does not fit the body: is the webhook's secret the same on both sides?")
+
+
+def _payload(content: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Problem(400, "set the webhook's content type to application/json; nothing else is read")
+    try:
+        payload = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "the body is not JSON") from error
+    if not isinstance(payload, dict):
+        raise Problem(400, "the body must be a JSON object")
+    return payload
