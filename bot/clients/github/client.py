@@ -39,8 +39,8 @@ CLOSING = """query($owner: String!, $name: String!, $number: Int!, $after: Strin
 class GitHub:
     """One GitHub App at one GitHub. Threads may share it.
 
-    Every method may raise GitHubError (GitHub said no: `.status`) and its subclass Unavailable (no answer, 5xx
-    or a rate limit: try again after `.retry_after` seconds). No call is repeated once it may have been done.
+    Every method may raise GitHubError (GitHub said no: `.status`) and its subclass Unavailable (no answer,
+    5xx or a rate limit: try again after `.retry_after` seconds). What may have been done is not repeated.
     """
 
     def __init__(self, app_id: int, private_key: str, api_url: str = "https://api.github.com") -> None:
@@ -228,8 +228,8 @@ class GitHub:
     ) -> Committed:
         """One commit on `base_sha`, at the head of `branch` if that is still there, once for a trailer.
 
-        Otherwise (the branch moved, is gone or is protected) it is kept at `agent/run-ID`, `moved` is True, and
-        nothing is overwritten. `trailer` is `Tollgate-Run: ID.ATTEMPT`. Raises ValueError for no files.
+        Otherwise (the branch moved, is gone or is protected) it is kept at `agent/run-ID` and `moved` is
+        True; nothing is overwritten. `trailer` is `Tollgate-Run: ID.ATTEMPT`. Raises ValueError for no files.
         """
         return commits.commit(self._wire, repo, branch, base_sha, files, message, trailer)
 

@@ -6,29 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bot.core.places import Repo as Repo
+
 Json = Any
-
-
-@dataclass(frozen=True, slots=True)
-class Repo:
-    """A repository and the installation through which we may reach it."""
-
-    installation: int
-    id: int
-    full_name: str
-
-    @property
-    def owner(self) -> str:
-        return self.full_name.partition("/")[0]
-
-    @property
-    def name(self) -> str:
-        return self.full_name.partition("/")[2]
-
-    @property
-    def path(self) -> str:
-        """Where the API keeps it: `/repos/OWNER/NAME`."""
-        return f"/repos/{self.full_name}"
 
 
 @dataclass(frozen=True, slots=True)
