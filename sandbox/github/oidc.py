@@ -15,7 +15,8 @@ from sandbox.github.state import Hub, Json, Repository, WorkflowRun
 LIFE = 300  # seconds, as GitHub's
 CLAIMS = """
 sub aud exp iat iss jti nbf
-repository repository_id repository_owner repository_owner_id repository_visibility run_id run_number run_attempt actor actor_id event_name workflow workflow_ref workflow_sha job_workflow_ref
+repository repository_id repository_owner repository_owner_id repository_visibility
+run_id run_number run_attempt actor actor_id event_name workflow workflow_ref workflow_sha job_workflow_ref
 job_workflow_sha check_run_id ref ref_type ref_protected sha head_ref base_ref runner_environment
 """
 
