@@ -1,4 +1,4 @@
-"""The sandbox's GitHub as its own process, our client as its App, every exchange held against the contract."""
+"""The sandbox's GitHub as its own process, our client as its App, every exchange held to the contract."""
 
 from __future__ import annotations
 

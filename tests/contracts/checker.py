@@ -24,7 +24,7 @@ Json = Any
 HERE = Path(__file__).parent
 WITH_SLASHES = {"path", "ref", "branch", "basehead", "name"}
 # Statuses that GitHub's prose lets any operation answer with, whether its own list has them or not.
-ANY_OPERATION = {304: None} | dict.fromkeys((400, 401, 403, 404, 422, 429), "basic-error")
+ANY_OPERATION = {304: None, 422: "validation-error"} | dict.fromkeys((400, 401, 403, 404, 429), "basic-error")
 
 
 @dataclass(frozen=True)
