@@ -49,11 +49,17 @@ def halt_message(reason: Reason, step: int, ceilings: Ceilings, detail: str | No
         Reason.COST: f"{ceilings.usd} cost ceiling reached",
         Reason.TOKENS: f"{ceilings.tokens:,} token ceiling reached",
         Reason.STEPS: f"{ceilings.steps} step ceiling reached",
-        Reason.WALL_CLOCK: f"{ceilings.seconds}s wall-clock ceiling reached",
+        Reason.WALL_CLOCK: f"{span(ceilings.seconds)} wall-clock ceiling reached",
         Reason.CACHED_TOKENS: f"{ceilings.cached_tokens or 0:,} cached token ceiling reached",
-        Reason.STUCK: f"stuck_loop: {detail or 'the same again'}",
+        Reason.STUCK: f"stuck_loop: {detail or 'the same again and again'}",
         Reason.STOPPED: detail or "stopped",
         Reason.UPSTREAM_LIMIT: "the spend limit of the API key was reached upstream",
         Reason.BOUND_EXCEEDED: "an answer cost more than its bound",
     }[reason]
     return f"halted at step {step}: {why}"
+
+
+def span(seconds: int) -> str:
+    """`10m`, `1m 30s`, `2h`: as people write them in options."""
+    parts = [(seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s")]
+    return " ".join(f"{number}{unit}" for number, unit in parts if number) or "0s"

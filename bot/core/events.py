@@ -1,0 +1,147 @@
+"""What GitHub tells us, read once at the door into a closed set of values.
+
+Source of the shapes: the webhook payloads of @octokit/openapi-webhooks 12.1.0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bot.core.places import Repo
+
+ISSUE_COMMENT, REVIEW_COMMENT = "issue_comment", "review_comment"
+MAX_BODY = 1_000_000  # characters of a comment that are looked at; GitHub allows far fewer
+
+
+class Malformed(Exception):
+    """The payload is not what GitHub documents; says which field."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommentCreated:
+    """Somebody wrote a comment. `kind` is issue_comment or review_comment; the id is unique within a kind."""
+
+    repo: Repo
+    kind: str
+    comment_id: int
+    number: int
+    on_pull: bool
+    body: str
+    actor: str
+    actor_type: str  # User | Bot | Organization | Mannequin
+    by_app: bool  # performed_via_github_app: an App wrote it for somebody
+    url: str
+    path: str = ""  # of a review comment: the file, and the piece of the diff it hangs on
+    hunk: str = ""
+
+    @property
+    def by_person(self) -> bool:
+        return self.actor_type == "User" and not self.by_app
+
+
+@dataclass(frozen=True, slots=True)
+class PullClosed:
+    repo: Repo
+    number: int
+    merged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowCompleted:
+    """A workflow run has ended. `title` is its display title: our run names carry the run's id."""
+
+    repo: Repo
+    run_id: int
+    title: str
+    conclusion: str
+
+
+Event = CommentCreated | PullClosed | WorkflowCompleted
+
+
+def parse(name: str, payload: dict[str, Any]) -> Event | None:
+    """The event, or None for what starts nothing. Raises Malformed.
+
+    A comment by a bot or through an App, and an edited or deleted one, starts nothing; neither does anything
+    from a repository without an installation, where we could do nothing.
+    """
+    match (name, payload.get("action")):
+        case ("issue_comment", "created"):
+            return _comment(payload, ISSUE_COMMENT, _object(payload, "issue"))
+        case ("pull_request_review_comment", "created"):
+            return _comment(payload, REVIEW_COMMENT, _object(payload, "pull_request"))
+        case ("pull_request", "closed"):
+            pull = _object(payload, "pull_request")
+            repo = _repo(payload)
+            merged = pull.get("merged")
+            if not isinstance(merged, bool):
+                raise Malformed("pull_request.merged must be true or false")
+            return PullClosed(repo, _number(pull, "number"), merged) if repo else None
+        case ("workflow_run", "completed"):
+            run, repo = _object(payload, "workflow_run"), _repo(payload)
+            title, conclusion = run.get("display_title"), run.get("conclusion")
+            title = title if isinstance(title, str) else ""
+            return WorkflowCompleted(repo, _number(run, "id"), title, str(conclusion or "")) if repo else None
+        case _:
+            return None
+
+
+def _comment(payload: dict[str, Any], kind: str, thread: dict[str, Any]) -> CommentCreated | None:
+    repo, comment = _repo(payload), _object(payload, "comment")
+    user = comment.get("user")
+    if repo is None:
+        return None
+    event = CommentCreated(
+        repo=repo,
+        kind=kind,
+        comment_id=_number(comment, "id"),
+        number=_number(thread, "number"),
+        on_pull=kind == REVIEW_COMMENT or isinstance(thread.get("pull_request"), dict),
+        body=_text(comment, "body")[:MAX_BODY],
+        actor=_text(user, "login") if isinstance(user, dict) else "",
+        actor_type=str(user.get("type") or "") if isinstance(user, dict) else "",
+        by_app=bool(comment.get("performed_via_github_app")),
+        url=str(comment.get("html_url") or ""),
+        path=str(comment.get("path") or ""),
+        hunk=str(comment.get("diff_hunk") or ""),
+    )
+    if not event.actor or not event.by_person or _sender(payload) != event.actor:
+        return None
+    return event
+
+
+def _sender(payload: dict[str, Any]) -> str:
+    """Who caused the delivery: for a created comment its author, or the delivery is not what it says."""
+    sender = _object(payload, "sender")
+    return _text(sender, "login") if sender.get("type") == "User" else ""
+
+
+def _repo(payload: dict[str, Any]) -> Repo | None:
+    repository = _object(payload, "repository")
+    installation = payload.get("installation")
+    if not isinstance(installation, dict):
+        return None
+    return Repo(_number(installation, "id"), _number(repository, "id"), _text(repository, "full_name"))
+
+
+def _object(raw: dict[str, Any], key: str) -> dict[str, Any]:
+    value = raw.get(key)
+    if not isinstance(value, dict):
+        raise Malformed(f"{key} must be an object")
+    return value
+
+
+def _number(raw: dict[str, Any], key: str) -> int:
+    value = raw.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+        raise Malformed(f"{key} must be a number")
+    return value
+
+
+def _text(raw: dict[str, Any], key: str) -> str:
+    value = raw.get(key)
+    if not isinstance(value, str):
+        raise Malformed(f"{key} must be text")
+    # Neither fits PostgreSQL, and GitHub sends neither.
+    return value.encode(errors="replace").decode().replace("\0", "\ufffd")

@@ -1,0 +1,151 @@
+"""Where a ceiling comes from, who may raise it, and that nobody passes what their role allows."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.ceilings import CLASSES
+from bot.core.commands import Options
+from bot.core.labels import Applied, read
+from bot.core.limits import MOST, resolve
+from bot.core.money import Usd
+from bot.core.roles import Role
+
+entitled = st.sampled_from([Role.WRITE, Role.MAINTAIN, Role.ADMIN])
+dollars = st.integers(1, 500).map(lambda n: Usd.parse(str(n)))
+labels = st.lists(
+    st.builds(
+        Applied,
+        dollars.map(lambda usd: f"agent:cost={usd}".replace(",", "")),
+        st.just("someone"),
+        st.sampled_from(list(Role)),
+        st.booleans(),
+    ),
+    max_size=3,
+)
+
+
+def cost(
+    asked: str | None, *given_labels: tuple[str, Role], role: Role = Role.WRITE, of: str = "default"
+) -> tuple[str, str]:
+    applied = [Applied(name, "ada", labeler) for name, labeler in given_labels]
+    options = Options(cost=Usd.parse(asked) if asked else None)
+    resolved = resolve(of, options, read(applied), role)
+    return str(resolved.ceilings.usd), resolved.sources["usd"]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(cost(None), ("$10.00", "class default"), id="nothing set: the class"),
+        pytest.param(cost(None, of="bugfix"), ("$5.00", "class bugfix"), id="another class"),
+        pytest.param(cost("3"), ("$3.00", "comment"), id="the comment"),
+        pytest.param(cost("50"), ("$20.00", "comment"), id="the comment, clamped to the most for write"),
+        pytest.param(cost("50", role=Role.ADMIN), ("$50.00", "comment"), id="an admin may more"),
+        pytest.param(
+            cost(None, ("agent:cost=$80", Role.ADMIN)),
+            ("$80.00", "label by ada (admin)"),
+            id="an admin's label",
+        ),
+        pytest.param(
+            cost("3", ("agent:cost=$80", Role.ADMIN)), ("$3.00", "comment"), id="a comment lowers it"
+        ),
+        pytest.param(
+            cost("90", ("agent:cost=$80", Role.ADMIN)),
+            ("$80.00", "label by ada (admin)"),
+            id="and does not raise it",
+        ),
+        pytest.param(
+            cost("90", ("agent:cost=$80", Role.ADMIN), role=Role.ADMIN),
+            ("$90.00", "comment"),
+            id="an equal may",
+        ),
+        pytest.param(
+            cost(None, ("agent:cost=$80", Role.WRITE)), ("$20.00", "label by ada (write)"), id="clamped"
+        ),
+        pytest.param(
+            cost(None, ("agent:cost=$80", Role.TRIAGE)), ("$10.00", "class default"), id="triage: not up"
+        ),
+        pytest.param(
+            cost(None, ("agent:cost=$2", Role.TRIAGE)), ("$2.00", "label by ada (triage)"), id="triage: down"
+        ),
+        pytest.param(
+            cost("4", ("agent:cost=$2", Role.TRIAGE)), ("$4.00", "comment"), id="above a triager's label"
+        ),
+        pytest.param(
+            cost(None, ("agent:cost=$9", Role.ADMIN), ("agent:cost=$4", Role.ADMIN)),
+            ("$4.00", "label by ada (admin)"),
+            id="of two the lower one",
+        ),
+        pytest.param(
+            cost(None, ("agent:cost=lots", Role.ADMIN)), ("$10.00", "class default"), id="a wrong label"
+        ),
+    ],
+)
+def test_a_ceilings_source(found: tuple[str, str], expected: tuple[str, str]) -> None:
+    assert found == expected
+
+
+@given(st.none() | dollars, labels, entitled)
+def test_nobody_passes_the_most_of_whoever_set_it(
+    asked: Usd | None, applied: list[Applied], role: Role
+) -> None:
+    resolved = resolve("default", Options(cost=asked), read(applied), role)
+    setters = [role] + [a.role for a in applied if not a.by_app and a.role >= Role.WRITE]
+    assert resolved.ceilings.usd <= MOST[max(setters)].usd
+    assert resolved.ceilings.usd > Usd(0)
+
+
+@given(st.none() | dollars, labels, entitled)
+def test_a_label_by_triage_bot_or_app_never_raises(
+    asked: Usd | None, applied: list[Applied], role: Role
+) -> None:
+    weak = [a for a in applied if a.by_app or a.role < Role.WRITE]
+    without = resolve("default", Options(cost=asked), read([]), role)
+    assert resolve("default", Options(cost=asked), read(weak), role).ceilings.usd <= without.ceilings.usd
+
+
+@given(dollars, dollars, entitled, entitled)
+def test_a_comment_raises_a_label_only_from_its_labelers_role_up(
+    asked: Usd, labelled: Usd, role: Role, labeler: Role
+) -> None:
+    label = Applied(f"agent:cost={labelled}".replace(",", ""), "ada", labeler)
+    resolved = resolve("default", Options(cost=asked), read([label]), role)
+    if asked > labelled and role < labeler:
+        assert resolved.ceilings.usd == min(labelled, MOST[labeler].usd)
+        assert resolved.clamps
+
+
+@given(st.none() | dollars, labels, entitled)
+def test_what_differs_from_what_was_asked_is_explained(
+    asked: Usd | None, applied: list[Applied], role: Role
+) -> None:
+    resolved = resolve("default", Options(cost=asked), read(applied), role)
+    if asked is not None and resolved.ceilings.usd != asked:
+        assert any("cost" in clamp for clamp in resolved.clamps)
+
+
+def test_labels_choose_class_and_engine_where_the_comment_does_not() -> None:
+    found = read(
+        [Applied("agent:class=feature", "ada", Role.ADMIN), Applied("agent:engine=aider", "ada", Role.ADMIN)]
+    )
+    resolved = resolve("default", Options(), found, Role.WRITE)
+    assert (resolved.task_class, resolved.engine) == ("feature", "aider")
+    assert resolved.ceilings.steps == CLASSES["feature"].steps
+    assert resolve("bugfix", Options(engine="opus"), found, Role.WRITE).engine == "opus"
+    assert resolve("bugfix", Options(), found, Role.WRITE).task_class == "bugfix"
+
+
+def test_every_kind_of_ceiling_can_be_set_by_a_label() -> None:
+    names = ["agent:cost=$9", "agent:tokens=7k", "agent:steps=5", "agent:wall=3m", "bug", "agent:color=red"]
+    found = read([Applied(name, "ada", Role.ADMIN) for name in names])
+    ceilings = resolve("default", Options(), found, Role.WRITE).ceilings
+    assert (ceilings.usd, ceilings.tokens, ceilings.steps, ceilings.seconds) == (
+        Usd.parse("9"),
+        7_000,
+        5,
+        180,
+    )
+    assert [note for note in found.notes if "color" in note]
