@@ -163,9 +163,8 @@ def read_code(talk: Talk, hands: Hands, notes: Notes) -> Generator[Answer, list[
     tests = list(dict.fromkeys(tests))[:3] or [path for path in notes.files if is_test(path)][:3]
     if tests:
         failing = ", ".join(sorted(found.test_names)[:3]) or "something"
-        steps = yield turn(
-            f"{failing} fails. What does the test expect?", *[hands.view(path) for path in tests]
-        )
+        fails = "fail. What do these tests" if "," in failing else "fails. What does the test"
+        steps = yield turn(f"{failing} {fails} expect?", *[hands.view(path) for path in tests])
         notes.tests = {path: seen(step.result) for path, step in zip(tests, steps, strict=False)}
     wanted = [path for path in named if not is_test(path)]
     for path, text in notes.tests.items():

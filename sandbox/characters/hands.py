@@ -84,7 +84,7 @@ def seen(result: str) -> str:
 
 
 def turn(words: str, *calls: Call, thought: str = "") -> Answer:
-    return Answer((Say(words), *calls), thought=thought or words)
+    return Answer((Say(words), *calls), thought=thought or words[:240])
 
 
 def ended(words: str) -> Answer:

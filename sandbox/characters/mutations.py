@@ -6,7 +6,7 @@ import ast
 import difflib
 from collections.abc import Iterator
 
-from sandbox.characters.source import Change, Mutation, Source, walk
+from sandbox.characters.source import Change, Mutation, Source, reweighed, walk
 
 _FLIPS: dict[type[ast.cmpop], tuple[str, tuple[str, ...]]] = {
     ast.Lt: ("<", ("<=", ">", ">=")),
@@ -61,6 +61,8 @@ def mutations(path: str, text: str, values: list[str]) -> list[Mutation]:
     for node, function in walk(tree, ""):
         for change in _changes(node, source, values):
             made = source.mutation(change, function)
+            if made is not None and source.loops(change):
+                made = reweighed(made, -3)  # rather in a copy, where it is stopped
             if made is not None:
                 found.setdefault((made.old, made.new), made)
     return list(found.values())
@@ -73,7 +75,7 @@ def _changes(node: ast.AST, source: Source, values: list[str]) -> Iterator[Chang
             place = source.between(left, right, sign)
             if place:
                 for number, other in enumerate(others):
-                    weight = 5 - 1.5 * number if sign[0] in "<>" else 3.0 - number / 2
+                    weight = 5 - 1.5 * number if sign[0] in "<>" else 4.2 - number
                     yield Change(*place, other, "comparison", weight, node)
         case ast.BoolOp(op=op, values=[left, right, *_]):
             sign, other = ("and", "or") if isinstance(op, ast.And) else ("or", "and")
@@ -81,7 +83,7 @@ def _changes(node: ast.AST, source: Source, values: list[str]) -> Iterator[Chang
             if place:
                 yield Change(*place, other, "logic", 4, node)
             for side in (left, right):
-                if not isinstance(side, ast.UnaryOp):
+                if not isinstance(side, (ast.UnaryOp, ast.Compare)):
                     at = source.start(side)
                     yield Change(at, at, "not ", "logic", 3.2, node)
             yield Change(source.start(node), source.end(node), source.of(left), "logic", 1, node)
@@ -191,9 +193,9 @@ def _constants(node: ast.Constant, source: Source, values: list[str]) -> Iterato
     elif isinstance(value, (int, float)):
         likely: dict[str, float] = {}
         if isinstance(value, int):
-            likely = {str(value - 1): 4, str(value + 1): 4}
+            likely = {str(value - 1): 3.2, str(value + 1): 3.2}
             if value in (0, 1):
-                likely[str(1 - value)] = 4.5
+                likely[str(1 - value)] = 3.4
         else:
             likely = {repr(round(1 - value, 10)): 3 if 0 < value < 1 else 0.5}
         for seen in values:

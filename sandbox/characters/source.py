@@ -85,6 +85,9 @@ class Source:
         self.starts = [0]
         for line in self.bytes.split(b"\n"):
             self.starts.append(self.starts[-1] + len(line) + 1)
+        self._whiles = [
+            (self.start(node), self.end(node)) for node in ast.walk(tree) if isinstance(node, ast.While)
+        ]
         self.docstrings = {
             id(node.body[0].value)
             for node in ast.walk(tree)
@@ -111,6 +114,10 @@ class Source:
         at = begin + gap.index(sign)
         return at, at + len(sign)
 
+    def loops(self, change: Change) -> bool:
+        """Whether a change may make a `while` go on for ever."""
+        return any(start <= change.start < end for start, end in self._whiles) and change.weight < 5
+
     def mutation(self, change: Change, function: str) -> Mutation | None:
         """The change as whole lines that stand once in the file."""
         mutated = self.bytes[: change.start] + change.new.encode() + self.bytes[change.end :]
@@ -136,6 +143,10 @@ class Source:
         begin, stop = self.start(node), self.end(node)
         if b"\n" in self.bytes[begin:stop]:
             begin, stop = change.start, change.end
+        if stop - begin < 10:  # too little to be understood: show its line
+            begin = self.bytes.rfind(b"\n", 0, change.start) + 1
+            stop = self.bytes.find(b"\n", change.end)
+            stop = len(self.bytes) if stop < 0 else stop
         before, after = self.bytes[begin:stop].decode(), mutated[begin : stop + grown].decode()
         return Mutation(self.path, old, new, change.kind, function, node.lineno, before, after, change.weight)
 

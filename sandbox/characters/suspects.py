@@ -30,7 +30,7 @@ def suspects(
             if not each.function:  # a constant of the module counts as much as who uses it
                 more = 4.0 if each.old.partition("=")[0].strip() in called | deeper else 0.0
             more += 5 if each.function in functions else 0
-            more += 3 if (path, each.line) in lines else 0
+            more += 1.5 if (path, each.line) in lines and each.kind != "name" else 0
             more += 2 if each.function and each.function in task else 0
             made.append(reweighed(each, more + _hints(each, found, text)))
         for kind, words in found.errors:
