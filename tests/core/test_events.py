@@ -1,0 +1,106 @@
+"""What a delivery is read as; from the published examples."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.events import CommentCreated, Malformed, PullClosed, WorkflowCompleted, parse
+from bot.core.places import Repo
+from tests import samples
+
+REPO = Repo(99, 4242, "acme/widgets")
+
+
+def test_a_comment_on_a_pull_request_is_read() -> None:
+    event = parse(
+        "issue_comment", samples.payload("issue_comment", "created", on_pull=True, comment="/agent fix")
+    )
+    assert isinstance(event, CommentCreated)
+    assert (event.repo, event.kind, event.comment_id, event.number) == (REPO, "issue_comment", 1001, 7)
+    assert (event.on_pull, event.body, event.actor, event.by_person) == (True, "/agent fix", "dana", True)
+
+
+def test_a_comment_on_an_issue_is_told_from_one_on_a_pull_request() -> None:
+    event = parse("issue_comment", samples.payload("issue_comment", "created"))
+    assert isinstance(event, CommentCreated)
+    assert not event.on_pull
+
+
+def test_a_review_comment_brings_its_file_and_hunk() -> None:
+    event = parse("pull_request_review_comment", samples.payload("pull_request_review_comment", "created"))
+    assert isinstance(event, CommentCreated)
+    assert (event.kind, event.on_pull) == ("review_comment", True)
+    assert event.path
+    assert event.hunk
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_closed_pull_request_says_whether_it_merged(merged: bool) -> None:
+    event = parse("pull_request", samples.payload("pull_request", "closed", merged=merged))
+    assert event == PullClosed(REPO, 7, merged)
+
+
+def test_a_finished_workflow_brings_its_title() -> None:
+    sent = samples.payload(
+        "workflow_run", "completed", run_title="Tollgate run 0123456789ab.1", conclusion="failure"
+    )
+    assert parse("workflow_run", sent) == WorkflowCompleted(
+        REPO, 555, "Tollgate run 0123456789ab.1", "failure"
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "action", "facts"),
+    [
+        pytest.param("issue_comment", "edited", {}, id="an edited comment"),
+        pytest.param("issue_comment", "deleted", {}, id="a deleted comment"),
+        pytest.param("issue_comment", "created", {"sender_type": "Bot"}, id="a bot's comment"),
+        pytest.param("issue_comment", "created", {"installation": None}, id="no installation"),
+        pytest.param("pull_request", "closed", {"installation": None}, id="a merge without an installation"),
+        pytest.param("issues", "labeled", {}, id="a label"),
+        pytest.param("workflow_run", "requested", {}, id="a workflow that begins"),
+    ],
+)
+def test_what_starts_nothing(event: str, action: str, facts: dict[str, Any]) -> None:
+    assert parse(event, samples.payload(event, action, **facts)) is None
+
+
+def test_a_comment_through_an_app_starts_nothing() -> None:
+    sent = samples.payload("issue_comment", "created", comment="/agent fix")
+    sent["comment"]["performed_via_github_app"] = {"id": 1, "slug": "x"}
+    assert parse("issue_comment", sent) is None
+
+
+def test_a_comment_that_somebody_else_delivers_starts_nothing() -> None:
+    sent = samples.payload("issue_comment", "created", comment="/agent fix")
+    sent["sender"]["login"] = "mallory"
+    assert parse("issue_comment", sent) is None
+
+
+json_like = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.data())
+def test_a_payload_with_anything_in_any_place_is_read_or_malformed(data: st.DataObject) -> None:
+    name, action = data.draw(
+        st.sampled_from(
+            [("issue_comment", "created"), ("pull_request", "closed"), ("workflow_run", "completed")]
+        )
+    )
+    sent = samples.payload(name, action)
+    inside = data.draw(
+        st.sampled_from([sent, *(value for value in sent.values() if isinstance(value, dict))])
+    )
+    inside[data.draw(st.sampled_from(sorted(inside)))] = data.draw(json_like)
+    sent["action"] = action
+    with contextlib.suppress(Malformed):
+        parse(name, sent)
