@@ -32,4 +32,4 @@ format: $(VENV)  ## put the code in its form
 
 lock: $(VENV)  ## rebuild requirements.lock (hashes of the whole run-time tree)
 	@$(PY) -m pip install --quiet pip-tools==7.5.3
-	@$(PY) -m piptools compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --strip-extras -o requirements.lock requirements.txt
+	@CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m piptools compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --strip-extras -o requirements.lock requirements.txt

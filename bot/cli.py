@@ -16,6 +16,7 @@ import click
 from bot import settings
 from bot.core import reports
 from bot.core.ceilings import CLASSES, Ceilings
+from bot.core.explain import explain as explained
 from bot.core.money import Usd
 from bot.core.prices import PriceBook, PriceFileError
 from bot.core.quantities import duration, whole
@@ -112,6 +113,21 @@ def exec_(
         local.end("done" if code == 0 else "failed", "" if code == 0 else f"the command exited with {code}")
         code = code if local.report().outcome != "halted" else HALTED
     raise click.exceptions.Exit(code)
+
+
+@main.command()
+@click.option("--labels", default="", help="Labels with who applied them: 'agent:cost=$9@admin,bug'.")
+@click.option("--comment", required=True, help="The comment, such as '/agent fix cost=$5'.")
+@click.option("--role", default="write", show_default=True, help="The commenter's role in the repository.")
+@click.option(
+    "--policy",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A .github/agent.yml that holds there.",
+)
+def explain(labels: str, comment: str, role: str, policy: Path | None) -> None:
+    """Say what a comment would start: the ceilings, where each comes from, and every clamp, as JSON."""
+    text = policy.read_text(encoding="utf-8") if policy else None
+    click.echo(json.dumps(explained(labels, comment, role, text), indent=2))
 
 
 @contextmanager
