@@ -164,8 +164,7 @@ def read_code(talk: Talk, hands: Hands, notes: Notes) -> Generator[Answer, list[
     if tests:
         failing = ", ".join(sorted(found.test_names)[:3]) or "something"
         fails = "fail. What do these tests" if "," in failing else "fails. What does the test"
-        steps = yield turn(f"{failing} {fails} expect?", *[hands.view(path) for path in tests])
-        notes.tests = {path: seen(step.result) for path, step in zip(tests, steps, strict=False)}
+        notes.tests = yield from look_at(tests, f"{failing} {fails} expect?", hands)
     wanted = [path for path in named if not is_test(path)]
     for path, text in notes.tests.items():
         wanted += imported(path, text, notes.files)
@@ -176,10 +175,19 @@ def read_code(talk: Talk, hands: Hands, notes: Notes) -> Generator[Answer, list[
         if not more:
             break
         words = "Now the code under test." if not notes.sources else "And what that code uses."
-        steps = yield turn(words, *[hands.view(path) for path in more])
-        for path, step in zip(more, steps, strict=False):
-            notes.sources[path] = seen(step.result)
+        notes.sources |= yield from look_at(more, words, hands)
         wanted = [each for path in more for each in imported(path, notes.sources[path], notes.files)]
+
+
+def look_at(paths: list[str], words: str, hands: Hands) -> Generator[Answer, list[Step], dict[str, str]]:
+    """The texts of files, by the editor's view or, where that shows them in some other way, by `cat -n`."""
+    steps = yield turn(words, *[hands.view(path) for path in paths])
+    texts = {path: seen(step.result) for path, step in zip(paths, steps, strict=False)}
+    odd = [path for path, step in zip(paths, steps, strict=False) if step.result.strip() and not texts[path]]
+    if odd:
+        steps = yield turn("I print what I could not read.", *[hands.run(f"cat -n {path}") for path in odd])
+        texts |= {path: seen(step.result) for path, step in zip(odd, steps, strict=False)}
+    return texts
 
 
 def attempt(mutation: Mutation, hands: Hands, notes: Notes) -> Generator[Answer, list[Step], None]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -126,6 +128,9 @@ class Claude:
             answer = door(request, request_id, fingerprint)
         except Refused as refused:
             answer = _error(refused.status, refused.kind, refused.message, request_id)
+        except Exception:  # noqa: BLE001  a fault of ours is a 500 as it is at Anthropic, and free
+            sys.stderr.write(traceback.format_exc())
+            answer = _error(500, "api_error", "Internal server error", request_id)
         self._seen.append((request, fingerprint, answer.status if isinstance(answer, Response) else 200))
         return answer
 

@@ -160,7 +160,9 @@ def _messages(messages: Any, model: Model) -> None:
     for index, message in enumerate(messages):
         role = message.get("role") if isinstance(message, dict) else None
         if role not in BLOCKS:
-            raise Refused(f'messages: Unexpected role "{role}". Allowed roles are "user" or "assistant".')
+            raise Refused(
+                f'messages: Unexpected role "{role}". Allowed roles are "user", "assistant", "system".'
+            )
         if index == 0 and role != "user":
             raise Refused('messages: first message must use the "user" role')
         blocks = _content(message, index, index == len(messages) - 1)
@@ -218,9 +220,7 @@ def _block(block: Any, role: str, where: str) -> None:
             f"{where}: Input tag '{kind}' found using 'type' does not match any of the expected tags"
         )
     if kind not in BLOCKS[role]:
-        raise Refused(
-            f"{where}: `{kind}` blocks can only be in `{'assistant' if role == 'user' else 'user'}` messages"
-        )
+        raise Refused(f"{where}: `{kind}` blocks cannot be in `{role}` messages")
     if kind == "text":
         if not isinstance(block.get("text"), str):
             raise Refused(f"{where}.text.text: Field required")

@@ -360,7 +360,7 @@ REFUSED = [
     ),
     pytest.param({**ASK, "messages": []}, 400, "at least one message", id="no message"),
     pytest.param(
-        {**ASK, "messages": [{"role": "system", "content": "x"}]}, 400, "Unexpected role", id="a role"
+        {**ASK, "messages": [{"role": "tool", "content": "x"}]}, 400, "Unexpected role", id="a role"
     ),
     pytest.param(
         {**ASK, "messages": [{"role": "assistant", "content": "x"}]}, 400, "first message", id="first role"

@@ -314,6 +314,20 @@ def test_a_shell_is_enough(claude: Started, tmp_path: Path) -> None:
     assert broken.passes(), words
 
 
+def test_an_editor_that_shows_files_in_its_own_way_is_no_obstacle(claude: Started, tmp_path: Path) -> None:
+    broken = shop(tmp_path, minus="+")
+    use = broken.use
+
+    def plainly(name: str, given: dict[str, str]) -> tuple[str, bool]:
+        if given["command"] == "view":
+            return (tmp_path / given["path"]).read_text(), False
+        return use(name, given)
+
+    broken.use = plainly  # type: ignore[method-assign]  # the same tree, shown without numbers
+    words, _ = work(claude.url, broken, "Fix the failing test.")
+    assert broken.passes(), words
+
+
 def test_told_that_the_budget_is_nearly_gone_it_takes_back_what_did_not_help(
     claude: Started, tmp_path: Path
 ) -> None:
