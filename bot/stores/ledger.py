@@ -91,6 +91,8 @@ class Ledger:
         self.owner = owner
         self._driver: Driver = Sqlite(database) if database.kind == "sqlite" else Postgresql(database)
         self._now = NOW[database.kind]
+        # Turns that this process answers for; a hold whose booking failed is not among them, and expires.
+        self._live: set[int] = set()
 
     def close(self) -> None:
         self._driver.close()
@@ -147,10 +149,12 @@ class Ledger:
                 (run, account.attempt, ask.nanos, ask.tokens, ask.cached, self.owner, ask.max_tokens,
                  ask.clamped, ask.model, ask.key_name, ask.price_book, ask.prefix),
             )  # fmt: skip
-            return Hold(turn[0][0], ask, account)
+        self._live.add(turn[0][0])
+        return Hold(turn[0][0], ask, account)
 
     def release(self, hold: Hold, status: int, ending: str) -> None:
         """Give a hold back whole: nothing was charged (G5)."""
+        self._live.discard(hold.turn)
         with self._driver.write() as send:
             moved = send(
                 f"UPDATE turns SET state = 'released', settled_at = {self._now}, status = ?, ending = ? "
@@ -165,6 +169,7 @@ class Ledger:
 
     def settle(self, hold: Hold, what: Settlement) -> Account:
         """Replace a hold by what was used; if its lease ran out meanwhile, correct what was booked then."""
+        self._live.discard(hold.turn)
         with self._driver.write() as send:
             return self._settle(send, hold, what)
 
@@ -224,12 +229,14 @@ class Ledger:
 
     def renew(self) -> None:
         """Say that this process's requests are still in flight."""
-        with self._driver.write() as send:
-            send(
-                f"UPDATE turns SET lease_until_at = {self._now} + {HOLD_LEASE_MS} "
-                "WHERE state = 'held' AND owner = ? RETURNING id",
-                (self.owner,),
-            )
+        live = sorted(self._live)
+        if live:
+            with self._driver.write() as send:
+                send(
+                    f"UPDATE turns SET lease_until_at = {self._now} + {HOLD_LEASE_MS} "
+                    f"WHERE state = 'held' AND id IN ({', '.join('?' * len(live))}) RETURNING id",
+                    live,
+                )
 
     def expire(self, run: str | None = None) -> int:
         """Charge orphans whole, as estimates: holds whose process is gone (or, for `run`, all of it)."""

@@ -7,6 +7,7 @@ first come first served, with no transaction open. Only when nothing else of its
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -20,11 +21,13 @@ from bot.core.ceilings import Reason, halt_message
 from bot.core.meter import Bound, Request
 from bot.core.prices import PriceBook, UnknownModel
 from bot.core.usage import Answer, Usage
-from bot.stores.ledger import Account, Ask, Hold, Ledger, Settlement, whole_hold
+from bot.stores.ledger import HOLD_LEASE_MS, Account, Ask, Hold, Ledger, Settlement, whole_hold
 from bot.stores.runs import token_hash
 
 PATIENCE = 240.0  # seconds a request may wait for others of its run (G1)
 LOOK_EVERY = 0.25  # seconds between looks at holds of other processes
+
+log = logging.getLogger("tollgate.gateway")
 
 
 class NoRun(Exception):
@@ -70,6 +73,7 @@ class Spend:
         self.prices = prices
         self._lanes: dict[str, _Lane] = {}
         self._lock = threading.Lock()
+        self._beating = False
 
     def account(self, token: str) -> Account:
         """The live run of a token. Raises NoRun, Halted; a run past its deadline is halted here (G7)."""
@@ -95,6 +99,7 @@ class Spend:
         bound = meter.bound(request, price, previous)
         deadline = time.monotonic() + (account.deadline_at - account.now) / 1000
         until = min(deadline, time.monotonic() + PATIENCE)
+        self._beat()
         with self._turn(account, until) as lane:
             hold = self._take(account, request, bound, until, lane)
         clamped = hold.ask.clamped
@@ -208,6 +213,22 @@ class Spend:
             request_id=request_id,
             raw_usage=answer.raw,
         )
+
+    def _beat(self) -> None:
+        """From this process's first request on, its holds are renewed: those of a dead process expire."""
+        with self._lock:
+            if self._beating:
+                return
+            self._beating = True
+        threading.Thread(target=self._renew, name="leases", daemon=True).start()
+
+    def _renew(self) -> None:
+        while True:
+            time.sleep(HOLD_LEASE_MS / 3000)
+            try:
+                self.ledger.renew()
+            except Exception:  # the database may be away for a while; the next beat tries again
+                log.exception("the leases of requests in flight could not be renewed")
 
     # -- waiting --
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +28,7 @@ StartResponse = Callable[..., Any]
 Environ = dict[str, Any]
 
 MAX_ERROR = 1024 * 1024
+log = logging.getLogger("tollgate.gateway")
 # Of the connection between two parties, or ours to say anew (RFC 9110, 7.6.1).
 _HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
@@ -57,6 +59,12 @@ class Gateway:
         try:
             return self._answer(environ, start_response)
         except _Said as said:
+            return said.to(start_response)
+        except Exception:
+            log.exception("a request could not be handled")
+            said = _Said(
+                500, "api_error", "the gateway failed; what was in flight is charged at most its hold"
+            )
             return said.to(start_response)
 
     def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
