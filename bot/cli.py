@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -128,6 +129,71 @@ def explain(labels: str, comment: str, role: str, policy: Path | None) -> None:
     """Say what a comment would start: the ceilings, where each comes from, and every clamp, as JSON."""
     text = policy.read_text(encoding="utf-8") if policy else None
     click.echo(json.dumps(explained(labels, comment, role, text), indent=2))
+
+
+# -- the service; its parts are imported when they are asked for, so that `exec` starts quickly --
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database to this version's schema. Run it before web and worker, also after an upgrade."""
+    from bot import services
+
+    services.migrate(_settings())
+
+
+@main.command()
+def worker() -> None:
+    """The durable worker: tells the stories that the web process (gunicorn app:app) enqueues."""
+    from bot import services
+    from bot.stories.worker import work
+
+    with services.opened(_settings(), "worker") as opened_services:
+        work(opened_services)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True)
+def serve(host: str, port: int) -> None:
+    """Web and worker together on this machine; prints one line of JSON with the URL when both are ready."""
+    from bot.web.serve import serve as serve_both
+
+    _settings()
+    raise click.exceptions.Exit(serve_both(settings.environment(), host, port))
+
+
+@main.command()
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day of the window, UTC.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The day after its last, UTC.")
+@click.option("--by", type=click.Choice(["developer", "repo", "class"]), help="Split the spend.")
+@click.option("--json", "as_json", is_flag=True, help="For machines: money as decimal strings.")
+def metrics(since: datetime | None, until: datetime | None, by: str | None, as_json: bool) -> None:
+    """Cost per merged pull request, budget exhaustion rate, spend."""
+    from bot.core import signals
+    from bot.stores.database import Database
+    from bot.stores.signals import SignalStore
+
+    env = settings.environment()
+    database = Database(env.get("DATABASE_URL", "").strip() or settings.DATABASE)
+    try:
+        found = SignalStore(database).read(_ms(since) or 0, _ms(until), by)
+    finally:
+        database.close()
+    click.echo(json.dumps(signals.as_json(found), indent=2) if as_json else signals.as_text(found))
+
+
+def _settings() -> settings.Settings:
+    try:
+        return settings.read(settings.environment())
+    except settings.SettingsError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        raise click.exceptions.Exit(1) from None
+
+
+def _ms(day: datetime | None) -> int | None:
+    return None if day is None else int(day.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from bot.stores.queue import migrate as migrate_queue
 from bot.stores.runs import Runs
 from bot.stores.signals import SignalStore
 from bot.stores.threads import Threads
+
+MOST_OFF_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Services:
     github: GitHub
 
     def close(self) -> None:
+        self.github.close()
         self.ledger.close()
         self.queue.close()
         self.database.close()
@@ -53,6 +57,7 @@ def build(settings: Settings, kind: str) -> Services:
     """`kind` of process: web or worker. Raises SettingsError."""
     prices = price_book(settings)
     database = Database(settings.database_url)
+    _same_time(database)
     process = Process.this(kind)
     queue, runs, blobs = Queue(database), Runs(database), Blobs(database)
     return Services(
@@ -91,6 +96,14 @@ def migrate(settings: Settings) -> None:
         migrate_queue(database)
     finally:
         database.close()
+
+
+def _same_time(database: Database) -> None:
+    # L7: leases and deadlines are the database's time; a process that lives in another one does harm.
+    off = abs(database.now_ms() - time.time() * 1000)
+    if off > MOST_OFF_MS:
+        database.close()
+        raise SettingsError([f"this machine's clock is {off / 1000:.0f} s off the database's: set it first"])
 
 
 def price_book(settings: Settings) -> PriceBook:

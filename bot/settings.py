@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 ANTHROPIC = "https://api.anthropic.com"
+DATABASE = "sqlite:///tollgate.db"
 
 
 class SettingsError(Exception):
@@ -101,7 +102,7 @@ def read(env: Mapping[str, str]) -> Settings:
         problems.append(f"PROGRESS_SECONDS is {progress!r}, which is not a number of seconds")
         progress_seconds = 20.0
     settings = Settings(
-        database_url=env.get("DATABASE_URL", "").strip() or "sqlite:///tollgate.db",
+        database_url=env.get("DATABASE_URL", "").strip() or DATABASE,
         public_url=public_url.rstrip("/"),
         github_app_id=int(app_id) if app_id.isascii() and app_id.isdigit() else 0,
         github_api_url=url("GITHUB_API_URL", "https://api.github.com"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot.core import limits
 from bot.core.commands import HELP, Malformed
+from bot.core.limits import Resolved
 from bot.core.money import Usd, total
 
 _BAR = "\\|"
@@ -85,6 +87,26 @@ def cost(lines: Sequence[Line]) -> str:
     ]
     table = ["| run | asked for by | class | state | steps | cost |", "|---|---|---|---|--:|--:|", *rows]
     return f"This thread has cost **{total(line.usd for line in lines)}** in {runs}.\n\n" + "\n".join(table)
+
+
+def holding(rows: Sequence[tuple[str, Resolved]]) -> str:
+    """The ceilings that would hold here now for whoever asked, by class."""
+    lines = [
+        f"| {name} | " + " | ".join(limits.described(kind, found.ceilings) for kind, _ in limits.KINDS) + " |"
+        for name, found in rows
+    ]
+    sources = sorted(
+        {
+            f"{kind}: {found.sources[name]}"
+            for _, found in rows
+            for name, kind in limits.KINDS
+            if not found.sources[name].startswith("class ")
+        }
+    )
+    clamps = sorted({clamp for _, found in rows for clamp in found.clamps})
+    table = "| class | cost | tokens | steps | wall |\n|---|--:|--:|--:|--:|\n" + "\n".join(lines)
+    notes = "\n".join(f"- {note}" for note in (*sources, *clamps))
+    return f"What would hold here now, for you:\n\n{table}" + (f"\n\n{notes}" if notes else "")
 
 
 def help_text(ceilings: str) -> str:

@@ -1,4 +1,4 @@
-"""A runner's result, read strictly: what it says is a claim, not the truth (the gateway's word goes first)."""
+"""A runner's result, read strictly: what it says is a claim, not the truth (the gateway's goes first)."""
 
 from __future__ import annotations
 

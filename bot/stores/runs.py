@@ -337,8 +337,8 @@ _PLAIN = (
     "id", "origin", "installation", "repository_id", "repository", "thread", "thread_kind", "comment_kind",
     "comment_id", "actor", "opened_by", "task_class", "engine", "model", "effort", "task", "state", "message",
     "attempt", "opened_at", "started_at", "deadline_at", "lease_until_at", "ended_at", "price_book",
-    "report_comment_id", "check_run_id", "workflow_run_id", "workflow_url", "dispatched_at", "published_pull", "finishing_at",
-    "finished_at",
+    "report_comment_id", "check_run_id", "workflow_run_id", "workflow_url", "dispatched_at", "published_pull",
+    "finishing_at", "finished_at",
 )  # fmt: skip
 
 

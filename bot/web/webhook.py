@@ -1,6 +1,6 @@
 """GitHub's door: the signature first, over the raw bytes; then the JSON; then one row and one story.
 
-Nothing is done here: a delivery and the story it starts are written in one transaction, and a worker tells it.
+Nothing is done here: a delivery and its story are written in one transaction, and a worker tells it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from bot.stories.durable import Tell, name_of
 from bot.web.answers import Problem, answer, body
 
 MAX_BODY = 26 * 1024 * 1024  # GitHub sends at most 25 MB
+GUID = re.compile(r"[0-9A-Za-z-]{1,60}")
+EVENT = re.compile(r"[a-z_]{1,60}")
 Routes = Mapping[tuple[str, str], Tell]
 
 
@@ -37,7 +40,7 @@ def door(services: Services, routes: Routes) -> Blueprint:
         check_signature(secret, content, headers.get("x-hub-signature-256"))
         delivery, name = headers.get("x-github-delivery", ""), headers.get("x-github-event", "")
         payload = _payload(content, headers)
-        if not delivery or len(delivery) > 64 or not name or len(name) > 64:
+        if not GUID.fullmatch(delivery) or not EVENT.fullmatch(name):
             raise Problem(400, "a delivery carries X-GitHub-Delivery and X-GitHub-Event")
         if name == "ping":
             return answer(200, pong=payload.get("zen") or "pong")
@@ -70,7 +73,9 @@ def check_signature(secret: str, content: bytes, signature: str | None) -> None:
         raise Problem(401, "this delivery is not signed: X-Hub-Signature-256 is missing")
     expected = "sha256=" + hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace")):
-        raise Problem(401, "the signature does not fit the body: is the webhook's secret the same on both sides?")
+        raise Problem(
+            401, "the signature does not fit the body: is the webhook's secret the same on both sides?"
+        )
 
 
 def _payload(content: bytes, headers: Mapping[str, str]) -> dict[str, Any]:

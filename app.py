@@ -1,0 +1,45 @@
+"""The roof: builds the services, mounts the doors, names what each event starts. `gunicorn app:app`."""
+
+from __future__ import annotations
+
+from flask import Flask
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from bot.clients.anthropic import Upstream
+from bot.clients.oidc import Verifier
+from bot.services import Services, build
+from bot.settings import environment, read
+from bot.stories import launch, lost, merge
+from bot.stories.spend import Spend
+from bot.web import alive, health, runs, webhook
+from bot.web.gateway import Gateway
+
+# What GitHub tells us, and the story it starts. Edited and deleted comments are not here: they start nothing.
+ROUTES = {
+    ("issue_comment", "created"): launch.on_comment,
+    ("pull_request_review_comment", "created"): launch.on_comment,
+    ("pull_request", "closed"): merge.on_closed,
+    ("workflow_run", "completed"): lost.on_workflow_completed,
+}
+
+
+def create(services: Services) -> Flask:
+    """The web process: every door of it."""
+    settings = services.settings
+    spend = Spend(services.ledger, services.prices)
+    gateway = Gateway(
+        spend,
+        Upstream(settings.anthropic_base_url),
+        lambda: settings.secrets.anthropic_keys["ANTHROPIC_API_KEY"],
+    )
+    verifier = Verifier(settings.github_oidc_issuer, settings.public_url)
+    roof = Flask(__name__, static_folder=None)
+    roof.register_blueprint(webhook.door(services, ROUTES))
+    roof.register_blueprint(runs.door(services, verifier, spend))
+    roof.register_blueprint(health.door(services))
+    roof.wsgi_app = DispatcherMiddleware(roof.wsgi_app, {"/anthropic": gateway})  # type: ignore[method-assign]
+    alive.keep(services)
+    return roof
+
+
+app = create(build(read(environment()), "web"))

@@ -1,0 +1,116 @@
+"""What a comment may ask for beside a run: to stop one, to know something; and how it is told no."""
+
+from __future__ import annotations
+
+from bot.core import replies
+from bot.core.ceilings import Reason, halt_message
+from bot.core.events import CommentCreated
+from bot.core.roles import Role
+from bot.services import Services
+from bot.stores.handover import finish_key
+from bot.stores.runs import Run
+from bot.stories import finish
+from bot.stories.durable import Story, name_of
+from bot.stories.names import line, reply_marker, repo_of, run_of
+
+
+def reply(story: Story, event: CommentCreated, kind: str, text: str, marker: str | None = None) -> None:
+    """One answer to a comment, however often the step runs."""
+    mark = marker or reply_marker(kind, event)
+    story.attempt(
+        f"reply: {kind}", story.services.github.comment, event.repo, event.number, f"{mark}\n{text}", mark
+    )
+
+
+def refuse(story: Story, event: CommentCreated, reason: str, why: str, text: str) -> None:
+    """Record that nothing was started, and say why."""
+    story.step(
+        "record the refusal",
+        story.services.refusals.record,
+        repository_id=event.repo.id,
+        repository=event.repo.full_name,
+        thread=event.number,
+        comment_kind=event.kind,
+        comment_id=event.comment_id,
+        actor=event.actor,
+        reason=reason,
+        message=why,
+    )
+    reply(story, event, reason, text)
+
+
+def not_entitled(story: Story, event: CommentCreated, role: Role) -> None:
+    """Told once to each person on a thread: whoever may not start anything may not make us talk either."""
+    why = f"{event.actor} has the role {role}"
+    story.step(
+        "record the refusal",
+        story.services.refusals.record,
+        repository_id=event.repo.id,
+        repository=event.repo.full_name,
+        thread=event.number,
+        comment_kind=event.kind,
+        comment_id=event.comment_id,
+        actor=event.actor,
+        reason="not_entitled",
+        message=why,
+    )
+    once = f"<!-- tollgate-reply:not_entitled:{event.actor} -->"
+    reply(story, event, "not_entitled", replies.not_entitled(str(role)), once)
+
+
+def not_yet(story: Story, event: CommentCreated, verb: str) -> None:
+    refuse(story, event, "not_yet", f"/agent {verb} is not there yet", replies.not_yet(verb))
+
+
+def busy(story: Story, event: CommentCreated, run_id: str) -> None:
+    """A second start on a thread is answered with a link to the live run (L3)."""
+    live = run_of(story.services, run_id)
+    refuse(story, event, "busy", f"run {run_id} is live on this thread", replies.busy(line(live)))
+
+
+def stop(story: Story, event: CommentCreated) -> None:
+    """Halt the thread's live run; its runner sees it with its next call and hands in what it has."""
+    services = story.services
+    live = story.step("the live run", _live, services, event)
+    if live is None:
+        return reply(story, event, "stop", replies.nothing_to_stop())
+    started = story.step("halt it", halt, services, live, f"stopped by {event.actor}")
+    run = run_of(services, live)
+    reply(story, event, "stop", replies.stopping(line(run)))
+    if not started:
+        # Nobody has claimed it, and nobody can any more: it ends here.
+        key = finish_key(run.id, run.attempt)
+        why = "stopped before its workflow began"
+        story.step(
+            "have it finished", services.queue.put, name_of(finish.finish), key, run.id, run.attempt, why
+        )
+        if run.workflow_run_id is not None:
+            story.attempt("end its workflow", services.github.cancel, repo_of(run), run.workflow_run_id)
+    return None
+
+
+def halt(services: Services, run_id: str, who: str) -> bool:
+    """Move a live run to halted(stopped); whether a runner had claimed it."""
+    run = run_of(services, run_id)
+    message = halt_message(Reason.STOPPED, run.spent.steps, run.ceilings, who)
+    services.runs.end(run_id, "halted", reason=Reason.STOPPED, message=message)
+    return run_of(services, run_id).started_at is not None
+
+
+def status(story: Story, event: CommentCreated) -> None:
+    live = story.services.threads.live(event.repo.id, event.number)
+    reply(story, event, "status", replies.status(line(live) if live else None))
+
+
+def cost(story: Story, event: CommentCreated) -> None:
+    runs: tuple[Run, ...] = story.services.threads.all(event.repo.id, event.number)
+    reply(story, event, "cost", replies.cost([line(run) for run in runs]))
+
+
+def help_(story: Story, event: CommentCreated, holding: str) -> None:
+    reply(story, event, "help", replies.help_text(holding))
+
+
+def _live(services: Services, event: CommentCreated) -> str | None:
+    live = services.threads.live(event.repo.id, event.number)
+    return live.id if live else None

@@ -1,0 +1,222 @@
+"""A run has ended: its work is judged and published, and its comment becomes the report.
+
+Started by the runner's result, by the end of its workflow, or by the watchdog; told once (see finish_key).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+from bot.clients.github import Committed, GitHubError
+from bot.core import reports, results
+from bot.core.ceilings import Reason, halt_message
+from bot.core.changeset import objections
+from bot.core.reports import Published
+from bot.core.results import ITS_OWN, Result
+from bot.services import Services
+from bot.stores.runs import Run
+from bot.stories.durable import Story
+from bot.stories.names import marker, page, repo_of, run_of, trailer
+
+# What was in flight at a halt is read to its end for at most two minutes (G5).
+DRAINED_SECONDS = 130.0
+LOOK_SECONDS = 0.5
+GONE = "its runner fell silent"
+
+
+def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
+    """Tell the end of one attempt. `why`: what is said if it left no result. Returns the final state."""
+    services = story.services
+    story.step("take no more results", services.handover.decide, run_id, attempt)
+    posted = services.handover.result(run_id, attempt)
+    result = results.read(posted) if posted is not None else None
+    story.step("end it", _end, services, run_id, result, why)
+    story.step("wait for what is in flight", _settled, services, run_id)
+    run = run_of(services, run_id)
+    published = _publish(story, run, result)
+    story.step("keep what came of it", _keep, services, run_id, result, published)
+    story.step("wait for the live comment", _quiet, services, run_id)
+    _report(story, run_id)
+    if result is None and run.workflow_run_id is not None:
+        story.attempt("end its workflow", services.github.cancel, repo_of(run), run.workflow_run_id)
+    story.step("it is finished", services.runs.finished, run_id)
+    return run.state
+
+
+def _end(services: Services, run_id: str, result: Result | None, why: str) -> None:
+    """The state it ends in; one that the gateway or `/agent stop` has ended stays as it is."""
+    run = run_of(services, run_id)
+    if result is None:
+        what = "never started" if run.state == "open" else "was lost"
+        services.runs.end(run_id, "lost", message=f"{what}: {why}")
+    elif result.outcome == "done":
+        services.runs.end(run_id, "done", message=result.message)
+    elif result.outcome == "halted" and result.reason in ITS_OWN:
+        message = halt_message(result.reason, run.spent.steps, run.ceilings, result.message or None)
+        services.runs.end(run_id, "halted", reason=result.reason, message=message)
+    else:
+        # A ceiling is the gateway's to call; if it did, the run is halted already.
+        services.runs.end(run_id, "failed", message=result.message or "the agent did not finish")
+    if result is not None:
+        services.handover.beat(run_id, result.tool_calls)
+
+
+def _settled(services: Services, run_id: str) -> None:
+    until = time.monotonic() + DRAINED_SECONDS
+    while services.ledger.account_of(run_id).held_steps and time.monotonic() < until:
+        services.ledger.expire()
+        time.sleep(LOOK_SECONDS)
+
+
+# -- publishing --
+
+
+def _publish(story: Story, run: Run, result: Result | None) -> Published | None:
+    if result is None or not result.changeset:
+        return None
+    if held := _held(run, result):
+        return Published("held", "", "", "", note="; ".join(held))
+    try:
+        if run.state != "done":
+            return _keep_aside(story, run, result)
+        if run.thread_kind == "issue":
+            return _propose(story, run, result)
+        return _push(story, run, result)
+    except GitHubError as error:
+        return Published("held", "", "", "", note=f"it could not be committed: {error}")
+
+
+def _held(run: Run, result: Result) -> tuple[str, ...]:
+    if result.changeset.base != run.snapshot["head"]["sha"]:
+        return ("it was made on another commit than the one this run was given",)
+    return objections(result.changeset, run.snapshot["forbidden_paths"])
+
+
+def _push(story: Story, run: Run, result: Result) -> Published:
+    """Onto the pull request's branch; if that has moved, beside it with a pull request of its own (L6)."""
+    branch = run.snapshot["head"]["ref"]
+    if run.snapshot.get("publish") == "pull_request":
+        made = _commit_aside(story, run, result, f"agent/run-{run.id}")
+        return _pull(story, run, made, base=branch, note="")
+    made = story.step(
+        "commit",
+        story.services.github.commit,
+        repo_of(run),
+        branch,
+        result.changeset.base,
+        result.changeset.files,
+        _message(run),
+        trailer(run),
+    )
+    if not made.moved:
+        return Published("pushed", made.branch, made.sha, _commit_url(run, made))
+    return _pull(story, run, made, base=branch, note=f"`{branch}` has moved on since the run was started")
+
+
+def _propose(story: Story, run: Run, result: Result) -> Published:
+    """From an issue: a new pull request that closes it."""
+    made = _commit_aside(story, run, result, f"agent/issue-{run.thread}-{run.id}")
+    return _pull(story, run, made, base=run.snapshot["head"]["ref"], note="")
+
+
+def _keep_aside(story: Story, run: Run, result: Result) -> Published:
+    made = _commit_aside(story, run, result, f"agent/run-{run.id}")
+    return Published("branch", made.branch, made.sha, _branch_url(run, made))
+
+
+def _commit_aside(story: Story, run: Run, result: Result, branch: str) -> Committed:
+    return story.step(
+        "commit aside",
+        story.services.github.create_branch_commit,
+        repo_of(run),
+        branch,
+        result.changeset.base,
+        result.changeset.files,
+        _message(run),
+        trailer(run),
+    )
+
+
+def _pull(story: Story, run: Run, made: Committed, base: str, note: str) -> Published:
+    closes = f"Closes #{run.thread}\n\n" if run.thread_kind == "issue" else f"For #{run.thread}.\n\n"
+    body = f"{marker(run)}\n{closes}Made by a bounded agent run; its report is on #{run.thread}."
+    number, url = story.step(
+        "open a pull request",
+        story.services.github.create_pull,
+        repo_of(run),
+        made.branch,
+        base,
+        _subject(run),
+        body,
+    )
+    story.step("remember the pull request", story.services.runs.set, run.id, published_pull=number)
+    return Published("pull_request", made.branch, made.sha, url, note=note)
+
+
+def _subject(run: Run) -> str:
+    """From the words of whoever asked, never the agent's own: it becomes a commit on somebody's branch."""
+    words = " ".join(run.task.split()) or str(run.snapshot["thread"]["title"])
+    plain = reports.neutral(words)
+    return plain if len(plain) <= 68 else plain[:67].rstrip() + "…"
+
+
+def _message(run: Run) -> str:
+    return f"{_subject(run)}\n\nMade by a bounded agent run ({run.model}), asked for by {run.actor}."
+
+
+def _commit_url(run: Run, made: Committed) -> str:
+    return f"{page(run)}/commit/{made.sha}"
+
+
+def _branch_url(run: Run, made: Committed) -> str:
+    return f"{page(run)}/tree/{made.branch}"
+
+
+# -- reporting --
+
+
+def _keep(services: Services, run_id: str, result: Result | None, published: Published | None) -> None:
+    columns: dict[str, object] = {}
+    if published is not None:
+        columns["published"] = asdict(published)
+    if result is not None:
+        check = asdict(result.check) if result.check else None
+        columns["result"] = {"summary": result.summary, "check": check, "isolation": result.isolation}
+    if columns:
+        services.runs.set(run_id, **columns)
+
+
+def _quiet(services: Services, run_id: str) -> None:
+    """Until nobody can still be editing the live comment: the last report must be the last."""
+    while services.handover.being_reported(run_id):
+        time.sleep(LOOK_SECONDS)
+
+
+def _report(story: Story, run_id: str) -> None:
+    services = story.services
+    run, report = run_of(services, run_id), services.runs.report(run_id)
+    if run.report_comment_id is not None:
+        text = f"{marker(run)}\n{reports.markdown(report)}"
+        story.attempt("the report", services.github.edit_comment, repo_of(run), run.report_comment_id, text)
+    if run.check_run_id is not None:
+        story.attempt(
+            "the check",
+            services.github.finish_check,
+            repo_of(run),
+            run.check_run_id,
+            conclusion(run, report.check.exit_code if report.check else None),
+            report.message or run.state,
+            reports.markdown(report),
+        )
+
+
+def conclusion(run: Run, exit_code: int | None) -> str:
+    """What the check run says: only a run that is done and whose tests do not fail is a success."""
+    if run.state == "halted" and run.reason != Reason.BOUND_EXCEEDED:
+        return "neutral"
+    if run.state == "lost":
+        return "neutral"
+    if run.published is not None and run.published.kind == "held":
+        return "action_required"
+    return "success" if run.state == "done" and not exit_code else "failure"

@@ -1,0 +1,253 @@
+"""`/agent fix` becomes a run: who may, what holds, one row, one comment, one workflow.
+
+Everything is kept in the run's snapshot as it was at the trigger; edits afterwards change nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from bot.clients.github import GitHubError
+from bot.core import commands, labels, limits, replies, reports
+from bot.core.commands import Ack, Approve, Malformed, Plain, Resume, Start, Sweep
+from bot.core.events import CommentCreated
+from bot.core.policy import Policy, PolicyError
+from bot.core.prices import UnknownModel
+from bot.core.roles import Role
+from bot.services import Services
+from bot.stores.handover import finish_key
+from bot.stores.runs import NewRun, new_id
+from bot.stories import asides, finish
+from bot.stories.durable import Story, name_of
+from bot.stories.names import CHECK, WORKFLOW, marker, repo_of, run_name, run_of, thread_url
+from bot.stories.scene import POLICY, Scene, look
+
+ENGINES = ("opus",)  # what this version runs in CI
+
+
+def on_comment(story: Story, event: CommentCreated) -> str | None:
+    """What a new comment starts; returns the run's id, or None if it starts none."""
+    command = commands.parse(event.body)
+    if command is None:
+        return None
+    role = story.step("the commenter's role", story.services.github.role, event.repo, event.actor)
+    if role < Role.WRITE:
+        asides.not_entitled(story, event, role)
+        return None
+    if isinstance(command, Malformed):
+        asides.refuse(story, event, "malformed", command.why, replies.malformed(command))
+        return None
+    story.attempt("eyes", story.services.github.react, event.repo, event.kind, event.comment_id)
+    match command:
+        case Start():
+            return start(story, event, command, role)
+        case Plain("stop"):
+            asides.stop(story, event)
+        case Plain("status"):
+            asides.status(story, event)
+        case Plain("cost"):
+            asides.cost(story, event)
+        case Plain("help"):
+            asides.help_(story, event, _holding(story, event, role))
+        case Plain(verb):
+            asides.not_yet(story, event, verb)
+        case Resume():
+            asides.not_yet(story, event, "resume")
+        case Sweep():
+            asides.not_yet(story, event, "sweep")
+        case Approve():
+            asides.not_yet(story, event, "approve")
+        case Ack():
+            asides.not_yet(story, event, "ack")
+    return None
+
+
+def start(story: Story, event: CommentCreated, command: Start, role: Role) -> str | None:
+    """Open the run and send its workflow off, or say why not."""
+    try:
+        scene = story.step("look around", look, story.services, event)
+        new = _new_run(story, event, command, role, scene)
+    except Refusal as refusal:
+        asides.refuse(story, event, refusal.reason, str(refusal), replies.refused(str(refusal)))
+        return None
+    outcome, run_id = story.step("open the run", _open, story.services, event, new)
+    if outcome == "busy":
+        asides.busy(story, event, run_id)
+    if outcome != "opened":
+        return None
+    send(story, run_id)
+    return run_id
+
+
+class Refusal(Exception):
+    """Why nothing is started: a phrase for the reply, and a word for the record."""
+
+    def __init__(self, reason: str, why: str) -> None:
+        super().__init__(why)
+        self.reason = reason
+
+
+def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, scene: Scene) -> NewRun:
+    """The run as it would be opened. Raises Refusal."""
+    if scene.objection is not None:
+        raise Refusal(*scene.objection)
+    ruling = _policy(scene)
+    resolved = _resolved(command, role, scene, ruling)
+    if resolved.engine not in ENGINES:
+        raise Refusal("engine", f"this version runs the engine opus only, not {resolved.engine}")
+    now = story.step("the time", story.services.database.now_ms)
+    try:
+        story.services.prices.price(ruling.model, datetime.fromtimestamp(now / 1000, UTC))
+    except UnknownModel as error:
+        raise Refusal("model", f"the policy's model cannot be priced: {error}") from error
+    return NewRun(
+        id=story.step("name the run", new_id),
+        origin="github",
+        ceilings=resolved.ceilings,
+        task_class=resolved.task_class,
+        engine=resolved.engine,
+        model=ruling.model,
+        effort=ruling.effort,
+        price_book=story.services.prices.version,
+        task=_task(event, command),
+        actor=event.actor,
+        opened_by=story.id.partition(".")[0],
+        installation=event.repo.installation,
+        repository_id=event.repo.id,
+        repository=event.repo.full_name,
+        thread=event.number,
+        thread_kind=scene.kind,
+        comment_kind=event.kind,
+        comment_id=event.comment_id,
+        snapshot={
+            "thread": {
+                "kind": scene.kind,
+                "number": scene.number,
+                "title": scene.title,
+                "body": scene.body,
+                "url": scene.url,
+            },
+            "head": {"ref": scene.head_ref, "sha": scene.head_sha},
+            "default_branch": scene.default_branch,
+            "labels": [f"{label.name} {label.by}" for label in scene.labels],
+            "role": str(role),
+            "check": ruling.check,
+            "forbidden_paths": list(ruling.forbidden),
+            "publish": ruling.publish,
+        },
+        sources=resolved.sources,
+        clamps=resolved.clamps,
+    )
+
+
+def _policy(scene: Scene) -> Policy:
+    try:
+        return Policy.default() if scene.policy is None else Policy.parse(scene.policy.decode())
+    except UnicodeDecodeError as error:
+        raise Refusal("policy", f"`{POLICY}` on `{scene.default_branch}` is not UTF-8") from error
+    except PolicyError as error:
+        raise Refusal("policy", f"`{POLICY}` on `{scene.default_branch}` is wrong: {error}") from error
+
+
+def _resolved(command: Start, role: Role, scene: Scene, ruling: Policy) -> limits.Resolved:
+    return limits.resolve(
+        command.task_class,
+        command.options,
+        labels.read(scene.labels),
+        role,
+        classes=ruling.classes,
+        most=ruling.most,
+    )
+
+
+def _task(event: CommentCreated, command: Start) -> str:
+    if not event.path:
+        return command.instruction
+    return (
+        f"{command.instruction}\n\nThe comment is on `{event.path}`, at this change:\n\n{event.hunk}".strip()
+    )
+
+
+def _open(services: Services, event: CommentCreated, new: NewRun) -> tuple[str, str]:
+    """("opened", id) if this story's run is there; ("seen", id) for a comment that has another story's; else
+    ("busy", id of the thread's live run)."""
+    while True:
+        if services.runs.open(new):
+            return "opened", new.id
+        known = services.threads.of_comment(event.repo.id, event.kind, event.comment_id)
+        if known is not None:
+            return ("opened" if known.opened_by == new.opened_by else "seen"), known.id
+        live = services.threads.live(event.repo.id, event.number)
+        if live is not None:
+            return "busy", live.id
+
+
+def send(story: Story, run_id: str) -> None:
+    """Announce it and dispatch its workflow; if GitHub refuses, it has failed and its report says why."""
+    services = story.services
+    try:
+        announce(story, run_id)
+        story.step("dispatch", dispatch, services, run_id)
+    except GitHubError as error:
+        why = f"its workflow `.github/workflows/{WORKFLOW}` could not be started: {error}"
+        story.step("it failed", services.runs.end, run_id, "failed", message=why)
+        attempt = run_of(services, run_id).attempt
+        story.step(
+            "have it finished",
+            services.queue.put,
+            name_of(finish.finish),
+            finish_key(run_id, attempt),
+            run_id,
+            attempt,
+        )
+
+
+def announce(story: Story, run_id: str) -> None:
+    """The comment that will become the report, and a check run beside it."""
+    services, run = story.services, run_of(story.services, run_id)
+    text = f"{marker(run)}\n{reports.markdown(services.runs.report(run_id))}"
+    number = run.thread or 0
+    comment = story.step("comment", services.github.comment, repo_of(run), number, text, marker(run))
+    story.step("remember the comment", services.runs.set, run_id, report_comment_id=comment)
+    check = story.attempt(
+        "check run",
+        services.github.start_check,
+        repo_of(run),
+        run.snapshot["head"]["sha"],
+        CHECK,
+        f"{run.id}.{run.attempt}",
+        thread_url(replace(run, report_comment_id=comment)),
+        f"{run.task_class} run for {run.actor}, at most {run.ceilings.usd}",
+        "The run's report is a comment on the thread.",
+    )
+    story.step("remember the check", services.runs.set, run_id, check_run_id=check)
+
+
+def dispatch(services: Services, run_id: str) -> None:
+    """Look for its workflow, start it if there is none, and remember it; nothing for a run that has ended."""
+    run = run_of(services, run_id)
+    if run.state != "open" or run.dispatched_at is not None:
+        return
+    sent = services.github.dispatch(
+        repo_of(run),
+        WORKFLOW,
+        run.snapshot["default_branch"],
+        {"run": run.id, "attempt": str(run.attempt), "service": services.settings.public_url},
+        run_name(run),
+    )
+    services.runs.dispatched(run_id, sent.workflow_run_id, sent.url)
+
+
+def _holding(story: Story, event: CommentCreated, role: Role) -> str:
+    """What would hold here now for this person, and why."""
+    try:
+        scene = story.step("look around", look, story.services, event)
+        ruling = _policy(scene)
+    except Refusal as refusal:
+        return replies.refused(str(refusal))
+    rows = []
+    for task_class in ("bugfix", "feature", "refactor", "default"):
+        command = Start(task_class, commands.Options(), "")
+        rows.append((task_class, _resolved(command, role, scene, ruling)))
+    return replies.holding(rows)

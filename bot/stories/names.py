@@ -1,0 +1,79 @@
+"""How a run is called at GitHub: in comments, commits, workflows; each is looked for before it is made."""
+
+from __future__ import annotations
+
+import re
+
+from bot.core.events import CommentCreated
+from bot.core.places import Repo
+from bot.core.replies import Line
+from bot.services import Services
+from bot.stores.runs import Run
+
+WORKFLOW = "agent.yml"
+CHECK = "Tollgate"
+RUN_NAME = re.compile(r"Tollgate run ([0-9a-f]{12})\.([0-9]{1,6})\Z")
+
+
+def run_of(services: Services, run_id: str) -> Run:
+    """A run that is known to exist."""
+    run = services.runs.get(run_id)
+    if run is None:
+        raise KeyError(run_id)
+    return run
+
+
+def repo_of(run: Run) -> Repo:
+    return Repo(run.installation or 0, run.repository_id or 0, run.repository)
+
+
+def marker(run: Run) -> str:
+    """The first line of its report."""
+    return f"<!-- tollgate-run:{run.id}:{run.attempt} -->"
+
+
+def reply_marker(kind: str, event: CommentCreated) -> str:
+    """The first line of any other answer to a comment."""
+    return f"<!-- tollgate-reply:{kind}:{event.comment_id} -->"
+
+
+def trailer(run: Run) -> str:
+    """The last line of its commit."""
+    return f"Tollgate-Run: {run.id}.{run.attempt}"
+
+
+def run_name(run: Run) -> str:
+    """The display title of its workflow (see workflows/agent.yml); RUN_NAME reads it back."""
+    return f"Tollgate run {run.id}.{run.attempt}"
+
+
+def workflow_ref(run: Run) -> str:
+    """What its OIDC token must carry (L5)."""
+    return f"{run.repository}/.github/workflows/{WORKFLOW}@refs/heads/{run.snapshot['default_branch']}"
+
+
+def thread_url(run: Run) -> str:
+    """The thread at its report, if there is one yet."""
+    url = str(run.snapshot["thread"]["url"])
+    return f"{url}#issuecomment-{run.report_comment_id}" if run.report_comment_id else url
+
+
+def page(run: Run) -> str:
+    """The repository's own page."""
+    return str(run.snapshot["thread"]["url"]).rsplit("/", 2)[0]
+
+
+def line(run: Run) -> Line:
+    """A run as a reply mentions it."""
+    return Line(
+        run=run.id,
+        actor=run.actor,
+        task_class=run.task_class,
+        state=run.state,
+        reason=run.reason,
+        usd=run.spent.usd,
+        ceiling=run.ceilings.usd,
+        steps=run.spent.steps,
+        most_steps=run.ceilings.steps,
+        url=thread_url(run),
+    )

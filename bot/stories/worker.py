@@ -1,0 +1,114 @@
+"""The process that tells the stories: the durable engine, a heartbeat, the watchdog, the live comments."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from dbos import DBOS
+
+from bot.services import Services
+from bot.stores.queue import APPLICATION, STORIES, VERSION, system_url
+from bot.stories import finish, launch, lost, merge, progress
+from bot.stories.durable import Record, Tell, durably, register
+
+# Every story that this process can tell; app.py names which event starts which.
+ALL: Sequence[Tell] = (
+    launch.on_comment,
+    finish.finish,
+    lost.on_workflow_completed,
+    merge.on_closed,
+)
+
+POLL_SECONDS = 0.2  # between two looks for new stories
+BEAT_SECONDS = 5.0
+WATCH_SECONDS = 2.0
+AT_ONCE = 16  # stories told side by side
+THREADS = 64
+GRACE_SECONDS = 4  # for stories under way when the process is told to end; then they are taken over
+
+log = logging.getLogger("tollgate.worker")
+
+
+def work(services: Services, record: Record = durably) -> None:
+    """Tell stories until SIGTERM or SIGINT; then the process ends, whatever is under way."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    services.processes.start(services.process)
+    _launch(services, record)
+    loops = (
+        (BEAT_SECONDS, lambda: services.processes.seen(services.process)),
+        (WATCH_SECONDS, lambda: take_over(services)),
+        (WATCH_SECONDS, lambda: lost.watch(services)),
+        (min(1.0, services.settings.progress_seconds), lambda: progress.edit(services)),
+    )
+    for every, do in loops:
+        threading.Thread(target=_repeat, args=(stop, every, do), daemon=True).start()
+    sys.stdout.write(json.dumps({"worker": services.process.id}) + "\n")
+    sys.stdout.flush()
+    stop.wait()
+    _end(services)
+
+
+def take_over(services: Services) -> None:
+    """Put the stories of workers that are gone back into the queue."""
+    for process in services.processes.dead("worker", services.process):
+        # Conditional on the dead executor's id, so that two who take over do not disturb each other.
+        # resume_workflow is not: it would also restart a story that the other one already goes on with.
+        DBOS._recover_pending_workflows([process])
+        services.processes.stop(process)
+
+
+def _launch(services: Services, record: Record) -> None:
+    # The engine makes its own connections: one pool for both would wait for itself.
+    DBOS(
+        config={
+            "name": APPLICATION,
+            "system_database_url": system_url(services.database),
+            "application_version": VERSION,
+            "executor_id": services.process.id,
+            "run_migrations": False,
+            "log_level": "ERROR",
+            "max_executor_threads": THREADS,
+        }
+    )
+    for tell in ALL:
+        register(tell, services, record)
+    DBOS.launch()
+    DBOS.register_queue(
+        STORIES,
+        worker_concurrency=AT_ONCE,
+        polling_interval_sec=POLL_SECONDS,
+        on_conflict="always_update",
+    )
+
+
+def _repeat(stop: threading.Event, every: float, do: Callable[[], None]) -> None:
+    while not stop.is_set():
+        try:
+            do()
+        except Exception:  # a loop outlives one bad turn, such as a database that restarts
+            log.exception("a periodic task failed; it goes on")
+        stop.wait(every)
+
+
+def _end(services: Services) -> None:
+    def close() -> None:
+        DBOS.destroy(workflow_completion_timeout_sec=GRACE_SECONDS)
+
+    ending = threading.Thread(target=close, daemon=True)
+    ending.start()
+    ending.join(GRACE_SECONDS + 2)
+    # Threads that still wait for GitHub would hold the process: what they do is done again elsewhere.
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)

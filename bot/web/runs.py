@@ -1,0 +1,174 @@
+"""The runners' door: a workflow run claims its run, tells how it goes, and hands in what it made.
+
+Until the claim a runner has its OIDC identity and nothing else; after it, the run's token.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from bot.clients.oidc import Claims, OidcError, OidcUnavailable, Verifier
+from bot.core.changeset import Malformed
+from bot.core.money import ZERO
+from bot.core.results import count, read
+from bot.services import Services
+from bot.stores.runs import Run, new_token, token_hash
+from bot.stories import finish
+from bot.stories.durable import name_of
+from bot.stories.names import workflow_ref
+from bot.stories.spend import Halted, NoRun, Spend
+from bot.web.answers import Problem, answer, bearer, body
+
+MAX_CLAIM = 64 * 1024
+MAX_EVENTS = 1024 * 1024
+MAX_RESULT = 32 * 1024 * 1024
+
+
+def door(services: Services, oidc: Verifier, spend: Spend) -> Blueprint:
+    """`/api/runs/claim`, `/api/runs/{id}/events`, `/api/runs/{id}/result`."""
+    made = Blueprint("runs", __name__, url_prefix="/api/runs")
+    made.register_error_handler(Problem, lambda problem: problem.response())
+
+    @made.post("/claim")
+    def claim() -> Response:
+        token = bearer(request)
+        asked = _object(body(request, MAX_CLAIM))
+        try:
+            claims = oidc.verify(token, services.database.now_ms() / 1000)
+        except OidcUnavailable as error:
+            raise Problem(503, str(error)) from error
+        except OidcError as error:
+            raise Problem(401, str(error)) from error
+        run = _claimable(services, asked)
+        _check(run, claims)
+        secret = new_token()
+        if not services.runs.claim(run.id, run.attempt, token_hash(secret), claims.run_id):
+            raise Problem(409, f"run {run.id} is claimed by another workflow run, or has ended")
+        return answer(200, **_brief(services, services.runs.get(run.id) or run, secret))
+
+    @made.post("/<run_id>/events")
+    def events(run_id: str) -> Response:
+        run, token = _by_token(services, run_id)
+        told = _object(body(request, MAX_EVENTS)).get("events")
+        if not isinstance(told, list) or not all(isinstance(event, dict) for event in told):
+            raise Problem(400, "events must be a list of objects")
+        counts = [number for event in told if (number := count(event.get("tool_calls"))) is not None]
+        services.handover.beat(run.id, max(counts, default=None))
+        with suppress(Halted, NoRun):
+            spend.account(token)  # a run past its deadline is halted here too (G7)
+        return answer(200, **_standing(services.runs.get(run.id) or run, services.database.now_ms()))
+
+    @made.post("/<run_id>/result")
+    def result(run_id: str) -> Response:
+        run, _ = _by_token(services, run_id)
+        posted = body(request, MAX_RESULT)
+        try:
+            read(posted)
+        except Malformed as error:
+            raise Problem(400, f"{error}.") from error
+        if not services.handover.take(run.id, run.attempt, posted, name_of(finish.finish)):
+            raise Problem(409, f"run {run.id} is finished already; this result came too late")
+        return answer(202, state=run.state)
+
+    return made
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "the body is not JSON") from error
+    if not isinstance(found, dict):
+        raise Problem(400, "the body must be a JSON object")
+    return found
+
+
+def _by_token(services: Services, run_id: str) -> tuple[Run, str]:
+    token = bearer(request)
+    run = services.handover.of_token(token_hash(token))
+    if run is None or run.id != run_id:
+        raise Problem(401, "this is not the token of that run")
+    return run, token
+
+
+def _claimable(services: Services, asked: dict[str, Any]) -> Run:
+    run_id, attempt = asked.get("run"), count(asked.get("attempt"))
+    if not isinstance(run_id, str) or attempt is None:
+        raise Problem(400, "a claim names its run and its attempt")
+    run = services.runs.get(run_id)
+    if run is None or run.origin != "github" or attempt > run.attempt:
+        raise Problem(404, f"run {run_id[:12]}.{attempt} is not known (yet)")
+    if attempt < run.attempt:
+        raise Problem(409, f"attempt {attempt} of run {run.id} is over; {run.attempt} goes on")
+    if not run.live:
+        raise Problem(409, f"run {run.id} has ended: {run.message or run.state}")
+    if run.dispatched_at is None:
+        raise Problem(404, f"run {run.id}.{attempt} is not dispatched (yet)")
+    return run
+
+
+def _check(run: Run, claims: Claims) -> None:
+    """Compare the identity with what was dispatched (L5). Raises Problem 403 that says what differs."""
+    expected = (
+        ("repository_id", claims.repository_id, run.repository_id),
+        ("workflow_ref", claims.workflow_ref, workflow_ref(run)),
+        ("event_name", claims.event_name, "workflow_dispatch"),
+        ("run_id", claims.run_id, run.workflow_run_id or claims.run_id),
+    )
+    for name, given, wanted in expected:
+        if given != wanted:
+            raise Problem(403, f"the token's {name} is {given}, but run {run.id} was dispatched as {wanted}")
+
+
+def _brief(services: Services, run: Run, secret: str) -> dict[str, Any]:
+    snapshot, service = run.snapshot, services.settings.public_url
+    return {
+        "run": run.id,
+        "attempt": run.attempt,
+        "token": secret,
+        "base_url": f"{service}/anthropic",
+        "task": run.task,
+        "class": run.task_class,
+        "engine": run.engine,
+        "model": run.model,
+        "effort": run.effort,
+        "thread": snapshot["thread"],
+        "repository": {
+            "full_name": run.repository,
+            "id": run.repository_id,
+            "default_branch": snapshot["default_branch"],
+        },
+        "head": snapshot["head"],
+        "ceilings": {
+            "usd": run.ceilings.usd.exact,
+            "tokens": run.ceilings.tokens,
+            "steps": run.ceilings.steps,
+            "seconds": run.ceilings.seconds,
+        },
+        "seconds_left": _seconds_left(run, services.database.now_ms()),
+        "check": snapshot.get("check"),
+        "forbidden_paths": snapshot["forbidden_paths"],
+    }
+
+
+def _standing(run: Run, now: int) -> dict[str, Any]:
+    left = max(ZERO, run.ceilings.usd - run.spent.usd - run.held)
+    return {
+        "state": run.state,
+        "reason": run.reason,
+        "message": run.message,
+        "remaining": {
+            "usd": left.exact,
+            "tokens": max(0, run.ceilings.tokens - run.spent.tokens),
+            "steps": max(0, run.ceilings.steps - run.spent.steps),
+            "seconds": _seconds_left(run, now),
+        },
+    }
+
+
+def _seconds_left(run: Run, now: int) -> int:
+    return max(0, (run.deadline_at - now) // 1000) if run.deadline_at else run.ceilings.seconds
