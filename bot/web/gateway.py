@@ -62,10 +62,8 @@ class Gateway:
             return said.to(start_response)
         except Exception:
             log.exception("a request could not be handled")
-            said = _Said(
-                500, "api_error", "the gateway failed; what was in flight is charged at most its hold"
-            )
-            return said.to(start_response)
+            failed = "the gateway failed; what was in flight is charged its hold at the most"
+            return _Said(500, "api_error", failed).to(start_response)
 
     def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         route = (environ["REQUEST_METHOD"], environ.get("PATH_INFO", "").rstrip("/"))
