@@ -66,8 +66,9 @@ def app(made: World) -> Iterator[tuple[Github, Repository]]:
         installation = integration.get_repo_installation(owner, name)
     token = auth.get_installation_auth(installation.id)
     # No pauses between requests: those are manners towards the real one.
-    quick = {"seconds_between_requests": 0, "seconds_between_writes": 0}
-    with Github(auth=token, base_url=made.url, retry=None, **quick) as api:
+    with Github(
+        auth=token, base_url=made.url, retry=None, seconds_between_requests=0, seconds_between_writes=0
+    ) as api:
         yield api, api.get_repo(about["repository"])
 
 

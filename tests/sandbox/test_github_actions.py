@@ -33,12 +33,12 @@ jobs:
         env: {TOKEN: "${{ github.token }}", SERVICE: "${{ inputs.service }}"}
         run: |
           test -z "$(ls -A)" && echo "workspace is empty"
-          test -n "$TOLLGATE_PYTHON" && echo "repository $GITHUB_REPOSITORY run $GITHUB_RUN_ID sha $GITHUB_SHA"
+          echo "repository $GITHUB_REPOSITORY run $GITHUB_RUN_ID sha $GITHUB_SHA"
           git init -q . && git fetch -q --depth=1 "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY.git" refs/pull/2/head
           git checkout -q FETCH_HEAD && ls
           curl -s -H "Authorization: Bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN" \\
             "$ACTIONS_ID_TOKEN_REQUEST_URL&audience=$SERVICE" > "$RUNNER_TEMP/oidc"
-          "$TOLLGATE_PYTHON" -c "import json,os; print('jwt', json.load(open(os.environ['RUNNER_TEMP']+'/oidc'))['value'])"
+          cd "$RUNNER_TEMP" && "$TOLLGATE_PYTHON" -c "import json; print('jwt', json.load(open('oidc'))['value'])"
           echo "token is $TOKEN"
       - name: Act
         run: DEED
