@@ -24,7 +24,21 @@ on:
     inputs: {run: {required: true}, attempt: {required: true}, service: {default: none}}
 permissions: {contents: read, id-token: write}
 jobs:
-  agent: {runs-on: ubuntu-latest, steps: [{run: echo done}]}
+  agent:
+    runs-on: ubuntu-latest
+    steps:
+      - env: {SERVICE: "${{ inputs.service }}", FILE: "${{ inputs.run }}"}
+        shell: python3 {0}
+        run: |
+          import os, urllib.request
+          env = os.environ
+          if env["SERVICE"] != "none":
+              url = env["ACTIONS_ID_TOKEN_REQUEST_URL"] + "&audience=" + env["SERVICE"]
+              bearer = "bearer " + env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"]
+              asked = urllib.request.Request(url, headers={"Authorization": bearer})
+              with urllib.request.urlopen(asked) as answer:
+                  with open(env["TOKENS"] + "/" + env["FILE"], "wb") as file:
+                      file.write(answer.read())
 """
 
 
@@ -36,6 +50,7 @@ class World:
     client: Client
     repo: Repo
     traffic: Path
+    tokens: Path  # where a dispatched run with a `service` leaves its OIDC token
 
     def app(self) -> GitHub:
         return GitHub(self.client.about["app_id"], self.client.about["private_key"], self.url)
@@ -60,12 +75,14 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("github")
     (folder / "agent.yml").write_text(WORKFLOW, encoding="utf-8")
     traffic = folder / "traffic.ndjson"
-    workflow = folder / "agent.yml"
-    with start("github", traffic=traffic, data=folder / "data", workflow=workflow) as running:
+    tokens = folder / "tokens"
+    tokens.mkdir()
+    workflow, env = folder / "agent.yml", f"TOKENS={tokens}"
+    with start("github", traffic=traffic, data=folder / "data", workflow=workflow, job_env=env) as running:
         client = Client(running.url)
         about = client.about
         repo = Repo(about["installation_id"], about["repository_id"], about["repository"])
-        yield World(running.url, client, repo, traffic)
+        yield World(running.url, client, repo, traffic, tokens)
 
 
 @pytest.fixture

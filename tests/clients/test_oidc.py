@@ -14,7 +14,9 @@ import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from bot.clients.github import GitHub
 from bot.clients.oidc import Claims, OidcError, OidcUnavailable, Verifier
+from sandbox.github.client import Client
 from tests.clients.conftest import World
 
 ISSUER, AUDIENCE, NOW = "https://issuer.example", "https://tollgate.example", 1_700_000_000.0
@@ -240,6 +242,25 @@ def test_an_issuer_on_a_port_that_nobody_serves_is_trouble() -> None:
         port = free.getsockname()[1]
     with pytest.raises(OidcUnavailable, match="did not answer"):
         Verifier(f"http://127.0.0.1:{port}", AUDIENCE).verify(sign(), NOW)
+
+
+def test_a_real_job_proves_which_run_it_is_and_of_which_workflow(world: World, github: GitHub) -> None:
+    inputs = {"run": "oidc", "attempt": "1", "service": AUDIENCE}
+    made = github.dispatch(world.repo, "agent.yml", "main", inputs, "Tollgate run oidc.1")
+
+    def ended(client: Client) -> bool:
+        return any(
+            run["id"] == made.workflow_run_id and run["status"] == "completed" for run in client.runs()
+        )
+
+    world.client.wait(ended, 60, "the job's end")
+    token = json.loads((world.tokens / "oidc").read_text())["value"]
+    sent = jwt.decode(token, options={"verify_signature": False})
+    claims = Verifier(world.client.about["oidc_issuer"], AUDIENCE).verify(token, sent["iat"] + 1)
+    assert (claims.repository, claims.repository_id) == (world.repo.full_name, world.repo.id)
+    assert (claims.run_id, claims.run_attempt) == (made.workflow_run_id, 1)
+    assert claims.workflow_ref == f"{world.repo.full_name}/.github/workflows/agent.yml@refs/heads/main"
+    assert (claims.event_name, claims.actor) == ("workflow_dispatch", "tollgate[bot]")
 
 
 def test_the_sandboxes_issuer_publishes_keys_that_refuse_a_strangers_token(world: World) -> None:

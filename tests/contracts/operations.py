@@ -96,6 +96,7 @@ OPERATIONS: dict[str, str] = {
     f"{REPO}/issues/comments/{{comment_id}}/reactions": "get post",
     f"{REPO}/issues/comments/{{comment_id}}/reactions/{{reaction_id}}": "delete",
     f"{REPO}/issues/events": "get",
+    f"{REPO}/issues/events/{{event_id}}": "get",
     f"{REPO}/issues/{{issue_number}}": "get patch",
     f"{REPO}/issues/{{issue_number}}/comments": "get post",
     f"{REPO}/issues/{{issue_number}}/events": "get",
@@ -120,6 +121,7 @@ OPERATIONS: dict[str, str] = {
     f"{REPO}/pulls/{{pull_number}}/reviews": "get post",
     f"{REPO}/pulls/{{pull_number}}/update-branch": "put",
     f"{REPO}/readme": "get",
+    f"{REPO}/tags": "get",
 }
 
 # Every error may come from every operation, whether its list names it or not.
