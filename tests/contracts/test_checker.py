@@ -104,6 +104,7 @@ def reaction(**changed: Any) -> dict[str, Any]:
         pytest.param({}, None, id="as documented"),
         pytest.param({"user": None}, None, id="null where OpenAPI 3.0 says nullable"),
         pytest.param({"content": "tada"}, "tada", id="a value out of the enumeration"),
+        pytest.param({"created_at": "yesterday"}, "yesterday", id="a time that is none"),
         pytest.param({"created_at": None}, "created_at", id="null where it may not be"),
         pytest.param({"emoji": "x"}, "emoji", id="a field that GitHub does not send"),
     ],

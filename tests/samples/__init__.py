@@ -13,6 +13,7 @@ import gzip
 import hashlib
 import hmac
 import json
+import re
 import uuid
 from dataclasses import dataclass
 from functools import cache
@@ -116,6 +117,8 @@ def _modern(value: Json) -> Json:
     """With the keys and types that GitHub has introduced since the example was recorded."""
     if isinstance(value, list):
         return [_modern(item) for item in value]
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", value):
+        return value.replace(" ", "T") + "Z"
     if not isinstance(value, dict):
         return value
     made = {key: _modern(item) for key, item in value.items()}
