@@ -28,7 +28,7 @@ def bounded(command: Sequence[str], env: Mapping[str, str], halted: threading.Ev
     try:
         code = _wait(process, halted)
     finally:
-        _end(process)
+        end(process)
         for number, handler in previous.items():
             signal.signal(number, handler)
     return code if code >= 0 else 128 - code
@@ -43,14 +43,14 @@ def _wait(process: subprocess.Popen[bytes], halted: threading.Event) -> int:
                 break
     with contextlib.suppress(subprocess.TimeoutExpired):
         return process.wait(WORDS_SECONDS)
-    _end(process)
+    end(process)
     return process.wait()
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM to the group, five seconds, SIGKILL: also what the command left behind."""
+def end(process: subprocess.Popen[bytes], seconds: float = TERM_SECONDS) -> None:
+    """SIGTERM to the group that `process` leads, some seconds, SIGKILL: also what the command left behind."""
     _signal(process.pid, signal.SIGTERM)
-    until = time.monotonic() + TERM_SECONDS
+    until = time.monotonic() + seconds
     while time.monotonic() < until and _alive(process):
         time.sleep(0.02)
     _signal(process.pid, signal.SIGKILL)
