@@ -1,0 +1,217 @@
+"""What a policy file says: who may spend how much on what, with which engine, and what no run may touch.
+
+A repository's file is `.github/agent.yml` on its default branch, never the one of a pull request's head
+(INTERFACE section 3). A wrong file starts nothing; there is no falling back in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from bot.core import changeset, document, policy_keys
+from bot.core.ceilings import CLASSES, Ceilings
+from bot.core.commands import ENGINES
+from bot.core.document import PolicyError
+from bot.core.limits import MOST
+from bot.core.roles import Role
+
+__all__ = ["FORBIDDEN", "Policy", "PolicyError", "forbidden", "parse", "tighten"]
+
+# What a run may never change, whatever a policy says: they decide what the next run may do.
+FORBIDDEN = (".github/workflows/**", ".github/agent.yml")
+_NAMES = {
+    "cost": "usd",
+    "tokens": "tokens",
+    "steps": "steps",
+    "wall": "seconds",
+    "cached_tokens": "cached_tokens",
+}
+_ROLES = (Role.WRITE, Role.MAINTAIN, Role.ADMIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A whole policy, every key filled in. `given` are the dotted keys that the file itself set.
+
+    `classes` and `most` have a row for each class and for each of write, maintain, admin; `retention` is in
+    days; `engines[0]` is the default engine; `forbidden` always contains FORBIDDEN.
+    """
+
+    classes: Mapping[str, Ceilings] = field(default_factory=lambda: MappingProxyType(dict(CLASSES)))
+    most: Mapping[Role, Ceilings] = field(default_factory=lambda: MappingProxyType(dict(MOST)))
+    engines: tuple[str, ...] = ENGINES
+    model: str = "claude-opus-4-7"
+    effort: str = "high"
+    admission: str = "strict"
+    check: str | None = None
+    parallel: int = 3
+    forbidden: tuple[str, ...] = FORBIDDEN
+    publish: str = "push"
+    repeats: int = 4
+    retention: int = 30
+    given: frozenset[str] = frozenset()
+
+    @staticmethod
+    def default() -> Policy:
+        """What holds where there is no file."""
+        return Policy()
+
+    @staticmethod
+    def parse(text: str | bytes | None) -> Policy:
+        """See `parse`."""
+        return parse(text)
+
+
+WrongPolicy = PolicyError
+
+
+def parse(text: str | bytes | None, *, service: bool = False) -> Policy:
+    """A policy from its file; the default where there is none. Raises PolicyError and nothing else.
+
+    `service`: it is the service's own file, which may have keys that a repository's may not.
+    """
+    root = document.read(text) if text is not None else None
+    if root is None or (isinstance(root, document.Scalar) and root.kind == "null"):
+        return Policy()
+    said = policy_keys.read(root, service=service)
+    plain = {
+        name: said[name]
+        for name in ("engines", "model", "effort", "admission", "check", "publish", "retention")
+        if name in said
+    }
+    policy = replace(
+        Policy(),
+        classes=_classes(said.get("classes", {})),
+        most=_most(said.get("max", {}), root),
+        given=frozenset(_given(said)),
+        **plain,
+    )
+    if "parallel" in said.get("sweep", {}):
+        policy = replace(policy, parallel=said["sweep"]["parallel"])
+    if "repeats" in said.get("stuck", {}):
+        policy = replace(policy, repeats=said["stuck"]["repeats"])
+    listed = said.get("paths", {}).get("forbidden", ())
+    return replace(policy, forbidden=_union(FORBIDDEN, listed))
+
+
+def _given(said: Mapping[str, Any], above: str = "") -> Iterable[str]:
+    for name, value in said.items():
+        if isinstance(value, dict):
+            yield from _given(value, f"{above}{name}.")
+        else:
+            yield above + name
+
+
+def _row(row: Ceilings, said: Mapping[str, Any]) -> Ceilings:
+    return replace(row, **{_NAMES[name]: value for name, value in said.items()})
+
+
+def _classes(said: Mapping[str, Any]) -> Mapping[str, Ceilings]:
+    return MappingProxyType({name: _row(row, said.get(name, {})) for name, row in CLASSES.items()})
+
+
+def _most(said: Mapping[str, Any], root: document.Node) -> Mapping[Role, Ceilings]:
+    """A greater role may at least what a lesser may: so filled in, and an error where the file denies it."""
+    rows: dict[Role, Ceilings] = {}
+    below: Role | None = None
+    for role in _ROLES:
+        own = said.get(str(role), {})
+        row = _row(MOST[role], own)
+        for name in policy_keys.CEILINGS.keys:
+            if below is None:
+                continue
+            lesser, mine = getattr(rows[below], _NAMES[name]), getattr(row, _NAMES[name])
+            if mine < lesser:
+                if name in own:
+                    key = f"max.{role}.{name}"
+                    raise PolicyError(_line(root, key), key, f"this is less than what {below} may set")
+                row = replace(row, **{_NAMES[name]: lesser})
+        rows[role], below = row, role
+    return MappingProxyType(rows)
+
+
+def _line(node: document.Node, key: str) -> int:
+    line = node.line
+    for name in key.split("."):
+        if not isinstance(node, document.Mapping) or name not in node.items:
+            break
+        line, node = node.lines[name], node.items[name]
+    return line
+
+
+def _union(*lists: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item for items in lists for item in items))
+
+
+# -- two policies --
+
+
+def tighten(service: Policy, repo: Policy) -> Policy:
+    """The repository's policy inside the service's: whatever differs, the tighter holds (P2).
+
+    The service's maxima, admission, publishing, numbers and engines always bound. Its classes bound where its
+    file sets them. Its model, effort and check hold where the repository's file says nothing.
+    """
+    taken = {
+        name: getattr(service, name)
+        for name in ("model", "effort", "check")
+        if name not in repo.given and name in service.given
+    }
+    return replace(
+        repo,
+        classes=MappingProxyType(
+            {
+                name: _tighter_class(name, service.classes[name], repo.classes[name], service.given)
+                for name in repo.classes
+            }
+        ),
+        most=MappingProxyType({role: _least(service.most[role], repo.most[role]) for role in _ROLES}),
+        engines=tuple(engine for engine in repo.engines if engine in service.engines),
+        admission="expected" if service.admission == repo.admission == "expected" else "strict",
+        publish="push" if service.publish == repo.publish == "push" else "pull_request",
+        parallel=min(service.parallel, repo.parallel),
+        repeats=min(service.repeats, repo.repeats),
+        retention=min(service.retention, repo.retention),
+        forbidden=_union(service.forbidden, repo.forbidden),
+        given=service.given | repo.given,
+        **taken,
+    )
+
+
+def _tighter_class(name: str, service: Ceilings, repo: Ceilings, given: frozenset[str]) -> Ceilings:
+    bound = {
+        column: getattr(service, column) for key, column in _NAMES.items() if f"classes.{name}.{key}" in given
+    }
+    return _least(replace(repo, **bound), repo)
+
+
+def _least(one: Ceilings, other: Ceilings) -> Ceilings:
+    cached = [row.cached_tokens for row in (one, other) if row.cached_tokens is not None]
+    return Ceilings(
+        min(one.usd, other.usd),
+        min(one.tokens, other.tokens),
+        min(one.steps, other.steps),
+        min(one.seconds, other.seconds),
+        min(cached) if cached else None,
+    )
+
+
+# -- paths --
+
+
+def forbidden(path: str, patterns: Iterable[str] = FORBIDDEN) -> str | None:
+    """The pattern that covers a path, however the path is written: `./`, `//`, `\\`, `..`, any case."""
+    place: list[str] = []
+    for part in re.split(r"[/\\]+", path):
+        # Zero-width characters are ignored by HFS+, trailing dots and spaces by NTFS.
+        name = "".join(c for c in part if c not in "\u200b\u200c\u200d\u2060\ufeff")
+        if name == "..":
+            del place[-1:]
+        elif name not in ("", "."):
+            place.append(name.rstrip(". ") or name)
+    clean = "/".join(place)
+    return next((pattern for pattern in patterns if changeset.matches(clean, pattern)), None)

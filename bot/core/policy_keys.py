@@ -1,0 +1,315 @@
+"""The keys of a policy file: each one's kind, meaning and place. The reader and the schema come from here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from bot.core import document
+from bot.core.ceilings import CLASSES
+from bot.core.commands import ENGINES
+from bot.core.document import Node, PolicyError, Scalar, shown
+from bot.core.money import Usd
+from bot.core.quantities import duration, whole
+
+Schema = dict[str, Any]
+
+# They can create money, or say who may: the service's own file only (P2).
+SERVICE_ONLY = ("caps", "lines", "prices", "approvers", "viewers")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One scalar. `read` raises ValueError with what is wrong; `schema` accepts what it accepts."""
+
+    read: Callable[[Scalar], Any]
+    schema: Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A list of one kind of value, each at most once."""
+
+    of: Value
+    least: int = 0
+    most: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Keys with their kinds."""
+
+    keys: Mapping[str, Key]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    kind: Value | Many | Table
+    says: str
+
+
+# -- values --
+
+
+def _money(node: Scalar) -> Usd:
+    text = _plain(node, "float", advice='money is never a float here: write "$' + shown(node.text) + '"')
+    amount = Usd.parse(text)
+    if not amount:
+        raise ValueError("a ceiling of nothing would start nothing")
+    return amount
+
+
+def _whole(node: Scalar) -> int:
+    return whole(_plain(node, "float", advice="write a whole number such as 50, 800k or 1M"))
+
+
+def _wall(node: Scalar) -> int:
+    text = _plain(node, "float")
+    if text.isdigit():
+        raise ValueError(f"{shown(text)} of what? Write it with its unit: {shown(text)}s, {shown(text)}m")
+    return duration(text)
+
+
+def _days(node: Scalar) -> int:
+    found = re.fullmatch(r"([1-9][0-9]{0,2})d", _plain(node).strip())
+    if not found or int(found[1]) > 365:
+        raise ValueError(f"{node.text!r} is not a number of days such as 30d, at most 365d")
+    return int(found[1])
+
+
+def _number(least: int, most: int) -> Value:
+    def read(node: Scalar) -> int:
+        text = _plain(node)
+        if not re.fullmatch(r"[1-9][0-9]{0,3}", text) or not least <= int(text) <= most:
+            raise ValueError(f"{node.text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return Value(read, {"type": "integer", "minimum": least, "maximum": most})
+
+
+def _choice(*words: str) -> Value:
+    def read(node: Scalar) -> str:
+        if node.text not in words:
+            raise ValueError(f"{node.text!r} is not one of {', '.join(words)}{_meant(node.text, words)}")
+        return node.text
+
+    return Value(read, {"enum": list(words)})
+
+
+def _words(pattern: str, most: int, form: str) -> Value:
+    def read(node: Scalar) -> str:
+        if node.kind != "text":
+            raise ValueError(f"YAML reads {node.text!r} as something else than text: put it in quotes")
+        if len(node.text) > most or not re.fullmatch(pattern, node.text):
+            raise ValueError(f"{shown(node.text)!r} is not {form}")
+        return node.text
+
+    return Value(read, {"type": "string", "maxLength": most, "pattern": f"^(?:{pattern})$"})
+
+
+def _plain(node: Scalar, *refused: str, advice: str = "") -> str:
+    """A number's text, if YAML sees the same in it as people do."""
+    text = node.text
+    if not node.quoted and node.kind in (*refused, "float", "bool", "null", "date", "other"):
+        if node.kind == "null":
+            raise ValueError("it has no value")
+        if ":" in text:
+            raise ValueError(f"YAML reads {shown(text)} in base 60: write it with a unit, such as 20m")
+        raise ValueError(advice or f"YAML reads {shown(text)} as a {node.kind}: write it another way")
+    if not node.quoted and node.kind == "whole" and not re.fullmatch(r"[1-9][0-9]*", text):
+        if ":" in text:
+            raise ValueError(f"YAML reads {shown(text)} in base 60: write it with a unit, such as 20m")
+        raise ValueError(f"YAML may read {shown(text)} as another number: write plain digits")
+    return text
+
+
+_ZERO = r"0*(?:\.0*)?"
+MONEY = Value(
+    _money,
+    {
+        "anyOf": [
+            {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+            {"type": "string", "pattern": rf"^(?!\$?{_ZERO}$)\$?[0-9]{{1,9}}(\.[0-9]{{1,9}})?$"},
+        ]
+    },
+)
+WHOLE = Value(
+    _whole,
+    {
+        "anyOf": [
+            {"type": "integer", "minimum": 1, "maximum": 999_999_999_999},
+            {"type": "string", "pattern": "^(?!0+[kM]?$)[0-9]{1,12}[kM]?$"},
+        ]
+    },
+)
+WALL = Value(_wall, {"type": "string", "pattern": "^(?!0+[smh]$)[0-9]{1,6}[smh]$"})
+DAYS = Value(_days, {"type": "string", "pattern": "^[1-9][0-9]{0,2}d$"})
+_NOT_CONTROL = r"[^\x00-\x1f\x7f]"
+COMMAND = _words(rf"(?=.*\S){_NOT_CONTROL}+", 500, "a command on one line, of at most 500 characters")
+MODEL = _words(r"[a-z0-9][a-z0-9.@:_-]*", 100, "a model's name, such as claude-opus-4-7")
+# Few stars: a pattern is matched against every path of a changeset.
+PATTERN = _words(
+    r"(?=.)[^*\x00-\x1f\x7f\\]*(?:\*{1,2}[^*\x00-\x1f\x7f\\]*){0,6}",
+    200,
+    "a path inside the repository, with at most six * or **",
+)
+
+CEILINGS = Table(
+    {
+        "cost": Key(MONEY, "US dollars, such as $10 or 2.50 in quotes"),
+        "tokens": Key(WHOLE, "fresh input, cache writes and output together, such as 800k"),
+        "steps": Key(WHOLE, "answered requests to the model"),
+        "wall": Key(WALL, "time, such as 90s, 20m or 1h"),
+    }
+)
+CLASS = Table(
+    {**CEILINGS.keys, "cached_tokens": Key(WHOLE, "cached reads; no ceiling of their own when not given")}
+)
+KEYS = Table(
+    {
+        "classes": Key(
+            Table({name: Key(CLASS, f"the ceilings of a {name} run") for name in CLASSES}),
+            "the ceilings of each class of task, where neither a comment nor a label sets one",
+        ),
+        "max": Key(
+            Table(
+                {
+                    role: Key(CEILINGS, f"the most that somebody with the role {role} may set")
+                    for role in ("write", "maintain", "admin")
+                }
+            ),
+            "the most that each role may set, by comment or by label",
+        ),
+        "engines": Key(
+            Many(_choice(*ENGINES), least=1), "the engines that may be used; the first is the default"
+        ),
+        "model": Key(MODEL, "the model that the native engine uses"),
+        "effort": Key(_choice("low", "medium", "high", "xhigh", "max"), "how hard the model tries"),
+        "admission": Key(
+            _choice("strict", "expected"),
+            "strict: a cache miss must fit under the ceiling too; expected: the cache is counted on, and one "
+            "miss may pass it",
+        ),
+        "check": Key(COMMAND, "the command that tells whether the work is good, such as python -m pytest"),
+        "sweep": Key(
+            Table({"parallel": Key(_number(1, 20), "how many runs at once")}), "runs over a task list"
+        ),
+        "paths": Key(
+            Table(
+                {
+                    "forbidden": Key(
+                        Many(PATTERN),
+                        "paths that no run may change; the workflows and this file always are",
+                    )
+                }
+            ),
+            "where a run may not write",
+        ),
+        "publish": Key(
+            _choice("push", "pull_request"), "push to the pull request's branch, or open one of its own"
+        ),
+        "stuck": Key(
+            Table({"repeats": Key(_number(2, 20), "halt when the same has happened so many times")}),
+            "when a run counts as going round in circles",
+        ),
+        "retention": Key(DAYS, "how long transcripts and changesets are kept, such as 30d"),
+    }
+)
+
+
+# -- reading --
+
+
+def read(node: Node, table: Table = KEYS, *, service: bool = False) -> dict[str, Any]:
+    """The values that stand in a mapping, nested as there. Raises PolicyError."""
+    if not isinstance(node, document.Mapping):
+        raise PolicyError(node.line, node.key, f"this must be a list of keys: {', '.join(table.keys)}")
+    found: dict[str, Any] = {}
+    for name, value in node.items.items():
+        key = table.keys.get(name)
+        if key is None:
+            _unknown(node, name, table, service)
+        found[name] = _read(value, key.kind)
+    return found
+
+
+def _read(node: Node, kind: Value | Many | Table) -> Any:
+    match kind:
+        case Table():
+            return read(node, kind)
+        case Many(of, least, most):
+            if not isinstance(node, document.Sequence):
+                raise PolicyError(node.line, node.key, "this must be a list, each item after a dash")
+            if not least <= len(node.items) <= most:
+                raise PolicyError(node.line, node.key, f"this must have {least} to {most} items")
+            values: list[Any] = []
+            for item in node.items:
+                value = _read(item, of)
+                if value in values:
+                    raise PolicyError(item.line, item.key, "this is in the list already")
+                values.append(value)
+            return tuple(values)
+        case Value(reader, _):
+            if not isinstance(node, Scalar):
+                raise PolicyError(node.line, node.key, "this must be one value")
+            try:
+                return reader(node)
+            except ValueError as error:
+                raise PolicyError(node.line, node.key, _tame(str(error))) from error
+
+
+def _unknown(node: document.Mapping, name: str, table: Table, service: bool) -> NoReturn:
+    path = f"{node.key}.{shown(name)}" if node.key else shown(name)
+    line = node.lines[name]
+    if table is KEYS and name in SERVICE_ONLY:
+        if service:
+            raise PolicyError(line, path, "this version does not enforce it yet, so it does not accept it")
+        raise PolicyError(line, path, "only the service's own policy file may set this, not a repository's")
+    if name == "<<":
+        raise PolicyError(line, path, "merge keys are not read here; write it out")
+    raise PolicyError(
+        line, path, f"there is no such key{_meant(name, tuple(table.keys))}; here are {', '.join(table.keys)}"
+    )
+
+
+def _meant(word: str, words: tuple[str, ...]) -> str:
+    close = get_close_matches(word[:60].lower(), words, n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _tame(text: str) -> str:
+    """It may quote the file, and becomes part of a comment."""
+    return "".join(c if c.isprintable() and c not in "`@<>" else "?" for c in text)[:300]
+
+
+# -- the schema --
+
+
+def schema() -> Schema:
+    """JSON Schema (draft 2020-12) of a repository's policy file."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Tollgate policy (.github/agent.yml)",
+        "description": "What agent runs in this repository may cost, use and change.",
+        **_schema(KEYS),
+    }
+
+
+def _schema(kind: Value | Many | Table) -> Schema:
+    match kind:
+        case Table(keys):
+            inside = {name: {"description": key.says, **_schema(key.kind)} for name, key in keys.items()}
+            return {"type": "object", "additionalProperties": False, "properties": inside}
+        case Many(of, least, most):
+            return {
+                "type": "array",
+                "items": _schema(of),
+                "minItems": least,
+                "maxItems": most,
+                "uniqueItems": True,
+            }
+        case Value(_, form):
+            return form
