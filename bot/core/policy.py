@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any
 
 from bot.core import changeset, document, policy_keys
@@ -41,8 +40,8 @@ class Policy:
     days; `engines[0]` is the default engine; `forbidden` always contains FORBIDDEN.
     """
 
-    classes: Mapping[str, Ceilings] = field(default_factory=lambda: MappingProxyType(dict(CLASSES)))
-    most: Mapping[Role, Ceilings] = field(default_factory=lambda: MappingProxyType(dict(MOST)))
+    classes: Mapping[str, Ceilings] = field(default_factory=lambda: dict(CLASSES))
+    most: Mapping[Role, Ceilings] = field(default_factory=lambda: dict(MOST))
     engines: tuple[str, ...] = ENGINES
     model: str = "claude-opus-4-7"
     effort: str = "high"
@@ -111,27 +110,25 @@ def _row(row: Ceilings, said: Mapping[str, Any]) -> Ceilings:
 
 
 def _classes(said: Mapping[str, Any]) -> Mapping[str, Ceilings]:
-    return MappingProxyType({name: _row(row, said.get(name, {})) for name, row in CLASSES.items()})
+    return {name: _row(row, said.get(name, {}) for name, row in CLASSES.items()})
 
 
 def _most(said: Mapping[str, Any], root: document.Node) -> Mapping[Role, Ceilings]:
     """A greater role may at least what a lesser may: so filled in, and an error where the file denies it."""
-    rows: dict[Role, Ceilings] = {}
-    below: Role | None = None
-    for role in _ROLES:
-        own = said.get(str(role), {})
-        row = _row(MOST[role], own)
-        for name in policy_keys.CEILINGS.keys:
-            if below is None:
-                continue
-            lesser, mine = getattr(rows[below], _NAMES[name]), getattr(row, _NAMES[name])
-            if mine < lesser:
-                if name in own:
-                    key = f"max.{role}.{name}"
-                    raise PolicyError(_line(root, key), key, f"this is less than what {below} may set")
-                row = replace(row, **{_NAMES[name]: lesser})
-        rows[role], below = row, role
-    return MappingProxyType(rows)
+    rows = {role: _row(MOST[role], said.get(str(role), {})) for role in _ROLES}
+    for name in policy_keys.CEILINGS.keys:
+        column = _NAMES[name]
+        own = {role: getattr(rows[role], column) for role in _ROLES if name in said.get(str(role), {})}
+        for role in _ROLES:
+            lesser = [value for other, value in own.items() if other < role]
+            greater = [value for other, value in own.items() if other > role]
+            if role in own and lesser and own[role] < max(lesser):
+                key = f"max.{role}.{name}"
+                raise PolicyError(_line(root, key), key, "this is less than what a lesser role may set")
+            if role not in own:
+                value = max([getattr(rows[role], column), *lesser])
+                rows[role] = replace(rows[role], **{column: min([value, *greater])})
+    return rows
 
 
 def _line(node: document.Node, key: str) -> int:
@@ -163,13 +160,11 @@ def tighten(service: Policy, repo: Policy) -> Policy:
     }
     return replace(
         repo,
-        classes=MappingProxyType(
-            {
+        classes={
                 name: _tighter_class(name, service.classes[name], repo.classes[name], service.given)
                 for name in repo.classes
-            }
-        ),
-        most=MappingProxyType({role: _least(service.most[role], repo.most[role]) for role in _ROLES}),
+            },
+        most={role: _least(service.most[role], repo.most[role]) for role in _ROLES},
         engines=tuple(engine for engine in repo.engines if engine in service.engines),
         admission="expected" if service.admission == repo.admission == "expected" else "strict",
         publish="push" if service.publish == repo.publish == "push" else "pull_request",

@@ -114,8 +114,6 @@ def _plain(node: Scalar, *refused: str, advice: str = "") -> str:
     """A number's text, if YAML sees the same in it as people do."""
     text = node.text
     if not node.quoted and node.kind in (*refused, "float", "bool", "null", "date", "other"):
-        if node.kind == "null":
-            raise ValueError("it has no value")
         if ":" in text:
             raise ValueError(f"YAML reads {shown(text)} in base 60: write it with a unit, such as 20m")
         raise ValueError(advice or f"YAML reads {shown(text)} as a {node.kind}: write it another way")
@@ -255,6 +253,8 @@ def _read(node: Node, kind: Value | Many | Table) -> Any:
         case Value(reader, _):
             if not isinstance(node, Scalar):
                 raise PolicyError(node.line, node.key, "this must be one value")
+            if node.kind == "null" and not node.quoted:
+                raise PolicyError(node.line, node.key, "it has no value")
             try:
                 return reader(node)
             except ValueError as error:
