@@ -110,7 +110,7 @@ def _row(row: Ceilings, said: Mapping[str, Any]) -> Ceilings:
 
 
 def _classes(said: Mapping[str, Any]) -> Mapping[str, Ceilings]:
-    return {name: _row(row, said.get(name, {}) for name, row in CLASSES.items()})
+    return {name: _row(row, said.get(name, {})) for name, row in CLASSES.items()}
 
 
 def _most(said: Mapping[str, Any], root: document.Node) -> Mapping[Role, Ceilings]:
@@ -161,9 +161,9 @@ def tighten(service: Policy, repo: Policy) -> Policy:
     return replace(
         repo,
         classes={
-                name: _tighter_class(name, service.classes[name], repo.classes[name], service.given)
-                for name in repo.classes
-            },
+            name: _tighter_class(name, service.classes[name], repo.classes[name], service.given)
+            for name in repo.classes
+        },
         most={role: _least(service.most[role], repo.most[role]) for role in _ROLES},
         engines=tuple(engine for engine in repo.engines if engine in service.engines),
         admission="expected" if service.admission == repo.admission == "expected" else "strict",
