@@ -15,7 +15,7 @@ from bot.web import alive, health, runs, webhook
 from bot.web.gateway import Gateway
 
 # What GitHub tells us, and the story it starts. Edited and deleted comments are not here: they start nothing.
-ROUTES = {
+ROUTES: webhook.Routes = {
     ("issue_comment", "created"): launch.on_comment,
     ("pull_request_review_comment", "created"): launch.on_comment,
     ("pull_request", "closed"): merge.on_closed,

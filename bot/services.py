@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bot.clients.github import GitHub
+from bot.core import policy
+from bot.core.policy import Policy, PolicyError
 from bot.core.prices import PriceBook, PriceFileError
 from bot.settings import Settings, SettingsError
 from bot.stores.blobs import Blobs
@@ -44,6 +46,7 @@ class Services:
     processes: Processes
     ledger: Ledger
     prices: PriceBook
+    policy: Policy  # the service's own; a repository's can only tighten it
     github: GitHub
 
     def close(self) -> None:
@@ -55,7 +58,7 @@ class Services:
 
 def build(settings: Settings, kind: str) -> Services:
     """`kind` of process: web or worker. Raises SettingsError."""
-    prices = price_book(settings)
+    prices, rules = price_book(settings), service_policy(settings)
     database = Database(settings.database_url)
     _same_time(database)
     process = Process.this(kind)
@@ -75,6 +78,7 @@ def build(settings: Settings, kind: str) -> Services:
         processes=Processes(database),
         ledger=Ledger(database, process.id),
         prices=prices,
+        policy=rules,
         github=GitHub(settings.github_app_id, settings.secrets.github_private_key, settings.github_api_url),
     )
 
@@ -113,3 +117,12 @@ def price_book(settings: Settings) -> PriceBook:
         return PriceBook.with_file(settings.price_file.read_text(encoding="utf-8"))
     except PriceFileError as error:
         raise SettingsError([f"PRICE_FILE {settings.price_file}: {error}"]) from error
+
+
+def service_policy(settings: Settings) -> Policy:
+    if settings.policy_file is None:
+        return Policy.default()
+    try:
+        return policy.parse(settings.policy_file.read_bytes(), service=True)
+    except PolicyError as error:
+        raise SettingsError([f"POLICY_FILE {settings.policy_file}: {error}"]) from error

@@ -44,7 +44,8 @@ def read(body: bytes) -> Result:
     reason = raw.get("reason")
     if reason is not None and reason not in tuple(Reason):
         raise Malformed("reason is not one that a run can halt for")
-    engine = raw.get("engine") if isinstance(raw.get("engine"), dict) else {}
+    engine = raw.get("engine")
+    named = (engine.get("name"), engine.get("version")) if isinstance(engine, dict) else ()
     return Result(
         outcome=raw["outcome"],
         reason=Reason(reason) if reason is not None else None,
@@ -54,7 +55,7 @@ def read(body: bytes) -> Result:
         check=_check(raw.get("check")),
         isolation=_text(raw, "isolation", 40),
         tool_calls=count(raw.get("tool_calls")) or 0,
-        engine=" ".join(str(part)[:60] for part in (engine.get("name"), engine.get("version")) if part),
+        engine=" ".join(str(part)[:60] for part in named if part),
     )
 
 

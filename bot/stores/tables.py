@@ -190,7 +190,7 @@ deliveries = Table(
     Column("id", String(64), primary_key=True),  # X-GitHub-Delivery
     Column("event", String(64), nullable=False),
     Column("action", String(64), nullable=False, server_default=""),
-    Column("story", String(24)),  # the story that it started; none for what is of no interest
+    Column("story", String(64)),  # the story that it started; none for what is of no interest
     Column("received_at", BigInteger, nullable=False),
 )
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Literal
 
 from bot.clients.github import GitHubError
-from bot.core import commands, labels, limits, replies, reports
+from bot.core import commands, labels, limits, replies
 from bot.core.commands import Ack, Approve, Malformed, Plain, Resume, Start, Sweep
-from bot.core.events import CommentCreated
-from bot.core.policy import Policy, PolicyError
+from bot.core.events import REVIEW_COMMENT, CommentCreated
+from bot.core.policy import Policy, PolicyError, tighten
 from bot.core.prices import UnknownModel
 from bot.core.roles import Role
 from bot.services import Services
@@ -38,7 +39,10 @@ def on_comment(story: Story, event: CommentCreated) -> str | None:
     if isinstance(command, Malformed):
         asides.refuse(story, event, "malformed", command.why, replies.malformed(command))
         return None
-    story.attempt("eyes", story.services.github.react, event.repo, event.kind, event.comment_id)
+    kind: Literal["issue_comment", "review_comment"] = (
+        "review_comment" if event.kind == REVIEW_COMMENT else "issue_comment"
+    )
+    story.attempt("eyes", story.services.github.react, event.repo, kind, event.comment_id)
     match command:
         case Start():
             return start(story, event, command, role)
@@ -92,8 +96,11 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
     """The run as it would be opened. Raises Refusal."""
     if scene.objection is not None:
         raise Refusal(*scene.objection)
-    ruling = _policy(scene)
+    ruling = _policy(story, scene)
     resolved = _resolved(command, role, scene, ruling)
+    if resolved.engine not in ruling.engines:
+        allowed = ", ".join(ruling.engines) or "none at all"
+        raise Refusal("engine", f"the policy allows the engines {allowed}, not {resolved.engine}")
     if resolved.engine not in ENGINES:
         raise Refusal("engine", f"this version runs the engine opus only, not {resolved.engine}")
     now = story.step("the time", story.services.database.now_ms)
@@ -141,11 +148,10 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
     )
 
 
-def _policy(scene: Scene) -> Policy:
+def _policy(story: Story, scene: Scene) -> Policy:
+    """The repository's policy inside the service's. Raises Refusal with line and key."""
     try:
-        return Policy.default() if scene.policy is None else Policy.parse(scene.policy.decode())
-    except UnicodeDecodeError as error:
-        raise Refusal("policy", f"`{POLICY}` on `{scene.default_branch}` is not UTF-8") from error
+        return tighten(story.services.policy, Policy.parse(scene.policy))
     except PolicyError as error:
         raise Refusal("policy", f"`{POLICY}` on `{scene.default_branch}` is wrong: {error}") from error
 
@@ -158,6 +164,7 @@ def _resolved(command: Start, role: Role, scene: Scene, ruling: Policy) -> limit
         role,
         classes=ruling.classes,
         most=ruling.most,
+        engine=next(iter(ruling.engines), "none"),
     )
 
 
@@ -206,7 +213,7 @@ def send(story: Story, run_id: str) -> None:
 def announce(story: Story, run_id: str) -> None:
     """The comment that will become the report, and a check run beside it."""
     services, run = story.services, run_of(story.services, run_id)
-    text = f"{marker(run)}\n{reports.markdown(services.runs.report(run_id))}"
+    text = f"{marker(run)}\n{replies.report_text(services.runs.report(run_id))}"
     number = run.thread or 0
     comment = story.step("comment", services.github.comment, repo_of(run), number, text, marker(run))
     story.step("remember the comment", services.runs.set, run_id, report_comment_id=comment)
@@ -243,11 +250,11 @@ def _holding(story: Story, event: CommentCreated, role: Role) -> str:
     """What would hold here now for this person, and why."""
     try:
         scene = story.step("look around", look, story.services, event)
-        ruling = _policy(scene)
+        ruling = _policy(story, scene)
     except Refusal as refusal:
         return replies.refused(str(refusal))
     rows = []
     for task_class in ("bugfix", "feature", "refactor", "default"):
-        command = Start(task_class, commands.Options(), "")
+        command = Start("run", task_class, commands.Options(), "")
         rows.append((task_class, _resolved(command, role, scene, ruling)))
     return replies.holding(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from bot.clients.github import GitHubError
-from bot.core import reports
+from bot.core import replies
 from bot.services import Services
 from bot.stores.runs import Run
 from bot.stories.names import marker, repo_of
@@ -26,7 +26,7 @@ def edit(services: Services) -> None:
 
 
 def _edit(services: Services, run: Run) -> str | None:
-    text = f"{marker(run)}\n{reports.markdown(services.runs.report(run.id))}"
+    text = f"{marker(run)}\n{replies.report_text(services.runs.report(run.id))}"
     digest = hashlib.sha256(text.encode()).hexdigest()
     if digest != services.handover.digest(run.id) and run.report_comment_id is not None:
         services.github.edit_comment(repo_of(run), run.report_comment_id, text)

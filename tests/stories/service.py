@@ -1,0 +1,144 @@
+"""The real service for tests: gunicorn and workers as processes, before the sandbox's GitHub over HTTP."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from bot import services, settings
+from bot.stores.database import Database
+from sandbox.github.client import Client
+from sandbox.github.server import GitHub, Options
+from sandbox.world_up import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+# A workflow whose agent is twenty lines of Python: it claims, and hands in what it was told to.
+WORKFLOW = """
+name: agent
+run-name: "Tollgate run ${{{{ inputs.run }}}}.${{{{ inputs.attempt }}}}"
+on:
+  workflow_dispatch:
+    inputs:
+      run: {{required: true}}
+      attempt: {{required: true}}
+      service: {{required: true}}
+permissions: {{contents: read, id-token: write}}
+jobs:
+  agent:
+    runs-on: ubuntu-latest
+    steps:
+      - name: Agent
+        run: {python} {agent} "${{{{ inputs.run }}}}" "${{{{ inputs.attempt }}}}" "${{{{ inputs.service }}}}"
+"""
+
+
+@dataclass
+class Service:
+    """What runs, and what a test may ask of it."""
+
+    github: Client
+    url: str
+    env: dict[str, str]
+    folder: Path
+    database: Database
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def worker(self, *command: str) -> subprocess.Popen[bytes]:
+        """Another worker; `command` instead of the product's own."""
+        asked = command or ("-m", "bot", "worker")
+        with (self.folder / "worker.log").open("ab") as log:
+            started = subprocess.Popen(
+                [sys.executable, *asked], env=self.env, cwd=ROOT, stdout=log, stderr=log
+            )
+        self.workers.append(started)
+        return started
+
+    def rows(self, query: str) -> list[Any]:
+        with self.database.read() as tx:
+            return list(tx.execute(sa.text(query)).all())
+
+    def until(self, query: str, seconds: float = 60) -> Any:
+        """The first row of a query, once there is one that is true."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if (rows := self.rows(query)) and rows[0][0]:
+                return rows[0]
+            time.sleep(0.05)
+        log = self.folder / "worker.log"
+        tail = log.read_text()[-3000:] if log.exists() else ""
+        raise TimeoutError(f"waited {seconds:g} s for {query}\n{tail}")
+
+
+@contextmanager
+def serving(
+    folder: Path, database_url: str, agent: str | None = None, policy: str | None = None
+) -> Iterator[Service]:
+    """GitHub and the web process, no worker yet. `agent`: Python source of the workflow's one step."""
+    if agent is not None:
+        (folder / "agent.py").write_text(agent)
+    workflow = folder / "agent.yml"
+    workflow.write_text(WORKFLOW.format(python=sys.executable, agent=folder / "agent.py"))
+    rules = folder / "policy.yml"
+    if policy is not None:
+        rules.write_text(policy)
+    options = Options(
+        data=folder / "github",
+        app_key=folder / "app.pem",
+        actions={},
+        workflow=workflow,
+        policy=None if policy is None else rules,
+    )
+    url = f"http://127.0.0.1:{free_port()}"
+    with GitHub(options) as hub:
+        github = Client(hub.url)
+        about = github.about
+        env = settings.environment() | {
+            "DATABASE_URL": database_url,
+            "PUBLIC_URL": url,
+            "GITHUB_APP_ID": str(about["app_id"]),
+            "GITHUB_APP_PRIVATE_KEY": str(folder / "app.pem"),
+            "GITHUB_WEBHOOK_SECRET": about["webhook_secret"],
+            "GITHUB_API_URL": hub.url,
+            "GITHUB_OIDC_ISSUER": about["oidc_issuer"],
+            "ANTHROPIC_API_KEY": "sk-ant-test",
+            "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",
+            "PROGRESS_SECONDS": "0.3",
+        }
+        services.migrate(settings.read(env))
+        database = Database(database_url)
+        with (folder / "web.log").open("wb") as log:
+            web = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "--bind", url.removeprefix("http://"), "app:app"],
+                env=env, cwd=ROOT, stdout=log, stderr=log,
+            )  # fmt: skip
+        made = Service(github, url, env, folder, database)
+        try:
+            _ready(web, url, folder)
+            github.hook(f"{url}/webhooks/github")
+            yield made
+        finally:
+            for process in (web, *made.workers):
+                process.kill()
+                process.wait()
+            database.close()
+
+
+def _ready(web: subprocess.Popen[bytes], url: str, folder: Path) -> None:
+    end = time.monotonic() + 30
+    while web.poll() is None and time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(f"{url}/healthz", timeout=5):  # noqa: S310 - loopback
+                return
+        except urllib.error.URLError:
+            time.sleep(0.05)
+    raise RuntimeError((folder / "web.log").read_text())

@@ -1,0 +1,230 @@
+"""The runners' door: only the workflow run that was dispatched claims, and its token is for its run alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from flask import Flask
+from flask.testing import FlaskClient
+from jwt.algorithms import RSAAlgorithm
+
+from bot.clients.oidc import Verifier
+from bot.core.ceilings import CLASSES, Reason
+from bot.services import Services
+from bot.stores.handover import finish_key
+from bot.stores.runs import NewRun, new_id
+from bot.stories.spend import Spend
+from bot.web import runs
+
+ISSUER, SERVICE = "https://issuer.example", "https://tollgate.example"
+KEY, STRANGER = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
+SNAPSHOT = {
+    "thread": {"kind": "pull", "number": 7, "title": "T", "body": "B", "url": "https://x/o/r/pull/7"},
+    "head": {"ref": "topic", "sha": "a" * 40},
+    "default_branch": "main",
+    "check": "make test",
+    "forbidden_paths": [".github/workflows/**"],
+}
+
+
+def keys(url: str) -> bytes:
+    if url.endswith("openid-configuration"):
+        return json.dumps({"issuer": ISSUER, "jwks_uri": f"{ISSUER}/jwks"}).encode()
+    public = RSAAlgorithm.to_jwk(KEY.public_key(), as_dict=True)
+    return json.dumps({"keys": [public | {"kid": "k", "use": "sig", "alg": "RS256"}]}).encode()
+
+
+def token(key: rsa.RSAPrivateKey = KEY, **claims: Any) -> str:
+    """An OIDC token as GitHub would sign it for the dispatched run, but for `claims`."""
+    now = int(time.time())
+    known = {
+        "iss": ISSUER, "aud": SERVICE, "exp": now + 300, "nbf": now - 10, "iat": now,
+        "repository": "o/r", "repository_id": "1", "repository_owner_id": "2", "run_id": "500",
+        "run_attempt": "1", "event_name": "workflow_dispatch", "ref": "refs/heads/main", "sha": "b" * 40,
+        "workflow_ref": "o/r/.github/workflows/agent.yml@refs/heads/main", "actor": "tollgate[bot]",
+    }  # fmt: skip
+    return jwt.encode(known | claims, key, algorithm="RS256", headers={"kid": "k"})
+
+
+@dataclass
+class Door:
+    client: FlaskClient
+    service: Services
+
+    def open(self, dispatched: bool = True, workflow_run: int | None = 500, thread: int = 7) -> str:
+        new = NewRun(
+            id=new_id(), origin="github", ceilings=CLASSES["bugfix"], task_class="bugfix", engine="opus",
+            model="claude-opus-4-7", price_book="p", effort="high", task="fix it", installation=9,
+            repository_id=1, repository="o/r", thread=thread, thread_kind="pull",
+            comment_kind="issue_comment", comment_id=int(new_id(), 16), snapshot=SNAPSHOT,
+        )  # fmt: skip
+        assert self.service.runs.open(new)
+        if dispatched:
+            self.service.runs.dispatched(new.id, workflow_run, None)
+        return new.id
+
+    def post(self, path: str, bearer: str | None, content: Any) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        answer = self.client.post(f"/api/runs/{path}", data=data, headers=headers)
+        return answer.status_code, answer.get_json()
+
+    def claim(self, run: str, bearer: str | None = None, attempt: int = 1) -> tuple[int, Any]:
+        return self.post("claim", bearer or token(), {"run": run, "attempt": attempt})
+
+
+@pytest.fixture
+def door(service: Services) -> Door:
+    roof = Flask(__name__)
+    spend = Spend(service.ledger, service.prices)
+    roof.register_blueprint(runs.door(service, Verifier(ISSUER, SERVICE, keys), spend))
+    return Door(roof.test_client(), service)
+
+
+def test_the_dispatched_workflow_run_claims_and_gets_its_brief(door: Door) -> None:
+    run = door.open()
+    status, brief = door.claim(run)
+    assert status == 200
+    assert brief.pop("token").startswith("run_")
+    assert brief == {
+        "run": run,
+        "attempt": 1,
+        "base_url": f"{SERVICE}/anthropic",
+        "task": "fix it",
+        "class": "bugfix",
+        "engine": "opus",
+        "model": "claude-opus-4-7",
+        "effort": "high",
+        "thread": SNAPSHOT["thread"],
+        "repository": {"full_name": "o/r", "id": 1, "default_branch": "main"},
+        "head": SNAPSHOT["head"],
+        "ceilings": {"usd": "5", "tokens": 500_000, "steps": 20, "seconds": 600},
+        "seconds_left": brief["seconds_left"],
+        "check": "make test",
+        "forbidden_paths": [".github/workflows/**"],
+    }
+    assert 590 <= brief["seconds_left"] <= 600
+
+
+@pytest.mark.parametrize(
+    ("bearer", "status", "said"),
+    [
+        pytest.param(lambda: "nonsense", 401, "not a signed", id="no token at all"),
+        pytest.param(lambda: token(STRANGER), 401, "signature", id="signed by another key"),
+        pytest.param(lambda: token(iss="https://evil.example"), 401, "not from", id="another issuer"),
+        pytest.param(lambda: token(aud="https://other"), 401, "not meant for", id="another audience"),
+        pytest.param(lambda: token(exp=1_600_000_000), 401, "expired", id="expired"),
+        pytest.param(lambda: token(repository_id="2"), 403, "repository_id", id="another repository"),
+        pytest.param(
+            lambda: token(workflow_ref="o/r/.github/workflows/own.yml@refs/heads/main"),
+            403,
+            "workflow_ref",
+            id="another workflow",
+        ),
+        pytest.param(
+            lambda: token(workflow_ref="o/r/.github/workflows/agent.yml@refs/heads/topic"),
+            403,
+            "workflow_ref",
+            id="the workflow of another branch",
+        ),
+        pytest.param(lambda: token(event_name="push"), 403, "event_name", id="not dispatched"),
+        pytest.param(lambda: token(run_id="501"), 403, "run_id", id="another workflow run"),
+    ],
+)
+def test_any_other_identity_is_refused_and_told_what_differs(
+    door: Door, bearer: Callable[[], str], status: int, said: str
+) -> None:
+    run = door.open()
+    got, answer = door.claim(run, bearer())
+    assert got == status
+    assert said in answer["error"]
+    found = door.service.runs.get(run)
+    assert found is not None
+    assert found.state == "open"
+
+
+def test_a_claim_before_the_dispatch_is_known_may_come_again(door: Door) -> None:
+    assert door.claim("0" * 12)[0] == 404
+    run = door.open(dispatched=False)
+    assert door.claim(run)[0] == 404
+    assert door.claim(run, attempt=2)[0] == 404
+    door.service.runs.dispatched(run, None, None)
+    assert door.claim(run)[0] == 200
+
+
+def test_the_same_workflow_run_may_repeat_its_claim_and_its_old_token_dies(door: Door) -> None:
+    run = door.open(workflow_run=None)
+    first, second = door.claim(run)[1]["token"], door.claim(run)[1]["token"]
+    assert door.post(f"{run}/events", first, {"events": []})[0] == 401
+    assert door.post(f"{run}/events", second, {"events": []})[0] == 200
+    assert door.claim(run, token(run_id="501"))[0] == 403, "it is bound now"
+
+
+def test_a_run_that_has_ended_is_not_claimed(door: Door) -> None:
+    run = door.open()
+    door.service.runs.end(run, "halted", reason=Reason.STOPPED, message="stopped by ann")
+    status, answer = door.claim(run)
+    assert (status, "stopped by ann" in answer["error"]) == (409, True)
+
+
+def test_a_token_opens_its_own_run_only(door: Door) -> None:
+    one, other = door.open(), door.open(workflow_run=501, thread=8)
+    secret = door.claim(one)[1]["token"]
+    for bearer in (secret, None, "run_x"):
+        assert door.post(f"{other}/events", bearer, {"events": []})[0] == 401
+        assert door.post(f"{other}/result", bearer, {"outcome": "done"})[0] == 401
+
+
+def test_events_say_what_is_left_and_whether_to_go_on(door: Door) -> None:
+    run = door.open()
+    secret = door.claim(run)[1]["token"]
+    told = {"events": [{"type": "turn", "tool_calls": 3}, {"type": "heartbeat", "tool_calls": 2}]}
+    status, answer = door.post(f"{run}/events", secret, told)
+    assert status == 200
+    assert answer["state"] == "running"
+    assert {**answer["remaining"], "seconds": 0} == {
+        "usd": "5",
+        "tokens": 500_000,
+        "steps": 20,
+        "seconds": 0,
+    }
+    found = door.service.runs.get(run)
+    assert found is not None
+    assert found.spent.tool_calls == 3
+    door.service.runs.end(run, "halted", reason=Reason.STOPPED, message="stopped by ann")
+    answer = door.post(f"{run}/events", secret, {"events": []})[1]
+    assert (answer["state"], answer["reason"], answer["message"]) == ("halted", "stopped", "stopped by ann")
+
+
+def test_a_result_is_taken_once_and_starts_the_end(door: Door) -> None:
+    run = door.open()
+    secret = door.claim(run)[1]["token"]
+    assert [door.post(f"{run}/result", secret, {"outcome": "done"})[0] for _ in range(2)] == [202, 202]
+    assert door.service.queue.status(finish_key(run, 1)) == "ENQUEUED"
+    assert door.post(f"{run}/result", secret, {"outcome": "failed"})[0] == 409
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", {"outcome": "won"}, {"outcome": "done", "changeset": 1}])
+def test_a_result_that_cannot_be_read_is_refused_and_may_come_again(door: Door, content: Any) -> None:
+    run = door.open()
+    secret = door.claim(run)[1]["token"]
+    assert door.post(f"{run}/result", secret, content)[0] == 400
+    assert door.post(f"{run}/result", secret, {"outcome": "done"})[0] == 202
+
+
+def test_a_result_is_at_most_32_megabytes(door: Door) -> None:
+    run = door.open()
+    secret = door.claim(run)[1]["token"]
+    assert door.post(f"{run}/result", secret, b"x" * (32 * 1024 * 1024 + 1))[0] == 413
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", {"run": 1, "attempt": 1}, {"run": "a", "attempt": "1"}])
+def test_a_claim_that_cannot_be_read_is_refused(door: Door, content: Any) -> None:
+    assert door.post("claim", token(), content)[0] == 400
