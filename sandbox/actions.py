@@ -16,12 +16,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 MARK = "SANDBOX_RUN"  # in the environment of every process of a run, so that none can hide
-GRACE = 2.0  # seconds for a step to end by itself once it was told to (GitHub gives 7.5)
+GRACE = 7.5  # seconds for a step to end by itself once it was told to, as on GitHub
+SWEEP = 20.0  # seconds for the steps that always run
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,17 @@ class Actions:
     """Executes jobs, `at_once` at a time. `actions`: folders that stand for `owner/name@ref` in `uses:`."""
 
     def __init__(
-        self, folder: Path, at_once: int, actions: dict[str, Path], act: str | None = None, keep: bool = False
+        self,
+        folder: Path,
+        at_once: int,
+        actions: dict[str, Path],
+        act: str | None = None,
+        grace: float = GRACE,
     ) -> None:
         self._folder = folder
         self._actions = actions
         self._act = act or find_act()
-        self._keep = keep
+        self._grace = grace
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="job")
         self._lock = threading.Lock()
         self._running: dict[int, Running] = {}
@@ -94,9 +101,9 @@ class Actions:
             live = list(self._running.values())
         for running in live:
             running.cancelled.set()
-            end_processes(running.job.id, signal.SIGKILL)
             if running.process is not None:
                 running.process.kill()
+            end_processes(running.job.id, self._folder / str(running.job.id))
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, running: Running, watch: Watch) -> None:
@@ -113,11 +120,10 @@ class Actions:
         except (OSError, subprocess.SubprocessError) as error:
             watch.line(f"The runner could not start this run: {error}")
         finally:
-            end_processes(job.id, signal.SIGKILL)
+            end_processes(job.id, folder)
             with self._lock:
                 self._running.pop(job.id, None)
-            if not self._keep:
-                shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
             watch.ended(conclusion)
 
     def _prepare(self, folder: Path, job: Job) -> tuple[list[str], dict[str, str]]:
@@ -203,16 +209,19 @@ class Actions:
     def _end(self, running: Running) -> None:
         """As GitHub does: an interrupt, some seconds, then the end; what is `always()` still runs."""
         process = running.process
-        if process is None:
+        if process is None or process.poll() is not None:
             return
-        end_processes(running.job.id, signal.SIGINT, but=process.pid)
-        wait_until(lambda: process.poll() is not None or not others(running.job.id, process.pid), GRACE)
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)  # act kills the step and goes on to what always runs
-            wait_until(lambda: process.poll() is not None, 10 * GRACE)
-        end_processes(running.job.id, signal.SIGKILL)
-        if process.poll() is None:
-            process.kill()
+        steps = children(process.pid)
+        for number, seconds in ((signal.SIGINT, self._grace), (signal.SIGTERM, self._grace / 3)):
+            for pid in steps:
+                send(pid, number)
+            wait_until(lambda: not any(alive(pid) for pid in steps), seconds)
+        process.send_signal(
+            signal.SIGINT
+        )  # act ends what is left of the step and goes on to what always runs
+        wait_until(lambda: process.poll() is not None, SWEEP)
+        end_processes(running.job.id, self._folder / str(running.job.id))
+        process.kill()
 
 
 def find_act() -> str:
@@ -267,28 +276,66 @@ def copy_checkout(source: Path, to: Path) -> None:
             shutil.copy2(source / name, to / name)
 
 
-def processes(id: int) -> Iterable[int]:
-    """Every process with this run's mark in its environment. Linux; elsewhere none are found this way."""
-    mark = f"{MARK}={id}\0".encode()
+@dataclass(frozen=True)
+class Process:
+    """A process as /proc shows it."""
+
+    pid: int
+    parent: int
+    marked: bool
+    folder: str
+
+
+def look(mark: bytes) -> Iterable[Process]:
+    """Every process of this machine that we may look at. Linux; elsewhere none are found this way."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if mark in (entry / "environ").read_bytes():
-                yield int(entry.name)
+            after_name = (entry / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+            state, parent = after_name.split()[:2]
+            if state == "Z":
+                continue
+            marked = mark in (entry / "environ").read_bytes()
+            yield Process(int(entry.name), int(parent), marked, os.readlink(entry / "cwd"))
         except OSError:
             continue
 
 
-def others(id: int, but: int) -> list[int]:
-    return [pid for pid in processes(id) if pid != but]
+def processes(id: int, folder: Path) -> list[int]:
+    """The processes of a run: by its mark, by where they work, and what those have started."""
+    seen = list(look(f"{MARK}={id}\0".encode()))
+    found = {p.pid for p in seen if p.marked or Path(p.folder).is_relative_to(folder)} - {os.getpid()}
+    while more := {p.pid for p in seen if p.parent in found} - found:
+        found |= more
+    return sorted(found)
 
 
-def end_processes(id: int, sign: signal.Signals, but: int = 0) -> None:
-    """Signals every process of a run."""
-    for pid in others(id, but):
-        try:
-            os.kill(pid, sign)
-        except ProcessLookupError:
-            continue
+def children(pid: int) -> list[int]:
+    return [p.pid for p in look(b"\0\0") if p.parent == pid]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not yet asked for its code does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def end_processes(id: int, folder: Path) -> None:
+    """Kills every process of a run, until there are none: what dies may have just started another."""
+    for _ in range(20):
+        found = processes(id, folder)
+        if not found:
+            return
+        for pid in found:
+            send(pid, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def wait_until(true: Callable[[], bool], seconds: float) -> None:

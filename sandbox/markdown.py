@@ -14,8 +14,8 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 HARMLESS = (
-    "a abbr b blockquote br code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img input ins kbd li ol p pre "
-    "q s samp small span strike strong sub summary sup table tbody td tfoot th thead tr tt ul var"
+    "a abbr b blockquote br code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img input ins kbd li ol "
+    "p pre q s samp small span strike strong sub summary sup table tbody td tfoot th thead tr tt ul var"
 )
 TAGS = frozenset(HARMLESS.split())
 VOID = {"br", "hr", "img", "input"}
@@ -36,7 +36,7 @@ ALIGN = re.compile(r"text-align:(left|right|center)")
 BARE = re.compile(
     r"(https?://[^\s<>\"'`]+[^\s<>\"'`.,;:!?)\]])|(?<![\w/&])#(\d+)\b|(?<![\w/.`])@([a-zA-Z\d][\w-]*)"
 )
-ALERT = re.compile(r"<blockquote>\s*<p>\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\](?:<br />|\s)*")
+ALERT = re.compile(r"<blockquote>\s*<p>\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\](?:<br ?/?>|\s)*")
 COLORS = ("#2f6feb", "#d29922", "#2da44e", "#bf3989", "#8250df", "#1b7c83", "#cf222e", "#6e7781")
 
 
@@ -98,6 +98,8 @@ class Sanitizer(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in DROPPED:
             self._silent += 1
+        elif tag == "img" and not here(dict(attrs).get("src") or ""):
+            self.handle_data(dict(attrs).get("alt") or "")
         elif not self._silent and tag in TAGS and (tag != "input" or ("type", "checkbox") in attrs):
             kept = "".join(self._attribute(tag, name, value or "") for name, value in attrs)
             kept += ' rel="nofollow noopener"' if tag == "a" else ""
@@ -175,7 +177,9 @@ class Sanitizer(HTMLParser):
 def here(url: str) -> bool:
     """Whether an image comes from this machine: the page asks no other host for anything."""
     parts = urlsplit(url)
-    return parts.scheme in ("", "http") and (parts.hostname or "127.0.0.1") in ("127.0.0.1", "localhost")
+    if not parts.scheme and not parts.netloc:
+        return url.startswith("/")
+    return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
 
 
 # --- Mermaid, the little of it that reports use

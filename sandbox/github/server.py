@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from sandbox.actions import Actions, Job, Watch
+from sandbox.actions import GRACE, Actions, Job, Watch
 from sandbox.github import oidc, smart_http
 from sandbox.github.access import issue_token
 from sandbox.github.door import Doors, mount, unknown
@@ -50,6 +50,7 @@ class Options:
     policy: Path | None = None
     job_env: dict[str, str] = field(default_factory=dict)
     actions: dict[str, Path] = field(default_factory=lambda: {OUR_ACTION: CHECKOUT})
+    grace: float = GRACE  # seconds for a cancelled step to end by itself
 
 
 class Handler(WSGIRequestHandler):
@@ -98,13 +99,17 @@ class GitHub:
         self.doors = Doors(self.hub, self.hooks, self.traffic, start=self._start, cancel=self._cancel)
         self.key = private_key(options.app_key)
         self.issuer = oidc.Issuer(self.hub, rsa.generate_private_key(public_exponent=65537, key_size=2048))
-        self.actions = Actions(self.data / "runs", options.jobs, options.actions)
+        self.actions = Actions(self.data / "runs", options.jobs, options.actions, grace=options.grace)
         self._http: BaseWSGIServer = make_server(
             "127.0.0.1", options.port, self._app(), threaded=True, request_handler=Handler
         )
         self.hub.url = f"http://127.0.0.1:{self._http.server_port}"
-        self._found()
         self._thread: threading.Thread | None = None
+        try:
+            self._found()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def url(self) -> str:

@@ -38,7 +38,8 @@ jobs:
           git checkout -q FETCH_HEAD && ls
           curl -s -H "Authorization: Bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN" \\
             "$ACTIONS_ID_TOKEN_REQUEST_URL&audience=$SERVICE" > "$RUNNER_TEMP/oidc"
-          cd "$RUNNER_TEMP" && "$TOLLGATE_PYTHON" -c "import json; print('jwt', json.load(open('oidc'))['value'])"
+          cd "$RUNNER_TEMP"
+          "$TOLLGATE_PYTHON" -c "import json; print('jwt', json.load(open('oidc'))['value'])"
           echo "token is $TOKEN"
       - name: Act
         run: DEED
@@ -119,19 +120,20 @@ def test_a_failing_step_fails_the_run_and_the_rest_that_is_always_runs(tmp_path:
 
 
 def test_cancelling_ends_every_process_and_still_sweeps_up(tmp_path: Path) -> None:
-    deed = "bash -c 'setsid sleep 300 & echo started; sleep 300'"
-    with world(tmp_path, workflow(deed)) as made, app(made) as (_, repo):
+    # One in a session of its own, one without our environment, one that ignores what it is told.
+    deed = "setsid sleep 300 & env -i sleep 300 & trap '' INT TERM; echo started; sleep 300"
+    with world(tmp_path, workflow(deed), grace=0.5) as made, app(made) as (_, repo):
         id = dispatch(repo).id
         made.client.wait(lambda c: "started" in c.runs()[0]["log"], what="the step")
         assert repo.get_workflow_run(id).cancel()
         done = finished(made)
         assert done["conclusion"] == "cancelled"
         assert "swept up" in done["log"]
-        assert list(processes(id)) == []
+        assert processes(id, tmp_path / "data" / "runs" / str(id)) == []
 
 
 def test_a_run_ends_at_its_jobs_limit(tmp_path: Path) -> None:
-    with world(tmp_path, workflow("sleep 300", limit="0.02")) as made, app(made) as (_, repo):
+    with world(tmp_path, workflow("sleep 300", limit="0.02"), grace=0.5) as made, app(made) as (_, repo):
         dispatch(repo)
         assert finished(made)["conclusion"] == "timed_out"
 

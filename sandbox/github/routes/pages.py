@@ -65,6 +65,13 @@ def diff_lines(patch: str) -> list[Line]:
     return rows
 
 
+def around(hunk: str, line: int) -> list[Line]:
+    """The rows of a hunk that lead up to a line that someone commented on."""
+    rows = diff_lines(hunk)
+    last = next((at for at, row in enumerate(rows) if line == row.new), len(rows) - 1)
+    return rows[max(0, last - 3) : last + 1]
+
+
 def conversation(repo: Repository, thread: Thread) -> list[Item]:
     """What happened on a thread, oldest first."""
     items = [Item(made.created_at, "comment", made) for made in thread.comments]
@@ -167,6 +174,7 @@ def blueprint(doors: Doors) -> Blueprint:
             ago=lambda at: ago(hub.now() - at),
             iso=iso,
             diff_lines=diff_lines,
+            around=around,
             reactions=reactions,
             run_state=run_state,
             icons=ICONS,
