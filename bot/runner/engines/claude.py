@@ -1,0 +1,135 @@
+"""Claude by the anthropic SDK, through a gateway: one streamed answer at a time."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import anthropic
+import httpx2
+
+from bot.core.ceilings import Reason
+from bot.core.money import Usd
+from bot.runner.engines import Block, Halted, Message, NoAnswer, Remaining, Reply, Task
+from bot.runner.tools import DEFINITIONS
+
+# Thinking is output too; the two highest efforts want 64k (docs: build-with-claude/effort).
+MAX_TOKENS = {"low": 8_000, "medium": 16_000, "high": 32_000, "xhigh": 64_000, "max": 64_000}
+RETRIES = 4  # by the SDK: connection, 429, 5xx, 529; each obeys retry-after and x-should-retry
+STREAM_RETRIES = 2  # of a stream that broke: what it had used is paid, so only few
+SILENCE = 300.0  # seconds; the gateway itself may wait 240 for other requests of the run (G1)
+_WITHOUT_THINKING = re.compile(r"claude-(?:3|[a-z]+-4-[015](?:\D|$)|[a-z]+-4-20)")
+
+
+class Claude:
+    """The model of a task. Its system prompt and tools are the same bytes in every request."""
+
+    def __init__(
+        self,
+        task: Task,
+        http_client: httpx2.Client | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = anthropic.Anthropic(
+            api_key=task.token,
+            base_url=task.base_url,
+            max_retries=RETRIES,
+            timeout=httpx2.Timeout(SILENCE, connect=15.0),
+            http_client=http_client,
+        )
+        self._sleep = sleep
+        system = [{"type": "text", "text": task.system, "cache_control": {"type": "ephemeral"}}]
+        self._fixed: dict[str, Any] = {
+            "model": task.model,
+            "max_tokens": MAX_TOKENS.get(task.effort, MAX_TOKENS["high"]),
+            "system": system,
+            "tools": list(DEFINITIONS),
+        }
+        if not _WITHOUT_THINKING.match(task.model):
+            self._fixed["thinking"] = {"type": "adaptive"}
+            self._fixed["output_config"] = {"effort": task.effort}
+
+    def ask(self, messages: Sequence[Message], stop: threading.Event) -> Reply:
+        """One answer, whole. Raises Halted when the gateway says so, NoAnswer when asking is no use."""
+        for attempt in range(STREAM_RETRIES + 1):
+            try:
+                return self._answer(messages, stop)
+            except anthropic.APIStatusError as error:
+                self._judge(error)
+                last: Exception = error
+            except (anthropic.APIConnectionError, httpx2.TransportError) as error:
+                last = error
+            if attempt < STREAM_RETRIES:
+                self._sleep(2.0**attempt)
+        raise NoAnswer(f"the model's answer broke off {STREAM_RETRIES + 1} times: {_words(last)}")
+
+    def _answer(self, messages: Sequence[Message], stop: threading.Event) -> Reply:
+        with self._client.messages.stream(messages=list(messages), **self._fixed) as stream:  # type: ignore[arg-type]
+            headers = stream.response.headers
+            for _ in stream:
+                if stop.is_set():
+                    raise Halted(None, "stopped")
+            message = stream.get_final_message()
+        usage = message.usage
+        written = usage.cache_creation_input_tokens or 0
+        details = message.stop_details
+        return Reply(
+            content=[as_sent(block.to_dict()) for block in message.content],
+            stop_reason=message.stop_reason,
+            tokens=usage.input_tokens + written + usage.output_tokens,
+            clamped=_number(headers, "tollgate-clamped-max-tokens"),
+            before=remaining(headers),
+            detail=(details.category or "") if details else "",
+        )
+
+    def _judge(self, error: anthropic.APIStatusError) -> None:
+        """Returns for an error in mid-stream that may be tried again; the SDK has repeated all others."""
+        body = error.body.get("error", {}) if isinstance(error.body, dict) else {}
+        said = body if isinstance(body, dict) else {}
+        message = str(said.get("message") or error.message)
+        if error.status_code == 402 or said.get("type") == "billing_error":
+            reason = said.get("reason")
+            raise Halted(str(reason) if reason else None, message) from error
+        if error.response.headers.get("tollgate-run") and _limit(error.status_code, message):
+            raise Halted(Reason.UPSTREAM_LIMIT, message) from error
+        if error.status_code != 200:
+            raise NoAnswer(f"the model could not be asked ({error.status_code}): {message}") from error
+
+
+def as_sent(block: Block) -> Block:
+    """An answered block as it goes back: what the SDK adds for its caller is left out."""
+    kept = {
+        "text": ("type", "text"),
+        "tool_use": ("type", "id", "name", "input"),
+        "thinking": ("type", "thinking", "signature"),
+        "redacted_thinking": ("type", "data"),
+    }.get(block["type"])
+    return {name: block[name] for name in kept if name in block} if kept else block
+
+
+def remaining(headers: Mapping[str, str]) -> Remaining:
+    """The gateway's headers (INTERFACE section 5); none of them: no gateway."""
+    usd = headers.get("tollgate-remaining-usd")
+    return Remaining(
+        Usd.parse(usd) if usd else None,
+        _number(headers, "tollgate-remaining-tokens"),
+        _number(headers, "tollgate-remaining-steps"),
+        _number(headers, "tollgate-remaining-seconds"),
+    )
+
+
+def _number(headers: Mapping[str, str], name: str) -> int | None:
+    value = headers.get(name, "")
+    return int(value) if value.isascii() and value.isdigit() else None
+
+
+def _limit(status: int, message: str) -> bool:
+    # The spend limit of the key upstream (docs: api/rate-limits); the gateway has halted the run (G11).
+    return status in (400, 429) and ("usage limits" in message or "spend limit" in message)
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

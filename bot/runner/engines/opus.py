@@ -1,0 +1,162 @@
+"""The agent that runs when nobody says otherwise: one loop between a model and two tools."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+from bot.core.ceilings import Reason
+from bot.runner import prompts
+from bot.runner.budget import Budget
+from bot.runner.engines import (
+    Block,
+    Ending,
+    Event,
+    Halted,
+    Message,
+    Model,
+    NoAnswer,
+    Remaining,
+    Reply,
+    Task,
+    Tell,
+    Workspace,
+)
+from bot.runner.engines.claude import Claude
+
+CUT_SHORT = 3  # answers in a row that max_tokens ended; after that it would go on for ever
+
+
+class Opus:
+    """The native engine. It talks to one model, the one in its task, and never to another."""
+
+    name = "opus"
+
+    def __init__(self, model: Callable[[Task], Model] = Claude) -> None:
+        self._model = model
+        self.version = f"1 (anthropic {version('anthropic')})"
+
+    def work(self, task: Task, workspace: Workspace, tell: Tell, stop: threading.Event) -> Ending:
+        """Turn after turn until there is an end; whatever it is, what was done stays in the workspace."""
+        model, budget = self._model(task), Budget(task.ceilings)
+        talk = Talk(task.prompt)
+        cut = 0
+        while not stop.is_set():
+            try:
+                budget.asked()
+                reply = model.ask(talk.marked(), stop)
+            except Halted as halt:
+                return talk.ended("halted", halt.reason, str(halt))
+            except NoAnswer as error:
+                return talk.ended("failed", message=str(error))
+            talk.heard(reply)
+            tell(talk.event("turn", talk.words or "…", reply.before))
+            cut = cut + 1 if reply.stop_reason == "max_tokens" else 0
+
+            match reply.stop_reason:
+                case "tool_use":
+                    talk.answer([_carry_out(talk, call, workspace, tell, stop) for call in talk.calls])
+                case "end_turn" | "stop_sequence":
+                    return talk.ended("done")
+                case "max_tokens" if reply.clamped is not None:
+                    # What it might still say did not suffice: the gateway halts the run, and knows why.
+                    return talk.ended("halted", message="the last answer was cut short at the ceiling")
+                case "max_tokens" if cut < CUT_SHORT:
+                    talk.go_on(prompts.text("cut_short"))
+                case "max_tokens":
+                    return talk.ended("failed", message=f"{cut} answers in a row were cut at max_tokens")
+                case "pause_turn":
+                    continue  # the turn goes on when it is sent back as it is
+                case "refusal":
+                    why = f" ({reply.detail})" if reply.detail else ""
+                    return talk.ended("failed", message=f"the model refused to go on{why}")
+                case "model_context_window_exceeded":
+                    return talk.ended("failed", message="the conversation no longer fits the model's window")
+                case other:
+                    return talk.ended("failed", message=f"the model stopped for an unknown reason: {other}")
+
+            if talk.wrapping_up is None and (gone := budget.nearly_gone(reply)):
+                talk.wrapping_up = gone[0]
+                tell(talk.event("wrap_up", f"told to wrap up: {gone[1]} left"))
+                talk.say(prompts.text("wrap_up").format(left=gone[1]))
+        return talk.ended("halted", message="stopped")
+
+
+def _carry_out(talk: Talk, call: Block, workspace: Workspace, tell: Tell, stop: threading.Event) -> Block:
+    talk.tool_calls += 1
+    if stop.is_set():
+        return _result(call, "Not executed: the run had halted.", error=True)
+    said = workspace.act(call["name"], call["input"], stop)
+    tell(talk.event("tool", said.line))
+    return _result(call, said.text, said.error)
+
+
+def _result(call: Block, text: str, error: bool) -> Block:
+    made: Block = {"type": "tool_result", "tool_use_id": call["id"], "content": text}
+    return {**made, "is_error": True} if error else made
+
+
+class Talk:
+    """The conversation as it is sent, and what came of it. It only ever grows: the cache depends on it."""
+
+    def __init__(self, prompt: str) -> None:
+        self.messages: list[Message] = [{"role": "user", "content": [_text(prompt)]}]
+        self.turns = self.tool_calls = 0
+        self.words = ""  # the last that the model said
+        self.calls: list[Block] = []
+        self.wrapping_up: Reason | None = None
+
+    def marked(self) -> list[Message]:
+        """The messages with a cache breakpoint at the end of the last two of ours.
+
+        The last one writes what is new. The one before stands where the last request wrote, so that it is
+        found even when more blocks lie between them than the cache looks back over (20).
+        """
+        ours = [index for index, message in enumerate(self.messages) if message["role"] == "user"][-2:]
+        return [_marked(m) if index in ours else m for index, m in enumerate(self.messages)]
+
+    def heard(self, reply: Reply) -> None:
+        self.turns += 1
+        content = reply.content
+        if reply.stop_reason not in ("tool_use", "pause_turn"):
+            # A call that was cut in the middle has no result, and one without a result is refused.
+            content = [block for block in content if block["type"] != "tool_use"]
+        self.calls = [block for block in content if block["type"] == "tool_use"]
+        said = "\n".join(block["text"] for block in content if block["type"] == "text").strip()
+        self.words = said or self.words
+        if any(block["type"] not in ("thinking", "redacted_thinking") for block in content):
+            self.messages.append({"role": "assistant", "content": content})
+        else:
+            self.messages.append({"role": "assistant", "content": [*content, _text("(cut short)")]})
+
+    def answer(self, results: list[Block]) -> None:
+        self.messages.append({"role": "user", "content": results})
+
+    def go_on(self, words: str) -> None:
+        self.messages.append({"role": "user", "content": [_text(words)]})
+
+    def say(self, words: str) -> None:
+        """Words of ours, after the results of the turn."""
+        last = self.messages[-1]
+        if last["role"] == "user":
+            self.messages[-1] = {"role": "user", "content": [*last["content"], _text(words)]}
+        else:
+            self.go_on(words)
+
+    def event(self, kind: Any, text: str, before: Remaining | None = None) -> Event:
+        return Event(kind, text, self.turns, self.tool_calls, before or Remaining())
+
+    def ended(self, outcome: Any, reason: str | None = None, message: str | None = None) -> Ending:
+        told = self.wrapping_up if outcome == "done" else None
+        return Ending(outcome, self.words, reason, message, self.tool_calls, self.turns, told)
+
+
+def _text(words: str) -> Block:
+    return {"type": "text", "text": words}
+
+
+def _marked(message: Message) -> Message:
+    *rest, last = message["content"]
+    return {**message, "content": [*rest, {**last, "cache_control": {"type": "ephemeral"}}]}

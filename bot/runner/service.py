@@ -1,0 +1,249 @@
+"""The service, as a runner sees it: claim a run, say that one is alive, hand in what was made."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from bot.core.ceilings import Ceilings
+from bot.core.money import Usd
+
+CLAIM_SECONDS = 60.0  # the dispatch may be quicker than its being written down
+RESULT_SECONDS = 150.0  # the service waits 180 for the result of a run that it has ended
+BEAT_SECONDS = 20.0  # the lease is 90
+
+
+class ServiceError(Exception):
+    """The service, or GitHub's OIDC, cannot be asked or says no; a sentence for the job's log."""
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What a claim answers. The token is the run's only secret."""
+
+    run: str
+    attempt: int
+    token: str
+    base_url: str
+    task: str
+    task_class: str
+    engine: str
+    model: str
+    effort: str
+    thread: Mapping[str, Any]
+    full_name: str
+    ref: str
+    sha: str
+    ceilings: Ceilings
+    seconds_left: float
+    check: str | None
+
+    def __repr__(self) -> str:
+        return f"Brief(run={self.run!r}, attempt={self.attempt})"
+
+
+def read_brief(raw: Any) -> Brief:
+    """Raises ServiceError when it is not one."""
+    try:
+        most = raw["ceilings"]
+        ceilings = Ceilings(
+            Usd.parse(most["usd"]), int(most["tokens"]), int(most["steps"]), int(most["seconds"])
+        )
+        return Brief(
+            run=str(raw["run"]),
+            attempt=int(raw["attempt"]),
+            token=str(raw["token"]),
+            base_url=str(raw["base_url"]),
+            task=str(raw["task"]),
+            task_class=str(raw["class"]),
+            engine=str(raw["engine"]),
+            model=str(raw["model"]),
+            effort=str(raw["effort"]),
+            thread=dict(raw["thread"]),
+            full_name=str(raw["repository"]["full_name"]),
+            ref=str(raw["head"]["ref"]),
+            sha=str(raw["head"]["sha"]),
+            ceilings=ceilings,
+            seconds_left=float(raw["seconds_left"]),
+            check=str(raw["check"]) if raw.get("check") else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServiceError(f"the service's answer to the claim cannot be read: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a run stands, as the service says it; `remaining` as in the gateway's headers."""
+
+    state: str
+    reason: str | None = None
+    message: str | None = None
+    remaining: Mapping[str, Any] | None = None
+
+
+class Service:
+    """The runner API over HTTP. What may succeed later is repeated for a while."""
+
+    def __init__(
+        self,
+        url: str,
+        http: httpx2.Client,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._http = http
+        self._clock, self._sleep = clock, sleep
+
+    def identity(self, request_url: str, request_token: str) -> str:
+        """This job's OIDC token, for the service and nobody else. Raises ServiceError."""
+        url = httpx2.URL(request_url).copy_merge_params({"audience": self.url})
+        answer = self._ask("GET", str(url), request_token, None, until=self._clock() + 30)
+        try:
+            return str(answer.json()["value"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ServiceError("GitHub's answer holds no OIDC token") from error
+
+    def claim(self, run: str, attempt: int, identity: Callable[[], str]) -> Brief:
+        """The run's brief. 404 is repeated: the dispatch may not be written down yet. Raises ServiceError."""
+        until = self._clock() + CLAIM_SECONDS
+        asked = {"run": run, "attempt": attempt}
+        answer = self._ask("POST", f"{self.url}/api/runs/claim", identity, asked, until, again=(404,))
+        return read_brief(_json(answer))
+
+    def events(self, brief: Brief, events: list[dict[str, Any]]) -> Standing:
+        """Say what happened, which also says that we are alive. Asked once. Raises ServiceError."""
+        url = f"{self.url}/api/runs/{brief.run}/events"
+        found = _json(self._ask("POST", url, brief.token, {"events": events}, until=self._clock()))
+        return Standing(
+            str(found.get("state", "")), found.get("reason"), found.get("message"), found.get("remaining")
+        )
+
+    def result(self, brief: Brief, result: Mapping[str, Any]) -> str:
+        """Hand in what was made; the state that the run is in. The same result may be sent again."""
+        url, until = f"{self.url}/api/runs/{brief.run}/result", self._clock() + RESULT_SECONDS
+        return str(_json(self._ask("POST", url, brief.token, result, until)).get("state", ""))
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        token: str | Callable[[], str],
+        body: Mapping[str, Any] | None,
+        until: float,
+        again: tuple[int, ...] = (),
+    ) -> httpx2.Response:
+        wait = 0.25
+        content = json.dumps(body).encode() if body is not None else None
+        while True:
+            secret = token if isinstance(token, str) else token()
+            headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
+            try:
+                answer = self._http.request(method, url, content=content, headers=headers)
+            except httpx2.HTTPError as error:
+                why = f"{httpx2.URL(url).host} cannot be reached: {str(error) or type(error).__name__}"
+            else:
+                if answer.is_success:
+                    return answer
+                why = _why(answer)
+                if answer.status_code < 500 and answer.status_code not in (*again, 408, 429):
+                    raise ServiceError(why)
+            if self._clock() + wait > until:
+                raise ServiceError(why)
+            self._sleep(wait)
+            wait = min(wait * 2, 5.0)
+
+
+def _json(answer: httpx2.Response) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except ValueError as error:
+        raise ServiceError(f"{answer.url.host} does not answer in JSON") from error
+    if not isinstance(found, dict):
+        raise ServiceError(f"{answer.url.host} does not answer with a JSON object")
+    return found
+
+
+def _why(answer: httpx2.Response) -> str:
+    try:
+        said = answer.json()
+        words = said.get("error") or said.get("message")
+    except (ValueError, AttributeError):
+        words = None
+    if isinstance(words, dict):
+        words = words.get("message")
+    return f"{answer.url.host} says {answer.status_code}: {words or answer.reason_phrase}"
+
+
+class Pulse:
+    """Tells the service every BEAT_SECONDS that the run is alive, and at once what happens in it.
+
+    `over(standing)` is called once, from the pulse's own thread, when the run is running no more.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        brief: Brief,
+        over: Callable[[Standing], None],
+        heard: Callable[[Standing], None] = lambda standing: None,
+        every: float = BEAT_SECONDS,
+    ) -> None:
+        self._service, self._brief = service, brief
+        self._over, self._heard, self._every = over, heard, every
+        self._news: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+        self._asking = threading.Lock()  # one at a time, in order
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+        self._told_over = False
+        self.tool_calls = 0
+        self.standing: Standing | None = None
+        self._thread = threading.Thread(target=self._beat, name="pulse", daemon=True)
+
+    def __enter__(self) -> Pulse:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._wake.set()
+        self._thread.join(timeout=5)
+
+    def tell(self, kind: str, text: str) -> None:
+        """Soon, without waiting."""
+        with self._lock:
+            self._news.append({"type": kind, "text": text[:2_000], "tool_calls": self.tool_calls})
+        self._wake.set()
+
+    def now(self) -> Standing | None:
+        """At once; where the run stands, as far as it is known."""
+        with self._asking:
+            with self._lock:
+                news, self._news = self._news, []
+            beat = {"type": "heartbeat", "tool_calls": self.tool_calls}
+            try:
+                self.standing = self._service.events(self._brief, [*news, beat])
+            except ServiceError:
+                # The lease outlasts some silence. The news are told again, but not for ever.
+                with self._lock:
+                    self._news = [*news[-50:], *self._news]
+                return self.standing
+            standing = self.standing
+        self._heard(standing)
+        if standing.state != "running" and not self._told_over:
+            self._told_over = True
+            self._over(standing)
+        return standing
+
+    def _beat(self) -> None:
+        while not self._ended.is_set():
+            self.now()
+            self._wake.wait(self._every)
+            self._wake.clear()
