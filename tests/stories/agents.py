@@ -1,0 +1,73 @@
+"""Agents for the tests' workflow: what a runner does, in the fewest lines; the real one has its own tests."""
+
+from __future__ import annotations
+
+_CLAIM = """
+import json, os, sys, time, urllib.error, urllib.request
+
+run, attempt, service = sys.argv[1:]
+
+
+def call(url, bearer, content=None):
+    data = None if content is None else json.dumps(content).encode()
+    headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
+        return json.load(answer)
+
+
+def claim():
+    asked = os.environ["ACTIONS_ID_TOKEN_REQUEST_URL"] + "&audience=" + service
+    identity = call(asked, os.environ["ACTIONS_ID_TOKEN_REQUEST_TOKEN"])["value"]
+    for _ in range(300):
+        try:
+            return call(f"{service}/api/runs/claim", identity, {"run": run, "attempt": int(attempt)})
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+            time.sleep(0.2)
+    raise SystemExit("not dispatched")
+
+
+brief = claim()
+me = f"{service}/api/runs/{run}"
+"""
+
+# Writes one file and hands it in; `files` and `more` are Python source.
+DONE = (
+    _CLAIM
+    + """
+files = [{{"path": "fixed.txt", "mode": "100644", "text": "by " + run + "\\n"}}]
+result = {{
+    "outcome": "done", "summary": "I fixed it.", "tool_calls": 3,
+    "changeset": {{"base": brief["head"]["sha"], "files": files}},
+    "check": {{"command": "make test", "exit_code": 0, "output": "ok"}},
+}}
+result.update({more})
+call(me + "/result", brief["token"], result)
+""".replace("{{", "{")
+    .replace("}}", "}")
+    .replace("{more}", "MORE")
+)
+
+# Claims, then works until the service says that it is over; hands in what it has.
+UNTIL_STOPPED = (
+    _CLAIM
+    + """
+state = "running"
+while state == "running":
+    time.sleep(0.2)
+    state = call(me + "/events", brief["token"], {"events": [{"type": "heartbeat", "tool_calls": 1}]})["state"]
+files = [{"path": "half.txt", "mode": "100644", "text": "half"}]
+call(me + "/result", brief["token"], {
+    "outcome": "halted", "reason": "stopped",
+    "changeset": {"base": brief["head"]["sha"], "files": files},
+})
+"""
+)
+
+GONE = _CLAIM + "sys.exit(1)\n"
+
+
+def done(**more: object) -> str:
+    """The source of an agent that hands in one file; `more` overrides keys of its result."""
+    return DONE.replace("MORE", repr(more))
