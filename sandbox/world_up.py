@@ -37,11 +37,19 @@ class World:
 
 @contextmanager
 def world(
-    folder: Path, *, bug: str, character: str, think_ms: int, port: int, progress: float
+    folder: Path,
+    *,
+    bug: str,
+    character: str,
+    think_ms: int,
+    port: int,
+    progress: float,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[World]:
     """Start the four programs over real HTTP: GitHub, Claude, and the product's web and worker."""
     service = f"http://127.0.0.1:{free_port()}"
     with ExitStack() as stack:
+        say("starting Claude's stand-in, with its own invoice")
         claude = stack.enter_context(
             start(
                 "claude",
@@ -52,6 +60,7 @@ def world(
                 log=folder / "claude.log",
             )
         )
+        say("starting GitHub's stand-in, with a repository that has a bug")
         hub = stack.enter_context(
             start(
                 "github",
@@ -66,6 +75,7 @@ def world(
         )
         github = Client(hub.url)
         env = environment(folder, github, claude, service, progress)
+        say("starting the service: web and worker, on SQLite")
         run("migrating the database", [sys.executable, "-m", "bot", "migrate"], env)
         command = [sys.executable, "-m", "bot", "serve", "--port", service.rpartition(":")[2]]
         stack.enter_context(serving(command, env=env, log=folder / "service.log", wait=40))
