@@ -42,7 +42,7 @@ class Tools:
         self._editor = Editor(root, user)
         self._seconds = seconds
 
-    def act(self, name: str, given: Any, stop: threading.Event) -> Acted:
+    def call(self, name: str, given: Any, stop: threading.Event) -> Acted:
         """Carry out one call of the model; what goes wrong is a sentence for it."""
         self.calls += 1
         try:

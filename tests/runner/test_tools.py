@@ -53,11 +53,11 @@ def tools(place: Path, user: User | None) -> Iterator[Tools]:
 
 
 def sh(tools: Tools, command: str) -> str:
-    return tools.act(BASH, {"command": command}, RUNNING).text
+    return tools.call(BASH, {"command": command}, RUNNING).text
 
 
 def edit(tools: Tools, command: str, path: str, **given: Any) -> tuple[str, bool]:
-    result = tools.act(EDITOR, {"command": command, "path": path, **given}, RUNNING)
+    result = tools.call(EDITOR, {"command": command, "path": path, **given}, RUNNING)
     return result.text, result.error
 
 
@@ -91,7 +91,7 @@ def test_a_command_that_exits_or_cannot_be_read_takes_nothing_with_it(tools: Too
 
 def test_restart_begins_anew(tools: Tools, place: Path) -> None:
     sh(tools, "cd /; export A=1")
-    assert not tools.act(BASH, {"restart": True}, RUNNING).error
+    assert not tools.call(BASH, {"restart": True}, RUNNING).error
     assert sh(tools, "pwd; echo [$A]") == f"{place}\n[]\n"
 
 
@@ -120,7 +120,7 @@ def test_at_its_time_limit_a_command_ends_with_its_grandchildren(
 ) -> None:
     tools._seconds = 1.0
     mark = f"7{place.stat().st_ino}{len(escape)}"
-    result = tools.act(BASH, {"command": f"echo begun; ({escape}sleep {mark} &) ; sleep {mark}"}, RUNNING)
+    result = tools.call(BASH, {"command": f"echo begun; ({escape}sleep {mark} &) ; sleep {mark}"}, RUNNING)
     assert result.error
     assert result.text.startswith("begun\n(ended with all that it had started")
     assert not alive(mark)
@@ -131,7 +131,7 @@ def test_when_the_run_ends_so_does_the_command(tools: Tools) -> None:
     timer = threading.Timer(0.2, stop.set)
     timer.start()
     began = time.monotonic()
-    assert "the run ends" in tools.act(BASH, {"command": "sleep 600"}, stop).text
+    assert "the run ends" in tools.call(BASH, {"command": "sleep 600"}, stop).text
     assert time.monotonic() - began < 15
     timer.join()
 
@@ -222,7 +222,7 @@ def test_a_hard_link_to_a_file_of_ours_is_not_followed(tools: Tools, place: Path
 def test_an_unknown_tool_or_input_is_told_in_a_sentence(tools: Tools) -> None:
     for name, given in ((BASH, {}), (BASH, "ls"), (EDITOR, {"command": "view"}), ("x", {}),
                         (EDITOR, {"command": "undo", "path": "a.py"})):  # fmt: skip
-        assert tools.act(name, given, RUNNING).error
+        assert tools.call(name, given, RUNNING).error
 
 
 # -- words --
