@@ -1,4 +1,4 @@
-"""The demo's story: a comment, a bounded run, a commit whose test passes, a merge and its cost; then a runaway.
+"""The demo's story: a comment, a bounded run, a commit whose test passes, a merge, its cost; then a runaway.
 
 Nothing is staged but the mind: the workflow is the shipped file, the commit is made by the App, the figures
 come from the product's own commands and are held against the invoice.

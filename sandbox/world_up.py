@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +140,9 @@ def main(story: bool, once: bool, bug: str, character: str, think_ms: int, port:
     folder.mkdir(parents=True)
     say = Narrator(time.monotonic())
     try:
-        with world(folder, bug=bug, character=character, think_ms=think_ms, port=port, progress=1) as up:
+        with world(
+            folder, bug=bug, character=character, think_ms=think_ms, port=port, progress=1, say=say.line
+        ) as up:
             if story:
                 tell(up.github, up.claude, up.env, folder, say)
             if not once:

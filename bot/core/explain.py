@@ -52,7 +52,9 @@ def _applied(text: str, role: Role) -> list[Applied]:
     return found
 
 
-def _answer(command: Command | None, resolved: Resolved | None = None, error: str | None = None) -> dict[str, Any]:
+def _answer(
+    command: Command | None, resolved: Resolved | None = None, error: str | None = None
+) -> dict[str, Any]:
     ceilings = resolved and resolved.ceilings
     return {
         "command": None if command is None else _told(command),
@@ -77,4 +79,8 @@ def _told(command: Command) -> dict[str, Any]:
     for name, value in given.items():
         if isinstance(value, dict):
             given[name] = Usd(**value).exact
-    return {"verb": verb, **{k: v for k, v in said.items() if k != "verb"}, **({"options": given} if options else {})}
+    return {
+        "verb": verb,
+        **{k: v for k, v in said.items() if k != "verb"},
+        **({"options": given} if options else {}),
+    }
