@@ -50,6 +50,7 @@ class Watch:
     begun: Callable[[], None]
     line: Callable[[str], None]
     step: Callable[[str, str | None], None]  # name, and its conclusion once it has one
+    summary: Callable[[str], None]  # Markdown that a step added to the job's summary
     ended: Callable[[str], None]
 
 
@@ -248,12 +249,25 @@ def read(line: str, watch: Watch) -> None:
     if said.get("raw_output"):
         watch.line(text)
         return
+    match said.get("command"):
+        case "summary":
+            watch.summary(str(said.get("content", "")))
+            return
+        case "error" | "warning" | "notice" as kind:
+            watch.line(f"{kind.capitalize()}: {said.get('arg', '')}")
+            return
+        case "group":
+            watch.line(f"▸ {said.get('arg', '')}")
+            return
+        case _:
+            pass
     inside = len(said.get("stepID") or said.get("stepid") or ()) > 1  # within a composite action
     if "step" in said and said.get("stage", "Main") == "Main" and not inside:
+        name = str(said["step"]).partition("\n")[0]  # one without a name is called by its whole script
         if "stepResult" in said:
-            watch.step(said["step"], said["stepResult"])
+            watch.step(name, said["stepResult"])
         elif text.lstrip().startswith("⭐"):
-            watch.step(said["step"], None)
+            watch.step(name, None)
     if said.get("level") in ("error", "fatal") or (said.get("level") == "warning" and "docker" not in text):
         watch.line(text)
 

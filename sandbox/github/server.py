@@ -20,7 +20,7 @@ from sandbox.github.access import issue_token
 from sandbox.github.door import Doors, mount, unknown
 from sandbox.github.founding import Wish, found, install_app
 from sandbox.github.hooks import Hooks
-from sandbox.github.routes import apps, control, gitdata, graphql, pages, repos, runs, threads
+from sandbox.github.routes import apps, comments, control, gitdata, graphql, pages, repos, runs, threads
 from sandbox.github.shapes import people
 from sandbox.github.shapes import repos as repo_shapes
 from sandbox.github.state import Hub, Json, Repository, Step, WorkflowRun
@@ -128,7 +128,7 @@ class GitHub:
     def _app(self) -> Flask:
         app = Flask(__name__, static_url_path="/_sandbox/static")
         app.url_map.merge_slashes = False
-        for table in (apps, gitdata, graphql, repos, runs, threads):
+        for table in (apps, comments, gitdata, graphql, repos, runs, threads):
             mount(app, self.doors, table.routes)
         app.register_blueprint(oidc.blueprint(self.issuer))
         app.register_blueprint(control.blueprint(self.doors, self.about))
@@ -208,12 +208,17 @@ class GitHub:
         def step(name: str, conclusion: str | None) -> None:
             told(hub, run, name, conclusion)
 
+        def summary(markdown: str) -> None:
+            if markdown not in run.summary:  # a composite action's is told twice
+                run.summary += markdown
+            hub.touch()
+
         def ended(conclusion: str) -> None:
             with hub.lock:
                 self.issuer.close(run)
                 run_verbs.end(hooks, repo, run, file, conclusion)
 
-        self.actions.start(job, Watch(begun, line, step, ended))
+        self.actions.start(job, Watch(begun, line, step, summary, ended))
 
     def _job_token(self, repo: Repository, file: run_verbs.WorkflowFile) -> str:
         text, _ = issue_token(

@@ -224,6 +224,7 @@ class WorkflowRun:
     started_at: float | None = None
     attempt: int = 1
     log: list[str] = field(default_factory=list)
+    summary: str = ""  # Markdown
     steps: list[Step] = field(default_factory=list)
     secrets: Json = field(default_factory=dict)  # its own tokens: never shown
 

@@ -45,7 +45,7 @@ jobs:
         run: DEED
       - name: Always
         if: always()
-        run: echo "swept up"
+        run: echo "swept up"; echo "### Summed **up**" >> "$GITHUB_STEP_SUMMARY"; echo "::error::mind"
 """
 
 
@@ -86,6 +86,8 @@ def test_a_dispatched_run_executes_the_real_workflow_with_a_true_identity(
         assert f"repository acme/calendar run {run.id} sha {run.head_sha}" in log
         assert "acme_calendar" in log
         assert "token is ***" in log
+        assert "Error: mind" in log
+        assert done["summary"].strip() == "### Summed **up**"
         token = next(line.removeprefix("jwt ") for line in done["log"] if line.startswith("jwt "))
         issuer = made.client.about["oidc_issuer"]
         keys = jwt.PyJWKClient(f"{issuer}/.well-known/jwks").get_signing_key_from_jwt(token)

@@ -81,6 +81,7 @@ def told_repo(repo: Repository) -> Json:
                 "conclusion": run.conclusion,
                 "inputs": run.inputs,
                 "log": run.log,
+                "summary": run.summary,
                 "steps": [run_shapes.step(step) for step in run.steps],
             }
             for run in repo.runs.values()
