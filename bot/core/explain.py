@@ -48,6 +48,9 @@ def _applied(text: str, role: Role) -> list[Applied]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         # An amount has no @, so the last one divides.
         name, at, by = part.rpartition("@")
+        if at and by in ("app", "bot"):
+            found.append(Applied(name, by_app=True))
+            continue
         found.append(Applied(name, role=Role.parse(by)) if at else Applied(part, role=role))
     return found
 
