@@ -55,8 +55,8 @@ class Refusals:
         actor: str,
         reason: str,
         message: str,
-    ) -> None:
-        """Once for each comment; the first reason stands."""
+    ) -> bool:
+        """Once for each comment; the first reason stands. Whether it is this person's first here for it."""
         insert = _insert(self.database, refusals).values(
             repository_id=repository_id,
             repository=repository,
@@ -68,8 +68,17 @@ class Refusals:
             message=message,
             refused_at=self.database.now,
         )
+        first = (
+            sa.select(refusals.c.comment_kind, refusals.c.comment_id)
+            .where(refusals.c.repository_id == repository_id, refusals.c.thread == thread)
+            .where(refusals.c.actor == actor, refusals.c.reason == reason)
+            .order_by(refusals.c.id)
+            .limit(1)
+        )
         with self.database.begin() as tx:
             tx.execute(insert.on_conflict_do_nothing())
+            row = tx.execute(first).first()
+        return row is not None and tuple(row) == (comment_kind, comment_id)
 
     def of(self, repository_id: int, comment_kind: str, comment_id: int) -> tuple[str, str] | None:
         """(reason, message) of a comment that was refused."""

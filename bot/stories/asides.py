@@ -14,9 +14,9 @@ from bot.stories.durable import Story, name_of
 from bot.stories.names import line, reply_marker, repo_of, run_of
 
 
-def reply(story: Story, event: CommentCreated, kind: str, text: str, marker: str | None = None) -> None:
+def reply(story: Story, event: CommentCreated, kind: str, text: str) -> None:
     """One answer to a comment, however often the step runs."""
-    mark = marker or reply_marker(kind, event)
+    mark = reply_marker(kind, event)
     story.attempt(
         f"reply: {kind}", story.services.github.comment, event.repo, event.number, f"{mark}\n{text}", mark
     )
@@ -24,7 +24,19 @@ def reply(story: Story, event: CommentCreated, kind: str, text: str, marker: str
 
 def refuse(story: Story, event: CommentCreated, reason: str, why: str, text: str) -> None:
     """Record that nothing was started, and say why."""
-    story.step(
+    _record(story, event, reason, why)
+    reply(story, event, reason, text)
+
+
+def not_entitled(story: Story, event: CommentCreated, role: Role) -> None:
+    """Told once to each person on a thread: whoever may not start anything may not make us talk either."""
+    first = _record(story, event, "not_entitled", f"{event.actor} has the role {role}")
+    if first:
+        reply(story, event, "not_entitled", replies.not_entitled(str(role)))
+
+
+def _record(story: Story, event: CommentCreated, reason: str, why: str) -> bool:
+    return story.step(
         "record the refusal",
         story.services.refusals.record,
         repository_id=event.repo.id,
@@ -36,26 +48,6 @@ def refuse(story: Story, event: CommentCreated, reason: str, why: str, text: str
         reason=reason,
         message=why,
     )
-    reply(story, event, reason, text)
-
-
-def not_entitled(story: Story, event: CommentCreated, role: Role) -> None:
-    """Told once to each person on a thread: whoever may not start anything may not make us talk either."""
-    why = f"{event.actor} has the role {role}"
-    story.step(
-        "record the refusal",
-        story.services.refusals.record,
-        repository_id=event.repo.id,
-        repository=event.repo.full_name,
-        thread=event.number,
-        comment_kind=event.kind,
-        comment_id=event.comment_id,
-        actor=event.actor,
-        reason="not_entitled",
-        message=why,
-    )
-    once = f"<!-- tollgate-reply:not_entitled:{event.actor} -->"
-    reply(story, event, "not_entitled", replies.not_entitled(str(role)), once)
 
 
 def not_yet(story: Story, event: CommentCreated, verb: str) -> None:

@@ -56,7 +56,8 @@ UNTIL_STOPPED = (
 state = "running"
 while state == "running":
     time.sleep(0.2)
-    state = call(me + "/events", brief["token"], {"events": [{"type": "heartbeat", "tool_calls": 1}]})["state"]
+    told = {"events": [{"type": "heartbeat", "tool_calls": 1}]}
+    state = call(me + "/events", brief["token"], told)["state"]
 files = [{"path": "half.txt", "mode": "100644", "text": "half"}]
 call(me + "/result", brief["token"], {
     "outcome": "halted", "reason": "stopped",

@@ -23,11 +23,9 @@ def service(tmp_path: Path, database_url: str) -> Iterator[Service]:
 
 def test_a_comment_becomes_a_commit_a_report_and_the_cost_of_a_merged_pull_request(service: Service) -> None:
     github = service.github
-    comment = github.comment("dana", 2, "/agent fix cost=$2\nplease")
+    github.comment("dana", 2, "/agent fix cost=$2\nplease")
     service.until(RUNS.format(count=1))
-    [(run, state, reason, published, ceiling)] = service.rows(
-        "SELECT id, state, reason, published, ceiling_nanos FROM runs"
-    )
+    [(run, state, reason, ceiling)] = service.rows("SELECT id, state, reason, ceiling_nanos FROM runs")
     assert (state, reason, ceiling) == ("done", None, 2_000_000_000)
     assert github.file("fixed.txt", "faster-dates") == f"by {run}\n".encode()
     reports = [c for c in github.comments(2) if f"tollgate-run:{run}:1" in c["body"]]
@@ -35,4 +33,3 @@ def test_a_comment_becomes_a_commit_a_report_and_the_cost_of_a_merged_pull_reque
     assert "I fixed it." in reports[0]["body"]
     github.merge("dana", 2)
     service.until("SELECT count(*) = 1 FROM attributions")
-    assert comment
