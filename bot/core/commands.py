@@ -13,17 +13,12 @@ from bot.core.quantities import duration, whole
 ENGINES = ("opus", "claude-code", "aider")
 CLASS_OF = {"fix": "bugfix", "feature": "feature", "refactor": "refactor", "run": "default"}
 
-# The one table of commands: help comment, --help and README come from it.
+# The one table of commands that this version carries out: help comment and README come from it. The others of
+# the grammar are read too, and answered with a sentence.
 HELP: tuple[tuple[str, str], ...] = (
     ("/agent fix|feature|refactor|run [options] [text]", "starts a run of that class"),
-    ("/agent resume [options]", "goes on with the last halted run, with raised ceilings"),
-    ("/agent accept · /agent discard", "publishes · drops the partial work of a halted run"),
-    ("/agent split", "posts the task as a check list of pieces"),
-    ("/agent sweep [parallel=N] [options]", "one run for each unchecked item of the task list"),
     ("/agent stop", "halts the live run"),
     ("/agent status · /agent cost", "the live run · what this thread has cost so far"),
-    ("/agent ack [reason]", "acknowledges a reached monthly cap"),
-    ("/agent approve SHA", "lets an outsider's head run"),
     ("/agent help", "the commands, and the ceilings that would hold here now"),
 )
 EXAMPLE = "/agent fix cost=$5 steps=20 the date test fails in leap years"

@@ -76,7 +76,7 @@ def _answer(
 
 def _told(command: Command) -> dict[str, Any]:
     verb = command.verb if isinstance(command, Start | Plain) else type(command).__name__.lower()
-    said = asdict(command)  # type: ignore[call-overload]
+    said = asdict(command)
     options = said.pop("options", {})
     given = {name: value for name, value in options.items() if value is not None}
     for name, value in given.items():
