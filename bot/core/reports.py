@@ -1,119 +1,134 @@
-"""Everything people read about a run, as whole text; the values it is made from."""
+"""Everything people and programs read about a run, as whole text; the values it is made from.
+
+The comment on GitHub is written in bot/core/comments.py, what a terminal and a program read is here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from bot.core.ceilings import Ceilings, Reason
-from bot.core.money import ZERO, Usd
+from bot.core import headlines
+from bot.core.comments import accepted, final, progress
+from bot.core.outcomes import Check, CostBy, Published, Report, Spent, Turn
+from bot.core.untrusted import cut, fenced, line, neutral, printable
 
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What a run has used so far. Tokens of the token ceiling = input + both cache writes + output (R3)."""
-
-    usd: Usd = ZERO
-    tokens: int = 0
-    steps: int = 0
-    tool_calls: int = 0
-    seconds: int = 0
-    input: int = 0
-    cache_write_5m: int = 0
-    cache_write_1h: int = 0
-    cache_read: int = 0
-    output: int = 0
+__all__ = [
+    "Check", "CostBy", "Published", "Report", "Spent", "Turn",
+    "accepted", "check_title_summary", "comment", "fenced", "final", "markdown", "marker", "neutral",
+    "progress", "terminal", "terminal_start", "to_json",
+]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class CostBy:
-    """The dollars of a run by counter; they sum to Spent.usd less what is only estimated."""
-
-    input: Usd = ZERO
-    cache_write: Usd = ZERO
-    cache_read: Usd = ZERO
-    output: Usd = ZERO
-    server_tools: Usd = ZERO
+# -- GitHub --
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One answered request to the model, as the report's chart and list show it."""
-
-    step: int
-    model: str
-    usd: Usd
-    input: int
-    cache_write: int
-    cache_read: int
-    output: int
-    stop_reason: str | None
-    estimated: bool = False
-    clamped_max_tokens: int | None = None
+def marker(run: str, attempt: int) -> str:
+    """The first line of a run's comment: by it the comment is found again."""
+    return f"<!-- tollgate-run:{run}:{attempt} -->"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A test command that the runner ran on the final tree, outside the model."""
-
-    command: str
-    exit_code: int
-    output: str = ""  # the tail
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Where the work went. `kind`: "pushed" (to the PR's branch), "branch" (kept aside), "pull_request"."""
-
-    kind: str
-    ref: str
-    sha: str
-    url: str
-    note: str = ""
+def markdown(report: Report, last_lines: Sequence[str] = ()) -> str:
+    """The comment as it is due now, without its marker: accepted, progress or final."""
+    match report.outcome:
+        case "open":
+            return accepted(report)
+        case "running":
+            return progress(report, last_lines)
+        case _:
+            return final(report)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One run, whole. `outcome`: running | done | halted | failed | lost | refused."""
+def comment(report: Report, last_lines: Sequence[str] = ()) -> str:
+    """The same with its marker: the whole comment."""
+    return f"{marker(report.run, report.attempt)}\n{markdown(report, last_lines)}"
 
-    run: str
-    outcome: str
-    reason: Reason | None
-    message: str
-    model: str
-    engine: str
-    ceilings: Ceilings
-    spent: Spent
-    cost_by: CostBy
-    estimated: Usd
-    price_book: str
-    clamps: tuple[str, ...] = ()
-    sources: dict[str, str] | None = None
-    task_class: str = "default"
-    actor: str = ""
-    attempt: int = 1
-    turns: tuple[Turn, ...] = ()
-    summary: str = ""
-    check: Check | None = None
-    published: Published | None = None
-    isolation: str = ""
-    workflow_url: str = ""
+
+def check_title_summary(report: Report) -> tuple[str, str]:
+    """For the check run beside the comment: what happened and its cost; the report itself."""
+    return f"{headlines.outcome(report, line)} · {headlines.spent(report)}", markdown(report)
+
+
+# -- a terminal --
+
+
+def _words(text: str) -> str:
+    return cut(" ".join(printable(text).split()), 300)
 
 
 def terminal_start(report: Report) -> str:
-    ceilings = report.ceilings
-    return (
-        f"Run {report.run}: at most {ceilings.usd}, {ceilings.tokens:,} tokens, {ceilings.steps} steps, "
-        f"{ceilings.seconds}s"
+    """What holds, before anything is spent."""
+    rows = [
+        (name, most, f"from {source}" if source else "")
+        for name, _, most, _, source in headlines.rows(report)
+    ]
+    used = f" goes on, with {headlines.spent(report)} spent before" if report.spent.steps else ""
+    return "\n".join(
+        [f"Run {report.run}{used}; it never spends past one of these:", *_columns(rows), *_notes(report)]
     )
 
 
 def terminal(report: Report) -> str:
-    return (
-        f"{report.outcome}: {report.message or report.summary} · {report.spent.usd} of {report.ceilings.usd}"
+    """The report at the end, with what can be done next."""
+    ceilings = [
+        (name, f"{used} of {most}", f"{part} %") for name, used, most, part, _ in headlines.rows(report)
+    ]
+    costs = [(name, tokens, dollars) for name, tokens, dollars in headlines.counters(report)]
+    if report.estimated:
+        costs.append(("estimated", "", str(report.estimated)))
+    costs.append(("all", f"{report.spent.tokens:,} count", str(report.spent.usd)))
+    summary = printable(report.summary).strip()
+    return "\n".join(
+        [
+            f"{_ending(report)} · {headlines.spent(report)}",
+            *([*(f"  {row}".rstrip() for row in summary.split("\n")), ""] if summary else []),
+            *_columns(ceilings),
+            "cost by counter, in tokens and dollars:",
+            *_columns(costs),
+            *_notes(report),
+            *_check(report),
+            *_next(report),
+        ]
     )
 
 
+def _ending(report: Report) -> str:
+    if report.outcome == "done" and report.check is None and report.published is None:
+        return "Done"  # on this machine the changes are in the working tree, not published
+    return headlines.outcome(report, _words)
+
+
+def _columns(rows: Sequence[tuple[str, str, str]]) -> list[str]:
+    first, second = (max(len(row[i]) for row in rows) for i in (0, 1))
+    return [f"  {a:<{first}}  {b:>{second}}  {c}".rstrip() for a, b, c in rows]
+
+
+def _notes(report: Report) -> list[str]:
+    return [f"  note: {_words(clamp)}" for clamp in report.clamps]
+
+
+def _check(report: Report) -> list[str]:
+    if report.check is None:
+        return []
+    return [f"tests {headlines.verdict(report.check)}: {_words(report.check.command)}"]
+
+
+def _next(report: Report) -> list[str]:
+    if report.outcome != "halted":
+        return []
+    option, called = headlines.raised(report)
+    if not option:
+        return []
+    name, _, value = option.partition("=")
+    return [
+        f"To go on: --{name} {value.removeprefix('$')} raises the {called} ceiling; with the same --state the counters go on."
+    ]
+
+
+# -- a program --
+
+
 def to_json(report: Report) -> dict[str, object]:
+    """INTERFACE section 6. Money is a decimal string with every digit."""
     ceilings, spent, by = report.ceilings, report.spent, report.cost_by
     return {
         "run": report.run,

@@ -1,0 +1,300 @@
+"""The comment of a run: what it may spend, then what it does, then its report. Whole texts.
+
+Without the marker that is its first line (bot/core/reports.py `comment` puts it). Never more than MAX_BYTES:
+detail is left out, the least needed first, and the comment says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.core import headlines
+from bot.core.headlines import count
+from bot.core.money import Usd, total
+from bot.core.outcomes import Report, Turn
+from bot.core.untrusted import cell, code, cut, fenced, line, plain, quoted, tail
+
+MAX_BYTES = 59_000  # GitHub takes 65,536 characters; the marker and room to spare
+BAR = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """How much of each part is shown: turns as rows and points, the rest in characters."""
+
+    turns: int
+    points: int
+    output: int
+    summary: int
+    notes: int = 30
+
+
+_DETAILS = (
+    Detail(200, 100, 8_000, 12_000),
+    Detail(100, 100, 4_000, 6_000),
+    Detail(30, 50, 2_000, 3_000),
+    Detail(0, 50, 1_000, 1_500, 15),
+    Detail(0, 0, 300, 500, 5),
+)
+
+
+def accepted(report: Report) -> str:
+    """The first comment: what holds and why, before anything is spent."""
+    return _parts(
+        f"**{headlines.outcome(report)}** · {_limits(report)}",
+        _asked(report),
+        "A run never spends past one of these:",
+        _ceilings(report),
+        _clamps(report, 30),
+        "`/agent stop` ends it. This comment becomes its report.",
+        _origin(report),
+    )
+
+
+def progress(report: Report, last_lines: Sequence[str] = ()) -> str:
+    """While it runs: how far each ceiling is used up, and what it said last."""
+    said = "\n".join(cut(line(text), 200) for text in last_lines[-10:])
+    return _parts(
+        f"**{headlines.outcome(report)}** · {headlines.spent(report)} so far",
+        _asked(report),
+        _bars(report),
+        f"Last:\n\n{fenced(said)}" if said.strip() else "",
+        _clamps(report, 30),
+        "`/agent stop` ends it and keeps what it has made. This comment becomes its report.",
+        _origin(report),
+    )
+
+
+def final(report: Report) -> str:
+    """The report of a run that has ended, however it ended."""
+    for detail in _DETAILS:
+        text = _final(report, detail)
+        if len(text.encode(errors="replace")) <= MAX_BYTES:
+            break
+    return text
+
+
+def _final(report: Report, detail: Detail) -> str:
+    return _parts(
+        f"**{headlines.outcome(report)}** · {headlines.spent(report)}",
+        _work(report),
+        headlines.next_step(report),
+        _check(report),
+        _summary(report, detail.summary),
+        _ceilings(report),
+        _clamps(report, detail.notes),
+        _costs(report),
+        _chart(report.turns, detail.points),
+        _turns(report, detail.turns),
+        _output(report, detail.output),
+        _isolation(report),
+        "" if detail is _DETAILS[0] else "_Some detail was left out so that this fits into a comment._",
+        _origin(report),
+    )
+
+
+def _parts(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
+
+
+# -- what came of it --
+
+
+def _work(report: Report) -> str:
+    """Where what it made is kept."""
+    published = report.published
+    if published is None:
+        return "" if report.outcome == "done" else "It left no changes, so there is nothing to keep."
+    where = f"[{code(published.ref)}]({_link(published.url)})" if published.url else code(published.ref)
+    sha = f" ({code(published.sha[:10])})" if published.sha else ""
+    because = f" Because {plain(published.note, 500)}." if published.note else ""
+    match published.kind:
+        case "pushed":
+            return f"Committed to {where}{sha}.{because}"
+        case "branch":
+            return f"What it had made so far is kept on {where}{sha}; it is not on your branch.{because}"
+        case "pull_request":
+            return f"Its changes are a pull request of their own: {where}{sha}.{because}"
+        case _:
+            return (
+                f"Nothing was committed, a person has to look first: {line(published.note, 1_500)}."
+                if published.note
+                else "Nothing was committed, a person has to look first."
+            )
+
+
+def _check(report: Report) -> str:
+    check = report.check
+    if check is None:
+        return ""
+    exit_code = f" (exit code {check.exit_code})" if check.exit_code else ""
+    ran = "Run again on the final tree, outside the model"
+    return f"{ran}: tests {headlines.verdict(check)}: {code(check.command)}{exit_code}"
+
+
+def _summary(report: Report, most: int) -> str:
+    words = report.summary.strip()
+    return f"In the agent's words:\n\n{quoted(cut(words, most))}" if words else ""
+
+
+def _output(report: Report, most: int) -> str:
+    if report.check is None or not report.check.output.strip():
+        return ""
+    return _folded("The end of the tests' output", fenced(tail(report.check.output.strip("\n"), most)))
+
+
+# -- ceilings --
+
+
+def _limits(report: Report) -> str:
+    most = {name: full for name, _, full, _, _ in headlines.rows(report)}
+    return f"at most {most['cost']}, {most['tokens']} tokens, {most['steps']} steps, {most['wall']}"
+
+
+def _asked(report: Report) -> str:
+    who = f", asked for by {code(report.actor)}" if report.actor else ""
+    return f"A {code(report.task_class)} run by {code(report.model or report.engine)}{who}."
+
+
+def _ceilings(report: Report) -> str:
+    live = report.outcome in headlines.LIVE
+    table = ["| ceiling | most | from |", "|---|--:|---|"]
+    if not live:
+        table = ["| ceiling | used | of | | from |", "|---|--:|--:|--:|---|"]
+    for name, used, most, part, source in headlines.rows(report):
+        used_of = "" if live else f" {used} |"
+        percent = "" if live else f" {part} % |"
+        table.append(f"| {name} |{used_of} {most} |{percent} {cell(source)} |")
+    return "\n".join(table)
+
+
+def _bars(report: Report) -> str:
+    found = headlines.rows(report)
+    wide = max(len(name) for name, *_ in found)
+    bars = []
+    for name, used, most, part, _ in found:
+        if name == "wall" and not report.spent.seconds:
+            bars.append(f"{name:<{wide}}  at most {most}")
+            continue
+        filled = min(BAR, part * BAR // 100)
+        bar = "█" * filled + "░" * (BAR - filled)
+        bars.append(f"{name:<{wide}}  {bar} {part:>3} %  {used} of {most}")
+    return "```text\n" + "\n".join(bars) + "\n```"
+
+
+def _clamps(report: Report, most: int) -> str:
+    if not report.clamps:
+        return ""
+    shown = [f"- {line(clamp)}" for clamp in report.clamps[:most]]
+    if len(report.clamps) > most:
+        shown.append(f"- and {len(report.clamps) - most} more")
+    return "Where this differs from what was asked for:\n\n" + "\n".join(shown)
+
+
+# -- money --
+
+
+def _costs(report: Report) -> str:
+    table = ["| counter | tokens | cost |", "|---|--:|--:|"]
+    table += [f"| {name} | {tokens} | {dollars} |" for name, tokens, dollars in headlines.counters(report)]
+    if report.estimated:
+        table.append(f"| estimated: answers that never said what they used | | {report.estimated} |")
+    table.append(f"| **all** | **{report.spent.tokens:,}** count | **{report.spent.usd}** |")
+    counted = "Input, cache writes and output count towards the token ceiling; cache reads only cost."
+    tools = f" {count(report.spent.tool_calls, 'tool call')}." if report.spent.tool_calls else ""
+    return "\n".join(table) + f"\n\n{counted} Amounts are rounded up.{tools}{_dearest(report)}"
+
+
+def _dearest(report: Report) -> str:
+    if len(report.turns) < 2:
+        return ""
+    turn = max(report.turns, key=lambda turn: turn.usd)
+    return f" The dearest turn was step {turn.step}: {turn.usd}."
+
+
+def _chart(turns: Sequence[Turn], points: int) -> str:
+    """What had been spent after each turn, in at most so many points."""
+    if len(turns) < 2 or points < 2:
+        return ""
+    marks = sorted({round(i * (len(turns) - 1) / (points - 1)) for i in range(points)})
+    if len(turns) <= points:
+        marks = list(range(len(turns)))
+    sums = [total(turn.usd for turn in turns[: mark + 1]) for mark in marks]
+    values = ", ".join(_number(amount) for amount in sums)
+    return (
+        "```mermaid\nxychart-beta\n"
+        '    title "Spent after each turn"\n'
+        f'    x-axis "turn" 1 --> {len(turns)}\n'
+        f'    y-axis "US dollars" 0 --> {_number(max(sums[-1], Usd(100_000)))}\n'
+        f"    line [{values}]\n```"
+    )
+
+
+def _number(amount: Usd) -> str:
+    return str(amount).replace("$", "").replace(",", "")
+
+
+def _turns(report: Report, most: int) -> str:
+    if not report.turns or not most:
+        return ""
+    rows = [
+        "| step | input | cache write | cache read | output | cost | ended with |",
+        "|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    left_out = len(report.turns) - most
+    if left_out > 0:
+        rows.append(f"| … | | | | | | {count(left_out, 'earlier turn')} left out |")
+    for turn in report.turns[-most:]:
+        rows.append(
+            f"| {turn.step or ''} | {turn.input:,} | {turn.cache_write:,} | {turn.cache_read:,} | "
+            f"{turn.output:,} | {turn.usd} | {_ended(turn, report.model)} |"
+        )
+    return _folded(count(len(report.turns), "turn"), "\n".join(rows))
+
+
+def _ended(turn: Turn, asked: str) -> str:
+    found = [cell(turn.stop_reason or "", 40)]
+    if turn.estimated:
+        found.append("estimated")
+    if turn.clamped_max_tokens is not None:
+        found.append(f"`max_tokens` lowered to {turn.clamped_max_tokens:,}")
+    if turn.model and asked and not turn.model.startswith(asked):
+        found.append(f"answered by {code(turn.model, 60)}")
+    return ", ".join(part for part in found if part)
+
+
+# -- the rest --
+
+
+def _isolation(report: Report) -> str:
+    if report.isolation != "none":
+        return ""
+    return (
+        "**Not isolated:** the agent's commands ran as the same user as its runner and could see what that "
+        "user sees. A runner's machine holds no Anthropic key and no right to push."
+    )
+
+
+def _origin(report: Report) -> str:
+    attempt = f", attempt {report.attempt}" if report.attempt > 1 else ""
+    found = [f"run {code(report.run)}{attempt}"]
+    if report.workflow_url:
+        found.append(f"[its workflow]({_link(report.workflow_url)})")
+    if report.model:
+        found.append(code(report.model, 60))
+    if report.engine:
+        found.append(f"engine {code(report.engine, 60)}")
+    if report.price_book:
+        found.append(f"prices {code(report.price_book, 80)}")
+    return f"<sub>{' · '.join(found)}</sub>"
+
+
+def _folded(title: str, inside: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{inside}\n\n</details>"
+
+
+def _link(url: str) -> str:
+    """A URL of GitHub's own, so that it cannot end the link it stands in."""
+    safe = "".join(c for c in url if c.isprintable() and c not in " ()<>[]\"'`|\\")
+    return safe[:500] if safe.startswith(("https://", "http://")) else "#"

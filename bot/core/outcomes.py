@@ -1,0 +1,100 @@
+"""One run as values: what it used, what it cost, what came of it. The texts about it: bot/core/reports.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.core.ceilings import Ceilings, Reason
+from bot.core.money import ZERO, Usd
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run has used so far. Tokens of the token ceiling = input + both cache writes + output (R3)."""
+
+    usd: Usd = ZERO
+    tokens: int = 0
+    steps: int = 0
+    tool_calls: int = 0
+    seconds: int = 0
+    input: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    cache_read: int = 0
+    output: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CostBy:
+    """The dollars of a run by counter; they sum to Spent.usd less what is only estimated."""
+
+    input: Usd = ZERO
+    cache_write: Usd = ZERO
+    cache_read: Usd = ZERO
+    output: Usd = ZERO
+    server_tools: Usd = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One answered request to the model, as the report's chart and list show it."""
+
+    step: int
+    model: str
+    usd: Usd
+    input: int
+    cache_write: int
+    cache_read: int
+    output: int
+    stop_reason: str | None
+    estimated: bool = False
+    clamped_max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A test command that the runner ran on the final tree, outside the model."""
+
+    command: str
+    exit_code: int
+    output: str = ""  # the tail
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where the work went. `kind`: "pushed" (to the PR's branch), "branch" (kept aside), "pull_request" (its
+    own), "held" (not committed: a human has to look; `note` says why)."""
+
+    kind: str
+    ref: str
+    sha: str
+    url: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run, whole. `outcome`: open | running | done | halted | failed | lost | refused."""
+
+    run: str
+    outcome: str
+    reason: Reason | None
+    message: str
+    model: str
+    engine: str
+    ceilings: Ceilings
+    spent: Spent
+    cost_by: CostBy
+    estimated: Usd
+    price_book: str
+    clamps: tuple[str, ...] = ()
+    sources: dict[str, str] | None = None
+    task_class: str = "default"
+    actor: str = ""
+    attempt: int = 1
+    turns: tuple[Turn, ...] = ()
+    summary: str = ""
+    check: Check | None = None
+    published: Published | None = None
+    isolation: str = ""
+    workflow_url: str = ""
