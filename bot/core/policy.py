@@ -65,9 +65,6 @@ class Policy:
         return parse(text)
 
 
-WrongPolicy = PolicyError
-
-
 def parse(text: str | bytes | None, *, service: bool = False) -> Policy:
     """A policy from its file; the default where there is none. Raises PolicyError and nothing else.
 

@@ -61,10 +61,9 @@ def terminal_start(report: Report) -> str:
         (name, most, f"from {source}" if source else "")
         for name, _, most, _, source in headlines.rows(report)
     ]
-    used = f" goes on, with {headlines.spent(report)} spent before" if report.spent.steps else ""
-    return "\n".join(
-        [f"Run {report.run}{used}; it never spends past one of these:", *_columns(rows), *_notes(report)]
-    )
+    so_far = [f"  so far: {headlines.spent(report)}"] if report.spent.steps else []
+    first = f"Run {report.run} never spends past one of these:"
+    return "\n".join([first, *_columns(rows), *so_far, *_notes(report)])
 
 
 def terminal(report: Report) -> str:
@@ -120,7 +119,8 @@ def _next(report: Report) -> list[str]:
         return []
     name, _, value = option.partition("=")
     return [
-        f"To go on: --{name} {value.removeprefix('$')} raises the {called} ceiling; with the same --state the counters go on."
+        f"To go on: --{name} {value.removeprefix('$')} raises the {called} ceiling; "
+        "with the same --state the counters go on."
     ]
 
 
