@@ -69,7 +69,7 @@ class Said(Protocol):
 
 
 class Workspace(Protocol):
-    def act(self, name: str, given: Any, stop: threading.Event) -> Said:
+    def call(self, name: str, given: Any, stop: threading.Event) -> Said:
         """Carry out one call of the model; what goes wrong is a sentence for it, not an exception."""
 
 

@@ -88,7 +88,7 @@ def _carry_out(talk: Talk, call: Block, workspace: Workspace, tell: Tell, stop: 
     talk.tool_calls += 1
     if stop.is_set():
         return _result(call, "Not executed: the run had halted.", error=True)
-    said = workspace.act(call["name"], call["input"], stop)
+    said = workspace.call(call["name"], call["input"], stop)
     tell(talk.event("tool", said.line))
     return _result(call, said.text, said.error)
 

@@ -1,0 +1,27 @@
+"""`python -m bot.runner`: one run in CI, as action.yml starts it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from bot import settings
+from bot.runner import isolation
+from bot.runner.runner import main_ci
+
+
+def main() -> int:
+    env = settings.environment()
+    if env.get("TOLLGATE_ISOLATION") != "none" and isolation.may_become_root():
+        # Only root may run the agent's tools as another user (S1). sudo would set its own PATH: keep ours.
+        command = ["sudo", "-n", "--preserve-env", "env", f"PATH={env.get('PATH', os.defpath)}"]
+        os.execvp("sudo", [*command, sys.executable, "-m", "bot.runner"])  # noqa: S606
+    isolation.adopt_orphans()
+    try:
+        return main_ci(env)
+    finally:
+        isolation.end_descendants()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

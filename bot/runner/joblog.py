@@ -1,0 +1,136 @@
+"""What people see of a run in CI: lines in the job's log, its summary, the step's outputs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from bot.core.money import ZERO, Usd
+from bot.core.reports import Check
+from bot.runner.engines import Ending, Event
+from bot.runner.service import Brief, Standing
+
+
+class Job:
+    """Writes for one job. Nothing that an agent says is at the beginning of a line, where commands stand."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._summary = env.get("GITHUB_STEP_SUMMARY")
+        self._outputs = env.get("GITHUB_OUTPUT")
+        self._brief: Brief | None = None
+        self._standing: Standing | None = None
+        self._last = ""
+
+    def mask(self, secret: str) -> None:
+        self._write(f"::add-mask::{secret}")
+
+    def line(self, text: str) -> None:
+        self._write(f"· {plain(text)}")
+
+    def error(self, text: str) -> None:
+        self._write(f"::error title=Tollgate::{plain(text).replace('%', '%25')}")
+
+    def began(self, brief: Brief) -> None:
+        self._brief = brief
+        most = brief.ceilings
+        self.line(
+            f"run {brief.run}.{brief.attempt}: {brief.engine} with {brief.model}, at most {most.usd}, "
+            f"{most.tokens:,} tokens, {most.steps} steps, {most.seconds}s"
+        )
+
+    def event(self, event: Event) -> None:
+        words = plain(event.text)
+        match event.kind:
+            case "turn":
+                self._write(f"turn {event.turn} · {self._cost(event)}{_short(words)}")
+            case "tool":
+                self._write(f"  {words if words.startswith('$ ') else '· ' + words}")
+            case "wrap_up" | "note":
+                self._write(f"· {words}")
+
+    def heard(self, standing: Standing) -> None:
+        self._standing = standing
+
+    def ended(self, ending: Ending, check: Check | None, notes: tuple[str, ...], state: str) -> None:
+        """The last lines, the summary of the job, the outputs of the step."""
+        headline = ending.outcome + (f": {plain(ending.message)}" if ending.message else "")
+        self._write(f"· {headline}")
+        for note in notes:
+            self.line(f"not handed in: {note}")
+        for words in ending.summary.splitlines():
+            self._write(f"| {plain(words)}")
+        self.line("the result is with the service; the report is on the thread")
+        spent = self.spent()
+        if self._outputs:
+            values = {"outcome": ending.outcome, "reason": ending.reason or "", **spent}
+            with Path(self._outputs).open("a", encoding="utf-8") as file:
+                file.writelines(f"{name}={plain(value)}\n" for name, value in values.items())
+        if self._summary:
+            with Path(self._summary).open("a", encoding="utf-8") as file:
+                file.write(markdown(headline, ending, check, spent, self._brief))
+
+    def spent(self) -> dict[str, str]:
+        """`cost`, `tokens`, `steps` as the service last counted them; empty where it never said."""
+        left = self._standing.remaining if self._standing else None
+        if not left or self._brief is None:
+            return {"cost": "", "tokens": "", "steps": ""}
+        most = self._brief.ceilings
+        return {
+            "cost": (most.usd - Usd.parse(str(left.get("usd", "0")))).exact,
+            "tokens": str(most.tokens - int(left.get("tokens", 0))),
+            "steps": str(most.steps - int(left.get("steps", 0))),
+        }
+
+    def _cost(self, event: Event) -> str:
+        """Before this turn: the gateway's headers leave before the turn is paid (G9)."""
+        if event.before.usd is None or self._brief is None:
+            return ""
+        most = self._brief.ceilings.usd
+        return f"{max(most - event.before.usd, ZERO)} of {most} before it · "
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+def markdown(
+    headline: str, ending: Ending, check: Check | None, spent: Mapping[str, str], brief: Brief | None
+) -> str:
+    lines = [f"### Tollgate: {_code(headline)}", ""]
+    if brief is not None and spent["cost"]:
+        most = brief.ceilings
+        lines += [
+            "| | spent | ceiling |",
+            "| --- | ---: | ---: |",
+            f"| cost | {Usd.parse(spent['cost'])} | {most.usd} |",
+            f"| tokens | {int(spent['tokens']):,} | {most.tokens:,} |",
+            f"| steps | {spent['steps']} | {most.steps} |",
+            f"| tool calls | {ending.tool_calls} | |",
+            "",
+        ]
+    if check is not None:
+        verdict = "Tests pass" if check.exit_code == 0 else "Tests still fail"
+        lines += [f"{verdict}: {_code(check.command)}", ""]
+    if ending.summary:
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", ending.summary)), default=0))
+        lines += ["What the agent says:", "", f"{fence}text", ending.summary, fence, ""]
+    return "\n".join(lines) + "\n"
+
+
+def plain(text: str) -> str:
+    """One line without the command form that runners look for anywhere in it; `::` counts at its start."""
+    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return words.replace("##[", "## [")
+
+
+def _short(words: str, most: int = 140) -> str:
+    return words if len(words) <= most else words[: most - 1] + "…"
+
+
+def _code(words: str) -> str:
+    words = plain(words)
+    ticks = "`" * (1 + max(map(len, re.findall("`+", words)), default=0))
+    space = " " if "`" in words else ""
+    return f"{ticks}{space}{words}{space}{ticks}"

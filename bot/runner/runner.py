@@ -1,0 +1,236 @@
+"""One run in CI: claim it, fetch the commit, let the engine work, hand in what came of it.
+
+The job's log gets a line for each thing that happens; the result goes to the service, and to nobody else.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from bot.core.reports import Check
+from bot.runner import changeset, check, engines, prompts
+from bot.runner.checkout import Place, fetch, place
+from bot.runner.engines import Ending, Engine, Event, Task
+from bot.runner.isolation import User, agent_user, tool_env
+from bot.runner.joblog import Job
+from bot.runner.pristine import GitFailed, Pristine
+from bot.runner.service import Brief, Pulse, Service, ServiceError, Standing
+from bot.runner.shell import Shell
+from bot.runner.supervise import Stop, judged, watched
+from bot.runner.tools import Tools
+
+CHECK_SECONDS = 300.0
+CHECK_AFTER_HALT = 60.0  # the service waits 180 s for the result of a run that it has ended
+NEEDED = {
+    "TOLLGATE_RUN": "the run that the service opened",
+    "TOLLGATE_ATTEMPT": "which attempt of that run",
+    "TOLLGATE_SERVICE": "where the service is",
+    "ACTIONS_ID_TOKEN_REQUEST_URL": "the job needs `permissions: id-token: write`",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "the job needs `permissions: id-token: write`",
+}
+
+
+def main_ci(env: Mapping[str, str]) -> int:
+    """The whole of it. 0: the result was handed in, whatever it is; 1: it was not, and the log says why."""
+    job = Job(env)
+    missing = [f"{name} is not set: {why}" for name, why in NEEDED.items() if not env.get(name)]
+    if not missing and not env["TOLLGATE_ATTEMPT"].isdecimal():
+        missing = ["TOLLGATE_ATTEMPT is not a number"]
+    if missing:
+        job.error("; ".join(missing))
+        return 1
+    stop = Stop()
+    with _cancelled(stop), httpx2.Client(timeout=httpx2.Timeout(60.0, connect=15.0)) as http:
+        service = Service(env["TOLLGATE_SERVICE"], http)
+        try:
+            run = _claim(env, service, job)
+            return run.through(stop)
+        except ServiceError as error:
+            job.error(str(error))
+            return 1
+
+
+def _claim(env: Mapping[str, str], service: Service, job: Job) -> CiRun:
+    """Raises ServiceError."""
+
+    def identity() -> str:
+        return service.identity(env["ACTIONS_ID_TOKEN_REQUEST_URL"], env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"])
+
+    brief = service.claim(env["TOLLGATE_RUN"], int(env["TOLLGATE_ATTEMPT"]), identity)
+    began = time.monotonic()
+    job.mask(brief.token)
+    job.began(brief)
+    return CiRun(env, service, brief, job, began)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the agent left behind, before the result is put together."""
+
+    ending: Ending
+    check: Check | None = None
+    changeset: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    isolation: str = "none"
+
+
+@dataclass
+class CiRun:
+    """A claimed run."""
+
+    env: Mapping[str, str]
+    service: Service
+    brief: Brief
+    job: Job
+    began: float  # time.monotonic() at the claim
+    version: str = ""
+
+    def through(self, stop: Stop) -> int:
+        """From the claim to the result. Raises ServiceError when that cannot be handed in."""
+
+        def over(standing: Standing) -> None:
+            self.job.line(f"the service says: {standing.message or standing.state}")
+            stop.now(standing.reason, standing.message)
+
+        with Pulse(self.service, self.brief, over, self.job.heard) as pulse:
+            made = self._work(stop, pulse)
+            pulse.now()
+            state = self.service.result(self.brief, self._result(made, pulse.tool_calls))
+        self.job.ended(made.ending, made.check, made.notes, state)
+        return 0
+
+    def _work(self, stop: Stop, pulse: Pulse) -> Made:
+        brief, user = self.brief, self._user()
+        isolation = "user" if user else "none"
+        try:
+            engine = engines.named(brief.engine)
+            self.version = engine.version
+            with place(user, brief.full_name.rpartition("/")[2]) as where:
+                server = self.env.get("GITHUB_SERVER_URL") or "https://github.com"
+                url = f"{server.rstrip('/')}/{brief.full_name}.git"
+                pristine = fetch(where.git, url, brief.sha, self.env.get("GITHUB_TOKEN", ""), self.env)
+                pristine.lay_out(brief.sha, where.work, user)
+                self.job.line(f"{brief.full_name} at {brief.sha[:12]} is in {where.work}")
+                return self._in(where, pristine, engine, user, isolation, stop, pulse)
+        except engines.UnknownEngine as error:
+            return Made(Ending("failed", message=str(error)), isolation=isolation)
+        except (GitFailed, OSError) as error:
+            return Made(Ending("failed", message=f"the work could not begin: {error}"), isolation=isolation)
+
+    def _in(
+        self,
+        where: Place,
+        pristine: Pristine,
+        engine: Engine,
+        user: User | None,
+        isolation: str,
+        stop: Stop,
+        pulse: Pulse,
+    ) -> Made:
+        brief = self.brief
+        shell = Shell(
+            where.work, tool_env(self.env, where.home, user.name if user else ""), user, scratch=where.top
+        )
+        tools = Tools(where.work, shell, user)
+
+        def tell(event: Event) -> None:
+            pulse.tool_calls = event.tool_calls
+            self.job.event(event)
+            if event.kind == "wrap_up":
+                pulse.tell(event.kind, event.text)
+                pulse.now()  # the service opens what it kept back for this (G10) before the next request
+            elif event.kind == "turn":
+                pulse.tell(event.kind, event.text)
+
+        try:
+            opening = prompts.opening(brief.task, where.work, brief.task_class, brief.thread, brief.check)
+            task = Task(
+                prompts.system(brief.task_class),
+                opening,
+                brief.model,
+                brief.effort,
+                brief.base_url,
+                brief.token,
+                brief.ceilings,
+            )
+            ending = watched(engine, task, tools, tell, stop, self._left())
+            shell.end()  # whatever still runs in the background would change the tree under us
+            found, notes = changeset.collect(pristine, brief.sha, where.work, user)
+            self.job.line(f"{len(found.files)} files changed")
+            done = self._check(shell, tools, ending, stop)
+            ending = judged(ending, done)
+            return Made(ending, done, changeset.to_json(found), notes, isolation)
+        finally:
+            tools.close()
+
+    def _check(self, shell: Shell, tools: Tools, ending: Ending, stop: Stop) -> Check | None:
+        """After the changeset: what the tests write is not the agent's work."""
+        if stop.cancelled:
+            return None
+        seconds = CHECK_AFTER_HALT if ending.outcome == "halted" else min(CHECK_SECONDS, self._left() - 5)
+        found = check.run(shell, tools.test, self.brief.check, self._hurry(stop), max(seconds, 10.0))
+        if found is not None:
+            self.job.line(f"$ {found.command} → exit code {found.exit_code}")
+        return found
+
+    @staticmethod
+    def _hurry(stop: Stop) -> threading.Event | None:
+        # A run that was halted is checked all the same; one that goes on may still be cancelled.
+        return None if stop.event.is_set() else stop.event
+
+    def _left(self) -> float:
+        return self.brief.seconds_left - (time.monotonic() - self.began)
+
+    def _user(self) -> User | None:
+        if self.env.get("TOLLGATE_ISOLATION") == "none":
+            return None
+        user = agent_user()
+        if user is None:
+            self.job.line("the agent's tools run as this job's own user: not isolated")
+        return user
+
+    def _result(self, made: Made, tool_calls: int) -> dict[str, Any]:
+        ending = made.ending
+        notes = "".join(f"\n\nNot handed in: {note}." for note in made.notes)
+        return {
+            "outcome": ending.outcome,
+            "reason": ending.reason,
+            "message": ending.message,
+            "summary": ending.summary + notes,
+            "changeset": made.changeset,
+            "check": None
+            if made.check is None
+            else {
+                "command": made.check.command,
+                "exit_code": made.check.exit_code,
+                "output": made.check.output,
+            },
+            "isolation": made.isolation,
+            "tool_calls": max(tool_calls, ending.tool_calls),
+            "engine": {"name": self.brief.engine, "version": self.version},
+        }
+
+
+@contextmanager
+def _cancelled(stop: Stop) -> Iterator[None]:
+    """A cancelled job is interrupted, terminated, and killed within ten seconds: hand in what there is."""
+
+    def cancel(number: int, frame: object) -> None:
+        # From a thread: a handler may come while this one holds a lock that `now` needs.
+        said = {"reason": "stopped", "message": "the workflow run was cancelled", "cancelled": True}
+        threading.Thread(target=stop.now, kwargs=said, daemon=True).start()
+
+    previous = {number: signal.signal(number, cancel) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
