@@ -161,8 +161,8 @@ class _Walk:
 class _Rules:
     """What .gitignore says: the commit's own rules, and then also those that the agent wrote.
 
-    One cannot take back what the other ignores. Each is asked of a git that sees a folder of ours with nothing
-    but those files.
+    One cannot take back what the other ignores. Each is asked of a git that sees nothing but those
+    files, in a folder of ours.
     """
 
     def __init__(self, commits: _Git, agents: _Git) -> None:
@@ -216,18 +216,20 @@ def _rules(pristine: Pristine, before: dict[str, Entry]) -> Iterator[_Rules]:
 
 @contextmanager
 def _asked(pristine: Pristine) -> Iterator[_Git]:
-    with tempfile.TemporaryDirectory(prefix="tollgate-rules-") as folder:
-        with subprocess.Popen(
+    with (
+        tempfile.TemporaryDirectory(prefix="tollgate-rules-") as folder,
+        subprocess.Popen(
             pristine.command("check-ignore", "--no-index", "--stdin", "-z", "--verbose", "--non-matching"),
             env=pristine.environment(work=Path(folder)),
             cwd=folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-        ) as process:
-            yield _Git(Path(folder), process)
-            if process.stdin is not None:
-                process.stdin.close()
+        ) as process,
+    ):
+        yield _Git(Path(folder), process)
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 def _field(stream: Any) -> bytes:
@@ -312,8 +314,7 @@ def _put(handle: int, name: str, file: File) -> None:
         os.unlink(name, dir_fd=handle)
     if file.content is None:
         return
-    with suppress(OSError):
-        os.rmdir(name, dir_fd=handle)
+    _clear(handle, name)
     if file.mode == "120000":
         os.symlink(os.fsdecode(file.content), name, dir_fd=handle)
         return
@@ -321,3 +322,18 @@ def _put(handle: int, name: str, file: File) -> None:
     opened = os.open(name, flags, 0o755 if file.mode == "100755" else 0o644, dir_fd=handle)
     with os.fdopen(opened, "wb") as out:
         out.write(file.content)
+
+
+def _clear(handle: int, name: str) -> None:
+    """Remove a folder that deletions have left empty, with the empty ones in it."""
+    try:
+        below = os.open(name, _DIRECTORY, dir_fd=handle)
+    except OSError:
+        return
+    try:
+        for each in os.listdir(below):
+            _clear(below, each)
+    finally:
+        os.close(below)
+    with suppress(OSError):  # a file is still in it
+        os.rmdir(name, dir_fd=handle)

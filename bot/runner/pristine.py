@@ -39,8 +39,8 @@ _SETTINGS = (
     "core.hooksPath=/dev/null", "core.fsmonitor=false", "core.untrackedCache=false", "core.fileMode=true",
     "core.symlinks=true", "core.autocrlf=false", "core.excludesFile=/dev/null",
     "core.attributesFile=/dev/null", "core.quotePath=false", "gc.auto=0", "maintenance.auto=false",
-    "submodule.recurse=false", "fetch.recurseSubmodules=false", "protocol.ext.allow=never", "safe.directory=*", "credential.helper=",
-    "advice.detachedHead=false",
+    "submodule.recurse=false", "fetch.recurseSubmodules=false", "protocol.ext.allow=never",
+    "safe.directory=*", "credential.helper=", "advice.detachedHead=false",
 )  # fmt: skip
 
 _KEPT = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",

@@ -117,11 +117,20 @@ class Shell:
 
     def restart(self) -> None:
         """As new: what runs is ended, directory and environment are the first ones again."""
-        self._end()
+        self.end()
         self._fresh()
 
+    def end(self) -> None:
+        """End all that runs, also in the background; directory and environment stay as they are."""
+        for process in self._groups:
+            group.end(process, TERM_SECONDS)
+        end_marked(f"{MARK}={self._nonce}.", prefix=True)
+        for reader in self._readers:
+            reader.join(5)
+        self._groups, self._readers = [], []
+
     def close(self) -> None:
-        self._end()
+        self.end()
         shutil.rmtree(self._place, ignore_errors=True)
 
     def _start(self, command: str, mark: str, at: Path | None) -> subprocess.Popen[bytes]:
@@ -153,14 +162,6 @@ class Shell:
         self._state.mkdir(mode=0o700)
         if self._user:
             os.chown(self._state, self._user.uid, self._user.gid)
-
-    def _end(self) -> None:
-        for process in self._groups:
-            group.end(process, TERM_SECONDS)
-        end_marked(f"{MARK}={self._nonce}.", prefix=True)
-        for reader in self._readers:
-            reader.join(5)
-        self._groups, self._readers = [], []
 
 
 def _read(process: subprocess.Popen[bytes], output: Output) -> None:

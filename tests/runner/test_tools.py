@@ -144,6 +144,14 @@ def test_what_runs_in_the_background_lives_on_until_the_end_of_the_run(tools: To
     assert not alive(mark)
 
 
+def test_what_runs_can_be_ended_and_the_shell_goes_on_where_it_was(tools: Tools, place: Path) -> None:
+    mark = f"9{place.stat().st_ino}"
+    sh(tools, f"mkdir on; cd on; export A=1; sleep {mark} & true")
+    tools.shell.end()
+    assert not alive(mark)
+    assert sh(tools, "pwd; echo $A") == f"{place}/on\n1\n"
+
+
 def test_tools_see_no_secret_of_ours(tools: Tools) -> None:
     seen = sh(tools, "env; cat /proc/self/environ | tr '\\0' '\\n'")
     for secret in ("sk-ant", "ghs_", "ACTIONS_ID_TOKEN", "secret@"):
