@@ -170,7 +170,7 @@ def merged(env: dict[str, str], say: Narrator) -> str:
 
     def attributed() -> bool:
         found = product(env, "metrics", "--json")
-        return bool(json.loads(found)["merged_pull_requests"])
+        return bool(json.loads(found)["merged"])
 
     patiently(attributed, 30, "the merge to be attributed")
     say.line("$ python -m bot metrics")
@@ -193,7 +193,7 @@ def kept(github: Client) -> str:
 def reckon(claude: Started, env: dict[str, str], say: Narrator) -> None:
     """The ledger against the invoice, to the nano-dollar."""
     invoice = claude.invoice()["total_nanos"]
-    ledger = nanos(json.loads(product(env, "metrics", "--json"))["spend_usd"])
+    ledger = nanos(json.loads(product(env, "metrics", "--json"))["spend"]["usd"])
     say.line(f"invoice ${exact(invoice)} · ledger ${exact(ledger)}", bold=True)
     if invoice != ledger:
         raise Broken(f"the ledger differs from the invoice by {ledger - invoice} nano-dollars")
