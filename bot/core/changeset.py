@@ -120,6 +120,8 @@ def matches(path: str, pattern: str) -> bool:
         pattern += "**"
     if pattern.endswith("/**") and (path + "/").startswith(pattern[:-2]):
         return True
+    if re.split(r"[*?]", pattern)[0].startswith(path + "/"):
+        return True  # a file in the place of its directory takes all of it away
     if "/" not in pattern:  # a bare name forbids it at every depth
         return any(fnmatchcase(part, pattern) for part in path.split("/"))
     expression = "".join(

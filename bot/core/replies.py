@@ -9,7 +9,6 @@ from bot.core import limits
 from bot.core.commands import HELP, Malformed
 from bot.core.limits import Resolved
 from bot.core.money import Usd, total
-from bot.core.reports import Report
 
 _BAR = "\\|"
 NOTHING = "Nothing was started and nothing was spent."
@@ -119,8 +118,3 @@ def help_text(ceilings: str) -> str:
         "Options: `cost=$10` `tokens=800k` `steps=50` `wall=20m`. The first line of a comment that starts "
         f"with `/agent` counts, outside code and quotes.\n\n{ceilings}"
     )
-
-
-def report_text(report: Report) -> str:
-    """TEMPORARY: until core/reports has the comment."""
-    return f"**{report.outcome}** {report.message}\n\n{report.spent.usd} of {report.ceilings.usd}\n\n{report.summary}"

@@ -6,7 +6,10 @@ is edited under a short lease of its own, so that no late edit can fall on the l
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,6 +20,7 @@ from bot.stores.runs import LEASE_MS, Run, from_row
 from bot.stores.tables import runs
 
 RESULT = "result"
+LINES = 10
 HAND_IN_MS = 180_000  # an ended run's runner may take so long to post what it made
 STRANDED_MS = 20 * 60_000
 EDIT_MS = 60_000  # longer than any one call to GitHub may take
@@ -41,17 +45,21 @@ class Handover:
             row = tx.execute(sa.select(runs).where(runs.c.token_hash == hashed_token)).mappings().first()
         return from_row(row) if row else None
 
-    def beat(self, run: str, tool_calls: int | None) -> None:
-        """The runner is there: extend its lease; its count of tool calls only ever grows."""
+    def beat(self, run: str, tool_calls: int | None, lines: Sequence[str] = ()) -> None:
+        """The runner is there: extend its lease; its count of tool calls only ever grows.
+
+        `lines`: what the agent did since, newest last; the last LINES of them are kept.
+        """
         most: sa.ColumnElement[int] = runs.c.tool_calls
         if tool_calls is not None:
             most = sa.case((runs.c.tool_calls < tool_calls, tool_calls), else_=runs.c.tool_calls)
+        values: dict[str, Any] = {"lease_until_at": self.database.now + LEASE_MS, "tool_calls": most}
         with self.database.begin() as tx:
-            tx.execute(
-                sa.update(runs)
-                .where(runs.c.id == run, runs.c.finishing_at.is_(None))
-                .values(lease_until_at=self.database.now + LEASE_MS, tool_calls=most)
-            )
+            if lines:
+                known = tx.execute(sa.select(runs.c.last_lines).where(runs.c.id == run)).scalar_one()
+                values["last_lines"] = json.dumps([*json.loads(known), *lines][-LINES:])
+            alive = sa.update(runs).where(runs.c.id == run, runs.c.finishing_at.is_(None))
+            tx.execute(alive.values(values))
 
     def take(self, run: str, attempt: int, body: bytes, story: str) -> bool:
         """Keep a result and have it finished; True also if the same came before, False if it is too late."""

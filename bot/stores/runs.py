@@ -97,6 +97,7 @@ class Run:
     published_pull: int | None
     finishing_at: int | None
     finished_at: int | None
+    last_lines: tuple[str, ...]
     published: Published | None
     result: dict[str, Any]
 
@@ -327,6 +328,7 @@ def from_row(row: sa.RowMapping) -> Run:
             Usd(row["cost_output_nanos"]),
             Usd(row["cost_tools_nanos"]),
         ),
+        last_lines=tuple(json.loads(row["last_lines"])),
         published=Published(**published) if published else None,
         result=json.loads(row["result"]) if row["result"] else {},
     )

@@ -113,6 +113,7 @@ runs = Table(
     Column("result", Text),  # JSON: summary, check, isolation
     Column("finishing_at", BigInteger),  # from here on no result is taken any more
     Column("finished_at", BigInteger),  # the last report stands
+    Column("last_lines", Text, nullable=False, server_default="[]"),  # JSON: what the agent did last
     # The live comment: when it was last edited, what it showed, and until when someone is editing it.
     Column("reported_at", BigInteger),
     Column("reported_digest", String(64)),

@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict
 
 from bot.clients.github import Committed, GitHubError
-from bot.core import replies, results
+from bot.core import reports, results
 from bot.core.ceilings import Reason, halt_message
 from bot.core.changeset import objections
 from bot.core.reports import Published
@@ -157,7 +157,7 @@ def _pull(story: Story, run: Run, made: Committed, base: str, note: str) -> Publ
 def _subject(run: Run) -> str:
     """From the words of whoever asked, never the agent's own: it becomes a commit on somebody's branch."""
     words = " ".join(run.task.split()) or str(run.snapshot["thread"]["title"])
-    plain = words
+    plain = reports.neutral(words)
     return plain if len(plain) <= 68 else plain[:67].rstrip() + "…"
 
 
@@ -197,7 +197,7 @@ def _report(story: Story, run_id: str) -> None:
     services = story.services
     run, report = run_of(services, run_id), services.runs.report(run_id)
     if run.report_comment_id is not None:
-        text = f"{marker(run)}\n{replies.report_text(report)}"
+        text = reports.comment(report)
         story.attempt("the report", services.github.edit_comment, repo_of(run), run.report_comment_id, text)
     if run.check_run_id is not None:
         story.attempt(
@@ -206,8 +206,7 @@ def _report(story: Story, run_id: str) -> None:
             repo_of(run),
             run.check_run_id,
             conclusion(run, report.check.exit_code if report.check else None),
-            report.message or run.state,
-            replies.report_text(report),
+            *reports.check_title_summary(report),
         )
 
 

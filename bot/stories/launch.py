@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from bot.clients.github import GitHubError
-from bot.core import commands, labels, limits, replies
+from bot.core import commands, labels, limits, replies, reports
 from bot.core.commands import Ack, Approve, Malformed, Plain, Resume, Start, Sweep
 from bot.core.events import REVIEW_COMMENT, CommentCreated
 from bot.core.policy import Policy, PolicyError, tighten
@@ -213,7 +213,7 @@ def send(story: Story, run_id: str) -> None:
 def announce(story: Story, run_id: str) -> None:
     """The comment that will become the report, and a check run beside it."""
     services, run = story.services, run_of(story.services, run_id)
-    text = f"{marker(run)}\n{replies.report_text(services.runs.report(run_id))}"
+    text = reports.comment(services.runs.report(run_id))
     number = run.thread or 0
     comment = story.step("comment", services.github.comment, repo_of(run), number, text, marker(run))
     story.step("remember the comment", services.runs.set, run_id, report_comment_id=comment)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from bot.clients.github import GitHubError
-from bot.core import replies
+from bot.core import reports
 from bot.services import Services
 from bot.stores.runs import Run
-from bot.stories.names import marker, repo_of
+from bot.stories.names import repo_of
 
 
 def edit(services: Services) -> None:
@@ -26,8 +27,13 @@ def edit(services: Services) -> None:
 
 
 def _edit(services: Services, run: Run) -> str | None:
-    text = f"{marker(run)}\n{replies.report_text(services.runs.report(run.id))}"
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    if digest != services.handover.digest(run.id) and run.report_comment_id is not None:
-        services.github.edit_comment(repo_of(run), run.report_comment_id, text)
+    report = services.runs.report(run.id)
+    # The time alone is no news: it is shown when there is any.
+    told = repr((report.spent, report.clamps, run.last_lines))
+    digest = hashlib.sha256(told.encode()).hexdigest()
+    if digest == services.handover.digest(run.id) or run.report_comment_id is None:
+        return digest
+    elapsed = (services.database.now_ms() - (run.started_at or 0)) // 1000
+    shown = replace(report, spent=replace(report.spent, seconds=elapsed))
+    services.github.edit_comment(repo_of(run), run.report_comment_id, reports.comment(shown, run.last_lines))
     return digest

@@ -15,7 +15,9 @@ from bot.clients.oidc import Claims, OidcError, OidcUnavailable, Verifier
 from bot.core.changeset import Malformed
 from bot.core.money import ZERO
 from bot.core.results import count, read
+from bot.core.untrusted import line
 from bot.services import Services
+from bot.stores.handover import LINES
 from bot.stores.runs import Run, new_token, token_hash
 from bot.stories import finish
 from bot.stories.durable import name_of
@@ -57,7 +59,7 @@ def door(services: Services, oidc: Verifier, spend: Spend) -> Blueprint:
         if not isinstance(told, list) or not all(isinstance(event, dict) for event in told):
             raise Problem(400, "events must be a list of objects")
         counts = [number for event in told if (number := count(event.get("tool_calls"))) is not None]
-        services.handover.beat(run.id, max(counts, default=None))
+        services.handover.beat(run.id, max(counts, default=None), _lines(told))
         with suppress(Halted, NoRun):
             spend.account(token)  # a run past its deadline is halted here too (G7)
         return answer(200, **_standing(services.runs.get(run.id) or run, services.database.now_ms()))
@@ -85,6 +87,12 @@ def _object(content: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Problem(400, "the body must be a JSON object")
     return found
+
+
+def _lines(told: list[dict[str, Any]]) -> list[str]:
+    """What the agent did, a line for each event that says so."""
+    texts = [event["text"] for event in told if isinstance(event.get("text"), str)]
+    return [line(text, 200) for text in texts[-LINES:] if text.strip()]
 
 
 def _by_token(services: Services, run_id: str) -> tuple[Run, str]:

@@ -128,6 +128,7 @@ def upgrade() -> None:
         sa.Column("result", sa.Text(), nullable=True),
         sa.Column("finishing_at", sa.BigInteger(), nullable=True),
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_lines", sa.Text(), server_default="[]", nullable=False),
         sa.Column("reported_at", sa.BigInteger(), nullable=True),
         sa.Column("reported_digest", sa.String(length=64), nullable=True),
         sa.Column("reporting_until_at", sa.BigInteger(), nullable=True),
