@@ -10,7 +10,7 @@ from bot.core.commands import Command, Malformed, Plain, Resume, Start, Sweep
 from bot.core.labels import Applied
 from bot.core.limits import Resolved
 from bot.core.money import Usd
-from bot.core.policy import Policy, PolicyError
+from bot.core.policy import Policy, PolicyError, tighten
 from bot.core.roles import Role
 
 
@@ -19,7 +19,7 @@ def explain(labelled: str, comment: str, role: str, policy: str | None) -> dict[
     try:
         asked = Role.parse(role)
         applied = _applied(labelled, asked)
-        rules = Policy.default() if policy is None else Policy.parse(policy)
+        rules = Policy.default() if policy is None else tighten(Policy.default(), Policy.parse(policy))
     except (ValueError, PolicyError) as error:
         return _answer(None, error=str(error))
     command = commands.parse(comment)

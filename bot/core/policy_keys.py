@@ -150,9 +150,9 @@ COMMAND = _words(rf"(?=.*\S){_NOT_CONTROL}+", 500, "a command on one line, of at
 MODEL = _words(r"[a-z0-9][a-z0-9.@:_-]*", 100, "a model's name, such as claude-opus-4-7")
 # Few stars: a pattern is matched against every path of a changeset.
 PATTERN = _words(
-    r"(?=.)[^*\x00-\x1f\x7f\\]*(?:\*{1,2}[^*\x00-\x1f\x7f\\]*){0,6}",
+    r"(?!!)(?!(?:.*/)?\.{1,2}(?:/|$))(?!.*//)(?=.)[^*\x00-\x1f\x7f\\]*(?:\*{1,2}[^*\x00-\x1f\x7f\\]*){0,6}",
     200,
-    "a path inside the repository, with at most six * or **",
+    "a path inside the repository, without .. or a leading !, with at most six * or **",
 )
 
 CEILINGS = Table(

@@ -84,6 +84,8 @@ def test_what_may_not_be_committed_is_held_with_its_reason(file: dict[str, Any],
         ("deep/.env.local", ".env*", True),
         ("infra/main.tf", "infra/", True),
         ("a/b", "/a/b", True),
+        (".github", ".github/workflows/**", True),
+        (".gith", ".github/workflows/**", False),
         ("src/x+y.py", "src/x+y.py", True),
     ],
 )
