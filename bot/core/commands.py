@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from bot.core.money import Usd
 from bot.core.quantities import duration, whole
+from bot.core.untrusted import code
 
 ENGINES = ("opus", "claude-code", "aider")
 CLASS_OF = {"fix": "bugfix", "feature": "feature", "refactor": "refactor", "run": "default"}
@@ -84,18 +86,53 @@ class Malformed:
 
 Command = Start | Resume | Sweep | Approve | Ack | Plain | Malformed
 
-_PLAIN = ("accept", "discard", "split", "stop", "status", "cost", "help")
-_READERS: dict[str, Callable[[str], Any]] = {
-    "cost": Usd.parse,
-    "tokens": whole,
-    "steps": whole,
-    "wall": duration,
-    "parallel": whole,
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A number that can be set: how it is read (ValueError: not one), its form in words, and one to show."""
+
+    read: Callable[[str], Any]
+    form: str
+    sample: str
+
+
+def _dollars(text: str) -> Usd:
+    amount = Usd.parse(text)
+    if not Usd(0) < amount <= MOST_DOLLARS:
+        raise ValueError("out of bounds")
+    return amount
+
+
+def _parallel(text: str) -> int:
+    number = whole(text)
+    if number > MOST_PARALLEL:
+        raise ValueError("out of bounds")
+    return number
+
+
+MOST_DOLLARS = Usd.parse("100000")
+MOST_PARALLEL = 50
+# What labels can set too.
+AMOUNTS = {
+    "cost": Amount(_dollars, f"an amount of dollars above $0 and up to {MOST_DOLLARS}, such as $10", "$10"),
+    "tokens": Amount(whole, "a whole number such as 500000, 800k or 1M", "800k"),
+    "steps": Amount(whole, "a whole number such as 50", "50"),
+    "wall": Amount(duration, "a time such as 90s, 20m or 1h", "20m"),
 }
-_OPTION = re.compile(r"([a-z][a-z0-9_-]{0,30})=(\S*)\Z")
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}\Z")
+_AMOUNTS = {**AMOUNTS, "parallel": Amount(_parallel, f"a whole number, at most {MOST_PARALLEL}", "5")}
+_OPTIONS = (*_AMOUNTS, "engine", "line")
+_PLAIN = ("accept", "discard", "split", "stop", "status", "cost", "help")
+_VERBS = (*CLASS_OF, "resume", "sweep", "approve", "ack", *_PLAIN)
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}\Z")
 _SHA = re.compile(r"[0-9a-f]{7,64}\Z")
+_OPTION = re.compile(r"([a-z][a-z0-9_-]{0,30})=(\S*)\Z")
+# No options (P3), but who writes `--cost=$5` or `Cost=$5` counts on it: starting without it would cost more.
+_ALMOST = re.compile(r"-{0,2}(cost|tokens|steps|wall)(?:=|:\$?[0-9])", re.ASCII | re.IGNORECASE)
+# Behind the marker of a list item too, whose text the fence then belongs to.
+_FENCE = re.compile(r"((?:[ \t]*+(?:[-*+]|[0-9]{1,9}[.)])[ \t]++)*+)([ ]*+)(`{3,}+|~{3,}+)")
+# HTML that is not shown, and HTML that shows text as code or as a quote.
+_OPENING = re.compile(r"<!--|<\?|<!\[cdata\[|^ {0,3}<(pre|blockquote|script|style|textarea)(?=[\s>]|\Z)")
+_CLOSING = {"<!--": "-->", "<?": "?>", "<![cdata[": "]]>"}
 
 
 def parse(body: str) -> Command | None:
@@ -103,49 +140,74 @@ def parse(body: str) -> Command | None:
     found = _find(body)
     if found is None:
         return None
-    line, rest = found
+    before, line, after = found
     verb, _, tail = line[len("/agent") :].strip().partition(" ")
-    return _command(verb, tail, rest)
+    return _command(verb, tail, before, after)
 
 
-def _find(body: str) -> tuple[str, str] | None:
-    """The command line and what follows it, outside code fences, indented code, quotes and HTML comments."""
+# -- where it stands --
+
+
+def _find(body: str) -> tuple[str, str, str] | None:
+    """The command line, what stands before and after it; outside code, quotes and HTML comments."""
     lines = body.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    fence, hidden = "", False
+    fence, edge = "", 0  # the open fence, and how far its list item is indented
+    until = ""  # what ends the HTML that hides this line
     for index, line in enumerate(lines):
-        if hidden:
-            hidden = "-->" not in line
+        if until:
+            until = _hidden_until(line, until)
             continue
+        if fence and edge and line.strip() and len(line) - len(line.lstrip()) < edge:
+            fence = ""  # the list item is over, and with it what was open in it
         mark = _FENCE.match(line)
         if fence:
-            # A fence closes with at least as many of its own marks, and nothing behind them.
-            if (
-                mark
-                and mark[1][0] == fence[0]
-                and len(mark[1]) >= len(fence)
-                and not line[mark.end() :].strip()
-            ):
+            if mark and _closes(mark, line, fence, edge):
                 fence = ""
             continue
-        if mark:
-            fence = mark[1]
+        # Backticks behind backticks are code within a line; four spaces before them are code already.
+        if mark and len(mark[2]) < 4 and not (mark[3][0] == "`" and "`" in line[mark.end() :]):
+            fence, edge = mark[3], len(mark[1])
             continue
-        if "<!--" in line and "-->" not in line[line.rindex("<!--") :]:
-            hidden = True
+        until = _hidden_until(line, "")
         # Exactly at the start of a line: four spaces would be code, `>` a quote, words before it prose.
-        if line == "/agent" or line.startswith(("/agent ", "/agent\t")):
-            return " ".join(line.split()), "\n".join(lines[index + 1 :]).strip()
+        if line.startswith("/agent") and not line[len("/agent") :][:1].strip():
+            before, after = lines[:index], lines[index + 1 :]
+            return "\n".join(before).strip(), " ".join(line.split()), "\n".join(after).strip()
     return None
 
 
-def _command(verb: str, tail: str, rest: str) -> Command:
+def _closes(mark: re.Match[str], line: str, fence: str, edge: int) -> bool:
+    """A fence closes with at least as many of its own marks, nothing behind them, and hardly indented."""
+    alike = mark[3][0] == fence[0] and len(mark[3]) >= len(fence)
+    return alike and not mark[1] and len(mark[2]) < edge + 4 and not line[mark.end() :].strip()
+
+
+def _hidden_until(line: str, until: str) -> str:
+    """What has to come before text can be seen again; "" if it can be seen at the end of this line."""
+    low, at = line.lower(), 0
+    while True:
+        if until:
+            at = low.find(until, at)
+            if at < 0:
+                return until
+        found = _OPENING.search(low, at)
+        if found is None:
+            return ""
+        until = f"</{found[1]}" if found[1] else _CLOSING[found[0]]
+        at = found.start() + 2  # `<!-->` is a whole comment
+
+
+# -- what it says --
+
+
+def _command(verb: str, tail: str, before: str, after: str) -> Command:
     if verb in CLASS_OF or verb in ("resume", "sweep"):
-        options, text = _options(tail)
+        options, text = _options(verb, tail)
         if isinstance(options, Malformed):
             return options
         if options.parallel is not None and verb != "sweep":
-            return Malformed("`parallel=` belongs to `/agent sweep`")
-        instruction = "\n\n".join(part for part in (text, rest) if part)
+            return Malformed("`parallel=` belongs to `/agent sweep`", "/agent sweep parallel=5")
+        instruction = "\n\n".join(part for part in (before, text, after) if part)
         if verb == "resume":
             return Resume(options, instruction)
         if verb == "sweep":
@@ -157,20 +219,25 @@ def _command(verb: str, tail: str, rest: str) -> Command:
             return Malformed("`approve` needs the commit that may run", "/agent approve 1a2b3c4")
         return Approve(sha)
     if verb == "ack":
-        return Ack("\n".join(part for part in (tail.strip(), rest) if part))
+        return Ack("\n\n".join(part for part in (before, tail, after) if part))
     if verb in _PLAIN:
-        if tail.strip() and verb != "help":
-            return Malformed(f"`{verb}` takes nothing more; there was {_quoted(tail)}", f"/agent {verb}")
+        # Whoever says stop, with whatever words behind it, means it.
+        if tail and verb not in ("help", "stop"):
+            return Malformed(f"`{verb}` takes nothing more; there was {code(tail, 40)}", f"/agent {verb}")
         return Plain(verb)
     if not verb:
         return Plain("help")
-    return Malformed(f"there is no command {_quoted(verb)}", "/agent help")
+    close = get_close_matches(verb[:40].lower(), _VERBS, n=1)
+    return Malformed(
+        f"there is no command {code(verb, 40)}" + (f"; did you mean `{close[0]}`?" if close else ""),
+        f"/agent {close[0]}" if close else "/agent help",
+    )
 
 
-def _options(tail: str) -> tuple[Options, str] | tuple[Malformed, str]:
+def _options(verb: str, tail: str) -> tuple[Options, str] | tuple[Malformed, str]:
     """Options anywhere on the line until ` -- `; what is left is the instruction (P3)."""
     values: dict[str, Any] = {}
-    words = tail.split(" ")
+    words = tail.split()
     text: list[str] = []
     for index, word in enumerate(words):
         if word == "--":
@@ -178,44 +245,54 @@ def _options(tail: str) -> tuple[Options, str] | tuple[Malformed, str]:
             break
         option = _OPTION.match(word)
         if option is None:
+            if why := _almost(word, text[-1] if text else ""):
+                return Malformed(why, f"/agent {verb} cost=$5 steps=20"), ""
             text.append(word)
             continue
         name, value = option[1], option[2]
         if name in values:
-            return Malformed(f"`{name}=` is given twice"), ""
+            return Malformed(f"`{name}=` is given twice", _example(verb, name)), ""
         problem = _value(name, value, values)
         if problem:
-            return Malformed(problem), ""
-    return Options(**values), " ".join(word for word in text if word)
+            return Malformed(problem, _example(verb, name)), ""
+    return Options(**values), " ".join(text)
+
+
+def _almost(word: str, before: str) -> str:
+    """What is wrong with a word that somebody takes for an option, though it is none."""
+    if _ALMOST.match(word):
+        return f"{code(word, 40)} looks like an option, which is in lower case and without dashes. {_ESCAPE}"
+    if word.startswith("=") and before.lower() in AMOUNTS:
+        return f"an option has no spaces around its `=`: {code(f'{before} {word}', 40)}. {_ESCAPE}"
+    return ""
 
 
 def _value(name: str, value: str, values: dict[str, Any]) -> str | None:
     """Put a checked value in its place, or say what is wrong with it."""
-    if name in _READERS:
+    if name in _AMOUNTS:
         try:
-            read = _READERS[name](value)
-        except ValueError as error:
-            return f"`{name}=`: {error}"
-        if isinstance(read, Usd) and not Usd(0) < read <= Usd.parse("100000"):
-            return f"`{name}=`: {_quoted(value)} is not between $0 and $100,000"
-        if name == "parallel" and read > 50:
-            return "`parallel=`: at most 50"
-        values[name] = read
+            values[name] = _AMOUNTS[name].read(value)
+        except ValueError:
+            return f"`{name}=`: {code(value, 40)} is not {_AMOUNTS[name].form}"
     elif name == "engine":
         if value not in ENGINES:
-            return f"`engine=`: {_quoted(value)} is none of {', '.join(ENGINES)}"
+            return f"`engine=`: {code(value, 40)} is none of {', '.join(ENGINES)}"
         values[name] = value
     elif name == "line":
-        if not _NAME.match(value):
-            return f"`line=`: {_quoted(value)} is not a name"
+        if not NAME.match(value):
+            return f"`line=`: {code(value, 40)} is not a name"
         values[name] = value
     else:
-        known = ", ".join(f"`{known}=`" for known in (*_READERS, "engine", "line"))
-        return f"`{name}=` is not an option; there are {known}. Put ` -- ` before words that look like one"
+        known = ", ".join(f"`{known}=`" for known in _OPTIONS)
+        return f"`{name}=` is not an option; there are {known}. {_ESCAPE}"
     return None
 
 
-def _quoted(text: str) -> str:
-    """A stranger's words inside our sentence: short, and without a backtick that would end the code."""
-    plain = "".join(ch if ch.isprintable() and ch != "`" else " " for ch in text.strip())[:40]
-    return f"`{plain}`"
+_ESCAPE = "Put ` -- ` before words that only look like one"
+
+
+def _example(verb: str, name: str) -> str:
+    if name in _AMOUNTS:
+        return f"/agent {verb} {name}={_AMOUNTS[name].sample}"
+    samples = {"engine": f"/agent {verb} engine={ENGINES[0]}", "line": f"/agent {verb} line=evals"}
+    return samples.get(name, f"/agent {verb} cost=$5 steps=20")

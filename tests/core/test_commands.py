@@ -56,8 +56,22 @@ COMMANDS = [
         "/agent fix DEBUG=1 breaks it", start(text="DEBUG=1 breaks it"), id="upper case is no option"
     ),
     pytest.param("/agent\tfix  steps=5", start(steps=5), id="tabs and spaces"),
-    pytest.param("please\r\n/agent fix\r\nnow", start(text="now"), id="CRLF, and not in the first line"),
-    pytest.param("```\nx\n```\n/agent fix", start(), id="after a code block"),
+    pytest.param(
+        "please\r\n/agent fix\r\nnow", start(text="please\n\nnow"), id="CRLF, and not in the first line"
+    ),
+    pytest.param(
+        "It says:\n```\nboom\n```\n/agent fix cost=$5 it",
+        start(text="It says:\n```\nboom\n```\n\nit", cost=Usd.parse("5")),
+        id="after a code block; what stands before it is part of the instruction",
+    ),
+    pytest.param("/agent\u00a0fix\u2003steps=5", start(steps=5), id="spaces of every kind"),
+    pytest.param("- ```\n  x\n  ```\n/agent stop", Plain("stop"), id="after a code block in a list item"),
+    pytest.param("10. ```\n    x\n/agent stop", Plain("stop"), id="a list item's end closes its code block"),
+    pytest.param("```a`` b\n/agent stop", Plain("stop"), id="three backticks of code within a line"),
+    pytest.param("<!-- a -->\n/agent stop", Plain("stop"), id="after an HTML comment"),
+    pytest.param("<!-->\n/agent stop", Plain("stop"), id="after the shortest HTML comment"),
+    pytest.param("<pre>\nx\n</pre>\n/agent stop", Plain("stop"), id="after HTML code"),
+    pytest.param("/agent stop it, please", Plain("stop"), id="stop is stop, whatever follows"),
     pytest.param("/agent fix\n/agent stop", start(text="/agent stop"), id="only the first counts"),
     pytest.param("/agent resume cost=$20", Resume(Options(cost=Usd.parse("20"))), id="resume"),
     pytest.param(
@@ -80,7 +94,15 @@ COMMANDS = [
     pytest.param("``` not closed\n/agent fix", None, id="in a block that nobody closes"),
     pytest.param("<!-- \n/agent fix\n-->", None, id="in an HTML comment"),
     pytest.param("<!-- a --> <!--\n/agent fix\n-->", None, id="in the second HTML comment of a line"),
+    pytest.param("<!--\n--> <!--\n/agent fix\n-->", None, id="in an HTML comment behind another's end"),
+    pytest.param("<?\n/agent fix\n?>", None, id="in a processing instruction"),
+    pytest.param("<PRE>\n/agent fix\n</PRE>", None, id="in HTML code"),
+    pytest.param("<blockquote>\n\n/agent fix\n</blockquote>", None, id="in an HTML quote"),
+    pytest.param("```\n    ```\n/agent fix", None, id="four spaces: that closes no code block"),
+    pytest.param("~~~\n~~~ x\n/agent fix", None, id="a fence with words behind it closes nothing"),
+    pytest.param("- ```\n  x\n\n  /agent fix", None, id="in a code block of a list item"),
     pytest.param("/agents fix", None, id="another word"),
+    pytest.param("/agent: fix", None, id="a colon behind it"),
     pytest.param("/agentfix", None, id="run together"),
     pytest.param("we could /agent fix this", None, id="in prose"),
     pytest.param("/AGENT fix", None, id="in capitals"),
@@ -96,11 +118,14 @@ def test_a_comment_asks_for_this_and_nothing_else(body: str, expected: object) -
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("/agent fixx", "there is no command `fixx`"),
+        ("/agent fixx", "there is no command `fixx`; did you mean `fix`?"),
+        ("/agent Fix", "did you mean `fix`?"),
+        ("/agent frobnicate", "there is no command `frobnicate`"),
         ("/agent fix cost=", "`cost=`"),
         ("/agent fix cost=ten", "not an amount"),
         ("/agent fix cost=-5", "not an amount"),
-        ("/agent fix cost=0", "between"),
+        ("/agent fix cost=0", "above $0"),
+        ("/agent fix cost=$100001", "up to $100,000"),
         ("/agent fix cost=$1e3", "not an amount"),
         ("/agent fix cost=٣", "not an amount"),
         ("/agent fix cost=$5 cost=$6", "twice"),
@@ -117,7 +142,15 @@ def test_a_comment_asks_for_this_and_nothing_else(body: str, expected: object) -
         ("/agent sweep parallel=500", "at most"),
         ("/agent approve", "needs the commit"),
         ("/agent approve HEAD", "needs the commit"),
-        ("/agent stop now", "takes nothing more"),
+        ("/agent accept now", "takes nothing more"),
+        ("/agent fix --cost=$5", "looks like an option"),
+        ("/agent fix Cost=$5 it", "looks like an option"),
+        ("/agent fix COST=5", "looks like an option"),
+        ("/agent fix cost:$5", "looks like an option"),
+        ("/agent fix cost = $5", "no spaces around"),
+        ("/agent fix cost =$5", "no spaces around"),
+        ("/agent fix cost= $5", "`cost=`"),
+        ("/agent fix tokens=@everyone", "`tokens=`"),
         ("/agent fix `x`=1 y=2", "`y=` is not an option"),
     ],
 )
@@ -146,7 +179,32 @@ def test_a_command_that_is_not_at_the_start_of_its_line_starts_nothing(text: str
     assert parse(f"{before}/agent fix {plain}") is None
 
 
+@given(st.text(alphabet="-=cost$5 12tepswal`~<!>/agen\n"))
+def test_what_is_answered_with_the_right_form_shows_a_right_form(body: str) -> None:
+    answer = parse("/agent fix " + body)
+    if isinstance(answer, Malformed):
+        assert not isinstance(parse(answer.example), Malformed | None)
+
+
 def test_a_megabyte_is_read_in_one_pass() -> None:
+    for piece in (
+        "- ",
+        "-  ",
+        "1. ",
+        "`",
+        "~",
+        "<!-- ",
+        "<!-- -->",
+        "<",
+        "<pre",
+        "/agent",
+        " ",
+        "<pre>\n",
+        "- ```\n",
+    ):
+        assert parse("x" + piece * (1_000_000 // len(piece))) is None
+        assert not isinstance(parse(piece * (1_000_000 // len(piece))), Start)
+    assert isinstance(parse("/agent fix " + "cost: " * 150_000), Start)
     assert parse("<!-- " * 100_000 + "`" * 500_000) is None
     assert parse(("x " * 500_000) + "\n/agent stop") == Plain("stop")
 
@@ -158,8 +216,39 @@ def test_the_examples_of_the_help_are_commands() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["/agent fix `@everyone`=x a=1`b", "/agent @all\u202e", "/agent " + "x" * 10_000]
+    "body",
+    [
+        "/agent fix `@everyone`=x a=1`b",
+        "/agent @all\u202e",
+        "/agent " + "x" * 10_000,
+        "/agent fix cost=@all",
+        "/agent fix tokens=@all`",
+        "/agent fix wall=<!--@all",
+        "/agent fix engine=![x](http://x)@all",
+        "/agent fix steps=" + "9" * 10_000,
+        "/agent fix --cost=@all",
+        "/agent accept @all",
+    ],
 )
 def test_a_strangers_words_are_quoted_short_and_cannot_leave_their_quotes(body: str) -> None:
     answer = parse(body)
-    assert not isinstance(answer, Malformed) or (len(answer.why) < 300 and answer.why.count("`") % 2 == 0)
+    assert isinstance(answer, Malformed)
+    assert len(answer.why) < 300
+    assert answer.why.count("`") % 2 == 0
+    assert not any(active in answer.why for active in ("@all", "@everyone", "<!--", "!["))
+
+
+@pytest.mark.parametrize(
+    ("body", "example"),
+    [
+        ("/agent feature wall=20", "/agent feature wall=20m"),
+        ("/agent sweep tokens=many", "/agent sweep tokens=800k"),
+        ("/agent fxi", "/agent fix"),
+        ("/agent discard all", "/agent discard"),
+    ],
+)
+def test_the_right_form_is_shown_for_what_was_wrong_and_is_a_command(body: str, example: str) -> None:
+    answer = parse(body)
+    assert isinstance(answer, Malformed)
+    assert answer.example == example
+    assert not isinstance(parse(answer.example), Malformed | None)
