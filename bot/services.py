@@ -76,7 +76,7 @@ def build(settings: Settings, kind: str) -> Services:
         pulls=Pulls(database),
         signals=SignalStore(database),
         processes=Processes(database),
-        ledger=Ledger(database, process.id),
+        ledger=Ledger(database, process.id, settings.hold_lease_ms),
         prices=prices,
         policy=rules,
         github=GitHub(settings.github_app_id, settings.secrets.github_private_key, settings.github_api_url),

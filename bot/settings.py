@@ -33,6 +33,7 @@ class Settings:
     policy_file: Path | None
     price_file: Path | None
     progress_seconds: float  # the live comment is edited at most this often
+    hold_lease_ms: int  # a gateway process that is silent for so long has died
     secrets: Secrets
 
 
@@ -95,12 +96,15 @@ def read(env: Mapping[str, str]) -> Settings:
     public_url = (
         url("PUBLIC_URL", "") if env.get("PUBLIC_URL") else need("PUBLIC_URL", "this service's address")
     )
-    progress = env.get("PROGRESS_SECONDS", "20").strip()
-    try:
-        progress_seconds = float(progress)
-    except ValueError:
-        problems.append(f"PROGRESS_SECONDS is {progress!r}, which is not a number of seconds")
-        progress_seconds = 20.0
+
+    def seconds(name: str, default: float) -> float:
+        value = env.get(name, "").strip()
+        try:
+            return float(value) if value else default
+        except ValueError:
+            problems.append(f"{name} is {value!r}, which is not a number of seconds")
+            return default
+
     settings = Settings(
         database_url=env.get("DATABASE_URL", "").strip() or DATABASE,
         public_url=public_url.rstrip("/"),
@@ -110,7 +114,8 @@ def read(env: Mapping[str, str]) -> Settings:
         anthropic_base_url=url("ANTHROPIC_BASE_URL", ANTHROPIC),
         policy_file=file("POLICY_FILE"),
         price_file=file("PRICE_FILE"),
-        progress_seconds=progress_seconds,
+        progress_seconds=seconds("PROGRESS_SECONDS", 20),
+        hold_lease_ms=round(seconds("HOLD_LEASE_SECONDS", 60) * 1000),
         secrets=Secrets(keys, private_key, secret),
     )
     if problems:

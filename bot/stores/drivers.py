@@ -64,9 +64,15 @@ class Sqlite:
             try:
                 yield lambda sql, values: self._writer.execute(sql, values).fetchall()
             except BaseException:
-                self._writer.execute("ROLLBACK")
+                if self._writer.in_transaction:  # some failures have rolled back by themselves
+                    self._writer.execute("ROLLBACK")
                 raise
-            self._writer.execute("COMMIT")
+            try:
+                self._writer.execute("COMMIT")
+            except BaseException:  # a full disk, say; the next transaction must be able to begin
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
 
     def close(self) -> None:
         self._writer.close()

@@ -20,6 +20,7 @@ from bot.stores.database import NOW, Database
 from bot.stores.drivers import Driver, Postgresql, Send, Sqlite
 
 HOLD_LEASE_MS = 60_000  # of a hold; its gateway process renews it every third of that
+LONGEST = {"model": 100, "request_id": 100, "stop_reason": 40, "ending": 32}  # as the columns are
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,13 @@ class Settlement:
 class Ledger:
     """The counters of every run. Safe from many threads; several processes may share one database."""
 
-    def __init__(self, database: Database, owner: str) -> None:
+    def __init__(self, database: Database, owner: str, lease_ms: int = HOLD_LEASE_MS) -> None:
         self.owner = owner
+        self.lease_ms = lease_ms
         self._driver: Driver = Sqlite(database) if database.kind == "sqlite" else Postgresql(database)
         self._now = NOW[database.kind]
+        # Two that settle at once must not both be step 7. (SQLite has one writer.)
+        self._locked = " FOR UPDATE" if database.kind == "postgresql" else ""
         # Turns that this process answers for; a hold whose booking failed is not among them, and expires.
         self._live: set[int] = set()
 
@@ -144,7 +148,7 @@ class Ledger:
                 "INSERT INTO turns (run, attempt, state, hold_nanos, hold_tokens, hold_cached, held_at, "
                 "lease_until_at, owner, max_tokens, clamped_max_tokens, model_asked, key_name, price_book, "
                 "prefix) "
-                f"VALUES (?, ?, 'held', ?, ?, ?, {self._now}, {self._now} + {HOLD_LEASE_MS}, "
+                f"VALUES (?, ?, 'held', ?, ?, ?, {self._now}, {self._now} + {self.lease_ms}, "
                 "?, ?, ?, ?, ?, ?, ?) RETURNING id",
                 (run, account.attempt, ask.nanos, ask.tokens, ask.cached, self.owner, ask.max_tokens,
                  ask.clamped, ask.model, ask.key_name, ask.price_book, ask.prefix),
@@ -166,23 +170,27 @@ class Ledger:
                     f"UPDATE runs SET {_UNHOLD} WHERE id = ?",
                     (hold.ask.nanos, hold.ask.tokens, hold.ask.cached, hold.account.run),
                 )
+            else:
+                nothing = Settlement(Cost(), Usage(model=hold.ask.model), False, ending, status)
+                self._correct(send, hold, nothing)
 
     def settle(self, hold: Hold, what: Settlement) -> Account:
         """Replace a hold by what was used; if its lease ran out meanwhile, correct what was booked then."""
         self._live.discard(hold.turn)
         with self._driver.write() as send:
-            return self._settle(send, hold, what)
+            return self._book(send, hold, what) or self._correct(send, hold, what)
 
-    def _settle(self, send: Send, hold: Hold, what: Settlement) -> Account:
+    def _book(self, send: Send, hold: Hold, what: Settlement, still: str = "") -> Account | None:
+        """Replace a hold by what was used; None if it is no longer held (or no longer `still` so)."""
         booked = _booked(what)
         moved = send(
             f"UPDATE turns SET state = ?, settled_at = {self._now}, {_assign(_TURN)}, "
-            "step = (SELECT steps + 1 FROM runs WHERE id = run) "
-            "WHERE id = ? AND state = 'held' RETURNING id",
+            f"step = (SELECT steps + 1 FROM runs WHERE id = run{self._locked}) "
+            f"WHERE id = ? AND state = 'held' {still} RETURNING id",
             ("estimated" if what.estimated else "settled", *(booked[name] for name in _TURN), hold.turn),
         )
         if not moved:
-            return self._correct(send, hold, what)
+            return None
         held = (hold.ask.nanos, hold.ask.tokens, hold.ask.cached)
         rows = send(
             f"UPDATE runs SET {_UNHOLD}, steps = steps + 1, {_add(_RUN)} WHERE id = ? "
@@ -198,6 +206,8 @@ class Ledger:
             "AND state IN ('estimated', 'corrected')",
             (hold.turn, hold.turn),
         )
+        if not old:  # it was not charged as an orphan: what is booked is the truth already
+            return _account(send(f"SELECT {self._columns} FROM runs WHERE id = ?", (hold.account.run,))[0])
         booked = _booked(what)
         difference = {n: booked[n] - sum(row[i] for row in old) for i, n in enumerate(_SUMS)}
         # Only the first correction takes back the estimate.
@@ -233,7 +243,7 @@ class Ledger:
         if live:
             with self._driver.write() as send:
                 send(
-                    f"UPDATE turns SET lease_until_at = {self._now} + {HOLD_LEASE_MS} "
+                    f"UPDATE turns SET lease_until_at = {self._now} + {self.lease_ms} "
                     f"WHERE state = 'held' AND id IN ({', '.join('?' * len(live))}) RETURNING id",
                     live,
                 )
@@ -241,6 +251,9 @@ class Ledger:
     def expire(self, run: str | None = None) -> int:
         """Charge orphans whole, as estimates: holds whose process is gone (or, for `run`, all of it)."""
         which = "t.run = ?" if run else f"t.lease_until_at < {self._now}"
+        # Looked at again while charging: meanwhile it may have been renewed, settled, or charged by another.
+        still = "" if run else f"AND lease_until_at < {self._now}"
+        charged = 0
         held = self._driver.read(
             "SELECT t.id, t.run, t.hold_nanos, t.hold_tokens, t.hold_cached, t.max_tokens, t.model_asked, "
             f"t.price_book FROM turns t WHERE t.state = 'held' AND {which}",
@@ -248,8 +261,10 @@ class Ledger:
         )
         for turn, of, nanos, tokens, cached, max_tokens, model, book in held:
             ask = Ask(nanos, tokens, cached, max_tokens, model, "", price_book=book)
-            self.settle(Hold(turn, ask, self.account_of(of)), whole_hold(ask, "orphan"))
-        return len(held)
+            orphan = Hold(turn, ask, self.account_of(of))
+            with self._driver.write() as send:
+                charged += self._book(send, orphan, whole_hold(ask, "orphan"), still) is not None
+        return charged
 
 
 def whole_hold(ask: Ask, ending: str, status: int = 0, request_id: str | None = None) -> Settlement:
@@ -298,6 +313,8 @@ def _add(names: Any) -> str:
 
 def _booked(what: Settlement) -> dict[str, Any]:
     cost, usage = what.cost, what.usage
+    words = {"model": what.model or usage.model, "request_id": what.request_id,
+             "stop_reason": what.stop_reason, "ending": what.ending}  # fmt: skip
     return {
         "nanos": cost.total.nanos,
         "tokens": usage.metered,
@@ -312,11 +329,9 @@ def _booked(what: Settlement) -> dict[str, Any]:
         "cost_read_nanos": cost.cache_read.nanos,
         "cost_output_nanos": cost.output.nanos,
         "cost_tools_nanos": cost.server_tools.nanos,
-        "model": what.model or usage.model,
         "status": what.status,
-        "stop_reason": what.stop_reason,
-        "ending": what.ending,
-        "request_id": what.request_id,
+        # The upstream's own words, cut to their columns: a long one keeps no answer from being booked.
+        **{name: word and word.replace("\0", "")[: LONGEST[name]] for name, word in words.items()},
         "usage": json.dumps(what.raw_usage) if what.raw_usage is not None else None,
     }
 

@@ -21,7 +21,7 @@ from bot.core.ceilings import Reason, halt_message
 from bot.core.meter import Bound, Request
 from bot.core.prices import PriceBook, UnknownModel
 from bot.core.usage import Answer, Usage
-from bot.stores.ledger import HOLD_LEASE_MS, Account, Ask, Hold, Ledger, Settlement, whole_hold
+from bot.stores.ledger import Account, Ask, Hold, Ledger, Settlement, whole_hold
 from bot.stores.runs import token_hash
 
 PATIENCE = 240.0  # seconds a request may wait for others of its run (G1)
@@ -224,7 +224,7 @@ class Spend:
 
     def _renew(self) -> None:
         while True:
-            time.sleep(HOLD_LEASE_MS / 3000)
+            time.sleep(self.ledger.lease_ms / 3000)
             try:
                 self.ledger.renew()
             except Exception:  # the database may be away for a while; the next beat tries again

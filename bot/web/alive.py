@@ -6,7 +6,6 @@ import logging
 import threading
 
 from bot.services import Services
-from bot.stores.ledger import HOLD_LEASE_MS
 
 log = logging.getLogger("tollgate.web")
 
@@ -16,7 +15,7 @@ def keep(services: Services) -> None:
 
     def renew() -> None:
         pause = threading.Event()
-        while not pause.wait(HOLD_LEASE_MS / 3000):
+        while not pause.wait(services.ledger.lease_ms / 3000):
             try:
                 services.ledger.renew()
             except Exception:  # the database restarts: the next turn is in time
