@@ -43,6 +43,18 @@ CLASSES: dict[str, Ceilings] = {
 }
 
 
+def least(one: Ceilings, other: Ceilings) -> Ceilings:
+    """Each ceiling the lower of the two; no ceiling on cached tokens is above any."""
+    cached = [row.cached_tokens for row in (one, other) if row.cached_tokens is not None]
+    return Ceilings(
+        min(one.usd, other.usd),
+        min(one.tokens, other.tokens),
+        min(one.steps, other.steps),
+        min(one.seconds, other.seconds),
+        min(cached) if cached else None,
+    )
+
+
 def halt_message(reason: Reason, step: int, ceilings: Ceilings, detail: str | None = None) -> str:
     """`halted at step 42: $10.00 cost ceiling reached`; `step` is the last that completed (G6)."""
     why = {

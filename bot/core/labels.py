@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.core.ceilings import CLASSES
-from bot.core.commands import ENGINES
+from bot.core.commands import AMOUNTS, ENGINES, NAME
 from bot.core.money import Usd
-from bot.core.quantities import duration, whole
 from bot.core.roles import Role
+from bot.core.untrusted import code
 
 PREFIX = "agent:"
-_READERS = {"cost": Usd.parse, "tokens": whole, "steps": whole, "wall": duration}
-_CHOICES: dict[str, tuple[str, ...] | None] = {"class": tuple(CLASSES), "engine": ENGINES, "line": None}
+KINDS = (*AMOUNTS, "class", "line", "engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,11 @@ class Applied:
         who = f" by {self.actor}" if self.actor else ""
         return f"label{who} ({'app' if self.by_app else self.role})"
 
+    @property
+    def raises(self) -> bool:
+        """Whether it may raise a ceiling; labels by triage, bots and Apps only lower (P1)."""
+        return not self.by_app and self.role >= Role.WRITE
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -42,52 +46,74 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What the labels say by kind: cost, tokens, steps, wall, class, engine, line; and what was odd."""
+    """What the labels say by kind: cost, tokens, steps, wall, class, engine, line; and what was odd.
 
-    settings: dict[str, Setting]
+    `every` has all labels of a kind, the lowest first: the first counts, the others still bound a comment.
+    """
+
+    every: dict[str, tuple[Setting, ...]]
     notes: tuple[str, ...]
+
+    @property
+    def settings(self) -> dict[str, Setting]:
+        """The one of each kind that counts."""
+        return {kind: found[0] for kind, found in self.every.items()}
+
+
+def ours(name: str) -> bool:
+    """Whether a label means us; GitHub does not tell labels apart by case."""
+    return name.casefold().startswith(PREFIX)
 
 
 def read(labels: Iterable[Applied]) -> Labelled:
     """Every `agent:` label. At most one of a kind counts: of two the lower one, and a note says so."""
-    found: dict[str, Setting] = {}
+    found: dict[str, list[Setting]] = {}
     notes = []
     for label in labels:
-        if not label.name.startswith(PREFIX):
+        if not ours(label.name):
             continue
         kind, _, text = label.name[len(PREFIX) :].partition("=")
+        kind, text = kind.strip().casefold(), text.strip()
         try:
-            value = _value(kind, text)
+            found.setdefault(kind, []).append(Setting(_value(kind, text), label))
         except ValueError as error:
-            notes.append(f"the label `{label.name}` was left out: {error}")
-            continue
-        other = found.get(kind)
-        if other is None:
-            found[kind] = Setting(value, label)
-            continue
-        kept = min(other, Setting(value, label), key=lambda setting: _order(setting.value))
-        found[kind] = kept
-        notes.append(
-            f"two labels set {kind}: `{other.label.name}` and `{label.name}`; `{kept.label.name}` counts"
-        )
-    return Labelled(found, tuple(notes))
+            notes.append(f"the label {code(label.name)} was left out: {error}")
+    every = {kind: tuple(sorted(settings, key=_order)) for kind, settings in found.items() if settings}
+    for kind, settings in every.items():
+        if len(settings) > 1:
+            names = ", ".join(code(setting.label.name) for setting in settings)
+            notes.append(
+                f"more than one label sets {kind}: {names}; the first of these counts, it is the lowest"
+            )
+    return Labelled(every, tuple(notes))
 
 
 def _value(kind: str, text: str) -> Any:
-    if kind in _READERS:
-        value = _READERS[kind](text)
-        if isinstance(value, Usd) and value <= Usd(0):
-            raise ValueError("a cost of nothing would start nothing")
-        return value
-    if kind not in _CHOICES:
-        raise ValueError(f"`{kind}` is not one of {', '.join((*_READERS, *_CHOICES))}")
-    choices = _CHOICES[kind]
-    if choices is not None and text not in choices:
-        raise ValueError(f"it is none of {', '.join(choices)}")
-    if not text:
-        raise ValueError("it has no value")
+    """The value of a label. Raises ValueError."""
+    if kind in AMOUNTS:
+        try:
+            return AMOUNTS[kind].read(text)
+        except ValueError:
+            raise ValueError(f"{code(text)} is not {AMOUNTS[kind].form}") from None
+    if kind not in KINDS:
+        raise ValueError(f"there is no {code(kind)}; there are {', '.join(KINDS)}")
+    if kind == "line":
+        if not NAME.match(text):
+            raise ValueError(f"{code(text)} is not a name")
+        return text
+    choices = ENGINES if kind == "engine" else tuple(CLASSES)
+    if text not in choices:
+        raise ValueError(f"{code(text)} is none of {', '.join(choices)}")
     return text
 
 
-def _order(value: Any) -> Any:
-    return value.nanos if isinstance(value, Usd) else value
+def _order(setting: Setting) -> tuple[Any, ...]:
+    """The lower first; among equals the one of the lesser role, which may less."""
+    label, value = setting.label, setting.value
+    least = (label.raises, label.role, label.name)
+    if isinstance(value, Usd):
+        return value.nanos, *least
+    if value in CLASSES:
+        row = CLASSES[value]
+        return row.usd.nanos, row.steps, value, *least
+    return value, *least

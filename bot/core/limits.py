@@ -7,15 +7,16 @@ lower; then the maximum for the role of whoever set it (P1).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.core.ceilings import CLASSES, Ceilings, span
+from bot.core.ceilings import CLASSES, Ceilings, least, span
 from bot.core.commands import Options
-from bot.core.labels import Labelled
+from bot.core.labels import Labelled, Setting
 from bot.core.money import Usd
 from bot.core.roles import Role
+from bot.core.untrusted import code
 
 # The ceiling, the option and label that set it, and how people call it.
 KINDS = (("usd", "cost"), ("tokens", "tokens"), ("steps", "steps"), ("seconds", "wall"))
@@ -58,66 +59,105 @@ def resolve(
 ) -> Resolved:
     """What holds for a run that a person of this role asks for. Never above the maximum of who set it."""
     notes = list(labels.notes)
-    if task_class == "default" and "class" in labels.settings:
-        task_class = labels.settings["class"].value
-    row = classes.get(task_class, classes["default"])
+    task_class, row = _class(task_class, labels, classes, notes)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for name, kind in KINDS:
-        values[name], sources[name] = _one(
-            kind, getattr(row, name), getattr(options, kind), labels, role, task_class, name, most, notes
-        )
+        start = Held(getattr(row, name), f"class {task_class}", role)
+        held = _labelled(kind, start, labels.every.get(kind, ()), notes)
+        held = _asked(kind, getattr(options, kind), held, role, labels.every.get(kind, ()), notes)
+        held = _bounded(kind, held, getattr(most[max(Role.WRITE, held.role)], name), notes)
+        values[name], sources[name] = held.value, held.source
+    chosen = labels.settings
     if options.engine is not None:
         engine = options.engine
-    elif "engine" in labels.settings:
-        engine = labels.settings["engine"].value
-    ceilings = replace(row, **values)
-    return Resolved(ceilings, sources, tuple(notes), task_class, engine)
+    elif "engine" in chosen:
+        engine = chosen["engine"].value
+    line = options.line or ("line" in chosen and chosen["line"].value)
+    if line:
+        notes.append(
+            f"line: this version has no budget lines; what `{line}` spends counts like any other run"
+        )
+    return Resolved(replace(row, **values), sources, tuple(notes), task_class, engine)
 
 
-def _one(
-    kind: str,
-    default: Any,
-    asked: Any,
-    labels: Labelled,
-    role: Role,
-    task_class: str,
-    name: str,
-    most: Mapping[Role, Ceilings],
-    notes: list[str],
-) -> tuple[Any, str]:
-    value, source, setter = default, f"class {task_class}", role
-    setting = labels.settings.get(kind)
-    if setting is not None:
-        label = setting.label
-        value, source = setting.value, label.by
-        if label.by_app or label.role < Role.WRITE:
-            # Triage, bots and Apps may only lower; what they leave is the class's own.
-            if value > default:
-                notes.append(f"{kind}: `{label.name}` may only lower the class's {show(default)}: {label.by}")
-                value, source = default, f"class {task_class}"
-        else:
-            setter = label.role
-    if asked is not None:
-        if setting is not None and asked > value and role < setter:
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A ceiling so far: its value, where it comes from, and the role whose maximum bounds it."""
+
+    value: Any
+    source: str
+    role: Role
+
+
+def _class(
+    asked: str, labels: Labelled, classes: Mapping[str, Ceilings], notes: list[str]
+) -> tuple[str, Ceilings]:
+    """The class that the command names, else a label's, with its ceilings."""
+    row = classes.get(asked, classes["default"])
+    setting = labels.settings.get("class")
+    if asked != "default" or setting is None:
+        return asked, row
+    chosen: Ceilings = classes.get(setting.value, classes["default"])
+    if setting.label.raises:
+        return setting.value, chosen
+    lower = least(row, chosen)
+    if lower != chosen:
+        notes.append(f"class: {code(setting.label.name)} may lower ceilings only: {setting.label.by}")
+    return setting.value, lower
+
+
+def _labelled(kind: str, held: Held, settings: Sequence[Setting], notes: list[str]) -> Held:
+    """With what the labels of this kind say: the lower one, and above the class only by who may raise."""
+    strong = [setting for setting in settings if setting.label.raises]
+    if strong:
+        held = Held(strong[0].value, strong[0].label.by, strong[0].label.role)
+    for setting in settings:
+        if setting.label.raises:
+            continue
+        if setting.value < held.value:
+            held = Held(setting.value, setting.label.by, held.role)
+        elif not strong and setting.value > held.value:
+            value, label = show(kind, held.value), setting.label
             notes.append(
-                f"{kind}: {show(asked)} asked in the comment, but a {setting.label.by} set {show(value)} "
-                f"and {role} may not raise it"
+                f"{kind}: {code(label.name)} may only lower the {value} of {held.source}: {label.by}"
             )
-        else:
-            value, source, setter = asked, "comment", role
-    ceiling = getattr(most[max(Role.WRITE, setter)], name)
-    if value > ceiling:
-        notes.append(f"{kind}: {show(value)} ({source}) is above {show(ceiling)}, the most for {setter}")
-        value = ceiling
-    return value, source
+    return held
 
 
-def show(value: Any) -> str:
-    return str(value) if isinstance(value, Usd) else f"{value:,}"
+def _asked(
+    kind: str, asked: Any, held: Held, role: Role, settings: Sequence[Setting], notes: list[str]
+) -> Held:
+    """With what the comment asks. No label of a greater role is raised, whichever of the labels counts."""
+    if asked is None:
+        return held
+    for setting in settings:
+        label = setting.label
+        if label.raises and label.role > role and setting.value < asked:
+            notes.append(
+                f"{kind}: {show(kind, asked)} asked in the comment, but a {label.by} set "
+                f"{show(kind, setting.value)} and {role} may not raise it"
+            )
+            return Held(setting.value, label.by, label.role)
+    return Held(asked, "comment", role)
+
+
+def _bounded(kind: str, held: Held, ceiling: Any, notes: list[str]) -> Held:
+    """At most the maximum of whoever set it."""
+    if held.value <= ceiling:
+        return held
+    most = f"{show(kind, ceiling)}, the most for {held.role}"
+    notes.append(f"{kind}: {show(kind, held.value)} ({held.source}) is above {most}")
+    return replace(held, value=ceiling)
+
+
+def show(kind: str, value: Any) -> str:
+    """A value of an option as people write it: `$10.00`, `800,000`, `50`, `20m`."""
+    if isinstance(value, Usd):
+        return str(value)
+    return span(value) if kind == "wall" else f"{value:,}"
 
 
 def described(name: str, ceilings: Ceilings) -> str:
-    """A ceiling as people write it: `$10.00`, `800,000`, `50`, `20m`."""
-    value = getattr(ceilings, name)
-    return span(value) if name == "seconds" else show(value)
+    """A ceiling (usd, tokens, steps, seconds) as people write it."""
+    return show(dict(KINDS)[name], getattr(ceilings, name))

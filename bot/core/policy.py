@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bot.core import changeset, document, policy_keys
-from bot.core.ceilings import CLASSES, Ceilings
+from bot.core.ceilings import CLASSES, Ceilings, least
 from bot.core.commands import ENGINES
 from bot.core.document import PolicyError
 from bot.core.limits import MOST
@@ -161,7 +161,7 @@ def tighten(service: Policy, repo: Policy) -> Policy:
             name: _tighter_class(name, service.classes[name], repo.classes[name], service.given)
             for name in repo.classes
         },
-        most={role: _least(service.most[role], repo.most[role]) for role in _ROLES},
+        most={role: least(service.most[role], repo.most[role]) for role in _ROLES},
         engines=tuple(engine for engine in repo.engines if engine in service.engines),
         admission="expected" if service.admission == repo.admission == "expected" else "strict",
         publish="push" if service.publish == repo.publish == "push" else "pull_request",
@@ -178,18 +178,7 @@ def _tighter_class(name: str, service: Ceilings, repo: Ceilings, given: frozense
     bound = {
         column: getattr(service, column) for key, column in _NAMES.items() if f"classes.{name}.{key}" in given
     }
-    return _least(replace(repo, **bound), repo)
-
-
-def _least(one: Ceilings, other: Ceilings) -> Ceilings:
-    cached = [row.cached_tokens for row in (one, other) if row.cached_tokens is not None]
-    return Ceilings(
-        min(one.usd, other.usd),
-        min(one.tokens, other.tokens),
-        min(one.steps, other.steps),
-        min(one.seconds, other.seconds),
-        min(cached) if cached else None,
-    )
+    return least(replace(repo, **bound), repo)
 
 
 # -- paths --

@@ -90,7 +90,7 @@ def _labels(services: Services, event: CommentCreated) -> tuple[labels.Applied, 
     """The `agent:` labels with the role of whoever applied each."""
     found = []
     for label in services.github.labels(event.repo, event.number):
-        if label.name.startswith(labels.PREFIX):
+        if labels.ours(label.name):
             person = label.actor if label.actor and not label.by_app else None
             role = services.github.role(event.repo, person) if person else Role.NONE
             found.append(labels.Applied(label.name, label.actor or "", role, label.by_app))

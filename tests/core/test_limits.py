@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.ceilings import CLASSES
+from bot.core.ceilings import CLASSES, least
 from bot.core.commands import Options
 from bot.core.labels import Applied, read
 from bot.core.limits import MOST, resolve
@@ -75,6 +75,26 @@ def cost(
             cost("4", ("agent:cost=$2", Role.TRIAGE)), ("$4.00", "comment"), id="above a triager's label"
         ),
         pytest.param(
+            cost("20", ("agent:cost=$4", Role.ADMIN), ("agent:cost=$3", Role.WRITE)),
+            ("$4.00", "label by ada (admin)"),
+            id="a lower label of one's own opens no way past an admin's",
+        ),
+        pytest.param(
+            cost("20", ("agent:cost=$4", Role.ADMIN), ("agent:cost=$2", Role.TRIAGE)),
+            ("$4.00", "label by ada (admin)"),
+            id="nor does a triager's",
+        ),
+        pytest.param(
+            cost("4", ("agent:cost=$5", Role.ADMIN), ("agent:cost=$3", Role.WRITE)),
+            ("$4.00", "comment"),
+            id="up to an admin's label a comment may",
+        ),
+        pytest.param(
+            cost(None, ("agent:cost=$80", Role.ADMIN), ("agent:cost=$30", Role.TRIAGE)),
+            ("$30.00", "label by ada (triage)"),
+            id="a triager lowers what an admin raised",
+        ),
+        pytest.param(
             cost(None, ("agent:cost=$9", Role.ADMIN), ("agent:cost=$4", Role.ADMIN)),
             ("$4.00", "label by ada (admin)"),
             id="of two the lower one",
@@ -125,6 +145,41 @@ def test_what_differs_from_what_was_asked_is_explained(
     resolved = resolve("default", Options(cost=asked), read(applied), role)
     if asked is not None and resolved.ceilings.usd != asked:
         assert any("cost" in clamp for clamp in resolved.clamps)
+
+
+@given(dollars, labels, entitled)
+def test_a_comment_never_passes_a_label_of_a_greater_role(
+    asked: Usd, applied: list[Applied], role: Role
+) -> None:
+    resolved = resolve("default", Options(cost=asked), read(applied), role)
+    for label in applied:
+        if not label.by_app and label.role > role:
+            assert resolved.ceilings.usd <= Usd.parse(label.name.partition("=")[2])
+
+
+@given(labels, entitled, st.sampled_from(sorted(CLASSES)), st.sampled_from(list(Role)), st.booleans())
+def test_a_class_chosen_by_triage_bot_or_app_never_raises(
+    applied: list[Applied], role: Role, chosen: str, labeler: Role, by_app: bool
+) -> None:
+    label = Applied(f"agent:class={chosen}", "bob", labeler, by_app)
+    before = resolve("default", Options(), read(applied), role).ceilings
+    after = resolve("default", Options(), read([*applied, label]), role)
+    if not label.raises:
+        assert least(before, after.ceilings) == after.ceilings
+        assert after.task_class == chosen
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (Options(wall=7_200), "wall: 2h (comment) is above 30m, the most for write"),
+        (Options(tokens=5_000_000), "tokens: 5,000,000 (comment) is above 1,000,000, the most for write"),
+        (Options(line="evals"), "line: this version has no budget lines"),
+    ],
+)
+def test_a_clamp_is_one_line_in_the_units_that_were_asked_in(options: Options, says: str) -> None:
+    (clamp,) = resolve("default", options, read([]), Role.WRITE).clamps
+    assert clamp.startswith(says)
 
 
 def test_labels_choose_class_and_engine_where_the_comment_does_not() -> None:
