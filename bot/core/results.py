@@ -12,8 +12,9 @@ from bot.core.changeset import Changeset, Malformed
 from bot.core.reports import Check
 
 OUTCOMES = ("done", "halted", "failed")
-# What a runner can know by itself; every other reason is the gateway's to give.
-ITS_OWN = (Reason.STUCK, Reason.WALL_CLOCK, Reason.STOPPED)
+# What a runner may say: also that it ended its agent before a ceiling, which only keeps the work aside.
+# Every other reason is the gateway's to give.
+ITS_OWN = (Reason.STUCK, Reason.WALL_CLOCK, Reason.STOPPED, Reason.COST, Reason.TOKENS, Reason.STEPS)
 MAX_TEXT = 20_000
 MAX_OUTPUT = 20_000
 

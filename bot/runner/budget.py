@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bot.core.ceilings import Ceilings, Reason
+from bot.core.meter import FLOOR_THINKING
 from bot.core.money import ZERO, Usd
 from bot.runner.engines import Remaining, Reply
 
@@ -21,6 +22,9 @@ class Budget:
     The headers of a streamed answer leave before its cost is known (G9), so what it cost is taken off here:
     its step, its tokens and its seconds exactly, its dollars as the dearest turn so far. What does not
     suffice for two more such turns is as good as gone: told in its last turn, a model cannot act on it.
+
+    And a gateway that must bound the next request (G3) refuses while there is still money left: how far off
+    that is, a lowered max_tokens tells, for it falls with every turn until it is under the floor (G2).
     """
 
     ceilings: Ceilings
@@ -29,6 +33,7 @@ class Budget:
     _began: float = 0.0
     _dearest: Usd = ZERO
     _longest: int = 0
+    _room: int | None = None  # the last lowered max_tokens
 
     def asked(self) -> None:
         self._began = self.clock()
@@ -40,10 +45,15 @@ class Budget:
         self._longest = max(self._longest, reply.tokens)
         if left.usd is not None and last.usd is not None:
             self._dearest = max(self._dearest, last.usd - left.usd)
+        room, self._room = self._room, reply.clamped
         if left.steps is not None:
             steps = max(left.steps - 1, 0)
             if steps <= max(1, ceilings.steps // PARTS):
                 return Reason.STEPS, f"{_count(steps, 'step')} of {ceilings.steps}"
+        if reply.clamped is not None:
+            falls = max(room - reply.clamped, 0) if room is not None else reply.clamped // 4
+            if reply.clamped - 2 * falls <= FLOOR_THINKING:
+                return self._scarcer(reply)
         if left.usd is not None:
             usd = max(left.usd - self._dearest, ZERO)
             if usd <= max(ceilings.usd.over(PARTS), self._dearest * 2):
@@ -57,6 +67,16 @@ class Budget:
             if seconds <= max(ceilings.seconds // PARTS, min(SECONDS, ceilings.seconds // 4)):
                 return Reason.WALL_CLOCK, f"{_count(seconds, 'second')} of {ceilings.seconds}"
         return None
+
+    def _scarcer(self, reply: Reply) -> tuple[Reason, str]:
+        """Which of dollars and tokens lowered max_tokens: the one of which the smaller part is left."""
+        left, ceilings = reply.before, self.ceilings
+        usd, tokens = left.usd or ZERO, left.tokens or 0
+        if left.usd is None or (
+            left.tokens is not None and tokens * ceilings.usd.nanos < usd.nanos * ceilings.tokens
+        ):
+            return Reason.TOKENS, f"{max(tokens - reply.tokens, 0):,} of {ceilings.tokens:,} tokens"
+        return Reason.COST, f"about {max(usd - self._dearest, ZERO)} of {ceilings.usd}"
 
 
 def _count(number: int, noun: str) -> str:

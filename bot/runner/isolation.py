@@ -93,12 +93,11 @@ def _known() -> User:
 
 
 def may_become_root() -> bool:
-    """Whether sudo asks for no password, as on GitHub's own machines."""
+    """Whether sudo asks for no password and lets our environment pass, as on GitHub's own machines."""
     if os.geteuid() == 0 or shutil.which("sudo") is None:
         return False
-    tried = subprocess.run(
-        ["sudo", "-n", "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=20
-    )
+    asked = ["sudo", "-n", "--preserve-env", "true"]
+    tried = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=20)
     return tried.returncode == 0
 
 

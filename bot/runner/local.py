@@ -84,7 +84,7 @@ def run_local(
                 found = check.run(shell, tools.test, check_command, None, CHECK_SECONDS)
         finally:
             tools.close()
-    return LocalResult(judged(ending, found), found, changes(before, tree(root)))
+    return LocalResult(judged(ending, found, tools.failed), found, changes(before, tree(root)))
 
 
 @contextmanager

@@ -166,7 +166,7 @@ class CiRun:
             found, notes = changeset.collect(pristine, brief.sha, where.work, user)
             self.job.line(f"{len(found.files)} files changed")
             done = self._check(shell, tools, ending, stop)
-            ending = judged(ending, done)
+            ending = judged(ending, done, tools.failed)
             return Made(ending, done, changeset.to_json(found), notes, isolation)
         finally:
             tools.close()

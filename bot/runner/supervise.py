@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from bot.core.ceilings import Reason
@@ -76,12 +77,15 @@ def _better(own: str | None, other: str | None) -> str | None:
     return other if own in (None, "stopped") else own
 
 
-def judged(ending: Ending, found: Check | None) -> Ending:
-    """An agent that ended after it was told to wrap up has finished its task only if a check says so.
+def judged(ending: Ending, found: Check | None, failed: Collection[str]) -> Ending:
+    """An agent that ended after it was told to wrap up has finished its task only if tests say so: they pass,
+    and they had failed (`failed`: the test commands that did).
 
     Else it was its ceiling that ended it, and its work is kept aside as a halted run's is.
     """
-    if ending.wrapped_up is None or (found is not None and found.exit_code == 0):
+    if ending.wrapped_up is None:
+        return ending
+    if found is not None and found.exit_code == 0 and found.command in failed:
         return ending
     message = ending.message or "the agent was told that this ceiling was near, and wrapped up"
     return replace(ending, outcome="halted", reason=ending.wrapped_up, message=message)

@@ -39,6 +39,7 @@ class Tools:
         self.root, self.shell = root, shell
         self.calls = 0
         self.test: Test | None = None  # the last command of the agent that ran tests
+        self.failed: set[str] = set()  # those of them that failed at least once
         self._editor = Editor(root, user)
         self._seconds = seconds
 
@@ -70,8 +71,12 @@ class Tools:
         command = given.get("command")
         if not isinstance(command, str) or not command.strip():
             return "command is missing.", True
-        self.test = test_in(command, self.shell.cwd) or self.test
+        test = test_in(command, self.shell.cwd)
         ran = self.shell.run(command, stop, self._seconds)
+        if test is not None:
+            self.test = test
+            if ran.exit_code:
+                self.failed.add(test.command)
         if ran.ended:
             return _noted(ran.output, f"(ended with all that it had started: {ran.ended})"), True
         if ran.exit_code:

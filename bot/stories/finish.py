@@ -56,7 +56,7 @@ def _end(services: Services, run_id: str, result: Result | None, why: str) -> No
         message = halt_message(result.reason, run.spent.steps, run.ceilings, result.message or None)
         services.runs.end(run_id, "halted", reason=result.reason, message=message)
     else:
-        # A ceiling is the gateway's to call; if it did, the run is halted already.
+        # What else halts a run is the gateway's to call; if it did, the run is halted already.
         services.runs.end(run_id, "failed", message=result.message or "the agent did not finish")
     if result is not None:
         services.handover.beat(run_id, result.tool_calls)
