@@ -24,6 +24,8 @@ from bot.core.quantities import duration, whole
 from bot.core.reports import Report
 from bot.local import CannotStart, Local, opened, watched
 from bot.runner.group import bounded
+from bot.runner.joblog import event_line
+from bot.runner.local import run_local
 from bot.stores.ledger import Account
 
 HALTED, REFUSED = 3, 4
@@ -108,12 +110,79 @@ def exec_(
         try:
             with watched(local, _progress):
                 code = bounded(list(command), child, local.halted)
+            message = "" if code == 0 else f"the command exited with {code}"
         except FileNotFoundError:
-            local.end("failed", f"{command[0]}: no such command")
-            raise click.exceptions.Exit(REFUSED) from None
-        local.end("done" if code == 0 else "failed", "" if code == 0 else f"the command exited with {code}")
+            code, message = REFUSED, f"{command[0]}: there is no such command"
+        local.end("failed" if message else "done", message)
         code = code if local.report().outcome != "halted" else HALTED
     raise click.exceptions.Exit(code)
+
+
+@main.command()
+@ceilings_options
+@click.option(
+    "--repo",
+    default=".",
+    show_default=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The checkout to work in; its files are edited in place.",
+)
+@click.option(
+    "--class",
+    "task_class",
+    default="default",
+    show_default=True,
+    type=click.Choice([name for name in CLASSES if name != "sweep"]),
+    help="Kind of task: what holds where no ceiling is given, and how the agent is told to go about it.",
+)
+@click.option("--check", "check_command", help="A command that shows whether it works now, run at the end.")
+@click.option("--model", default=MODEL, show_default=True)
+@click.argument("task")
+def run(
+    task: str,
+    cost: Usd | None,
+    tokens: int | None,
+    steps: int | None,
+    wall: int | None,
+    model_prices: Path | None,
+    state: Path | None,
+    report: Path | None,
+    repo: Path,
+    task_class: str,
+    check_command: str | None,
+    model: str,
+) -> None:
+    """Let the native agent work on a local checkout under ceilings: run --cost 2 "make the test pass"
+
+    The agent's commands run as you, with an environment without keys; the gateway that holds the key is in
+    this process. Exit code: 0 when the agent is done, 1 when it failed, 3 after a halt, 4 when nothing was
+    started.
+    """
+    env = settings.environment()
+    ceilings, sources = _ceilings(env, task_class, cost, tokens, steps, wall)
+    named = {"engine": "opus", "model": model, "task": task, "task_class": task_class}
+    with _opened(env, "run", ceilings, sources, model_prices, state, report, **named) as local:
+        result = run_local(
+            task,
+            repo,
+            local.url,
+            local.token,
+            model=model,
+            ceilings=ceilings,
+            env=env,
+            task_class=task_class,
+            check_command=check_command,
+            on_event=lambda event: click.echo(
+                click.style(event_line(event, ceilings.usd), dim=True), err=True
+            ),
+            halted=local.halted,
+        )
+        local.keep(result.summary, result.check, result.tool_calls)
+        local.ended(result.outcome, result.ending.reason, result.ending.message or "")
+        outcome = local.report().outcome
+        for path in result.changed:
+            click.echo(f"changed: {path}", err=True)
+    raise click.exceptions.Exit({"done": 0, "halted": HALTED}.get(outcome, 1))
 
 
 @main.command()

@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bot.clients.anthropic import Upstream
-from bot.core.ceilings import Ceilings, Reason
+from bot.core.ceilings import Ceilings, Reason, halt_message
 from bot.core.prices import PriceBook
-from bot.core.reports import Report
+from bot.core.reports import Check, Report
 from bot.stores.database import Database
 from bot.stores.ledger import Account, Ledger
 from bot.stores.runs import NewRun, Runs, new_id, new_token, token_hash
@@ -47,6 +47,20 @@ class Local:
 
     def report(self) -> Report:
         return self.runs.report(self.run)
+
+    def keep(self, summary: str, check: Check | None, tool_calls: int) -> None:
+        """What the native agent says of its work, and whether its tests pass."""
+        result = {"summary": summary, "check": asdict(check) if check else None, "isolation": "none"}
+        self.runs.set(self.run, result=result, tool_calls=tool_calls)
+
+    def ended(self, outcome: str, reason: str | None, message: str) -> None:
+        """How the native agent says that it ended: done, failed, or halted near one of its ceilings."""
+        if outcome == "halted" and reason is not None:
+            account = self.account()
+            words = halt_message(Reason(reason), account.steps, account.ceilings, message)
+            self.runs.end(self.run, "halted", reason=Reason(reason), message=words)
+        else:
+            self.end("done" if outcome == "done" else "failed", message)
 
     def end(self, state: str, message: str = "") -> None:
         """The command has ended; a halt that came first stands."""

@@ -41,14 +41,7 @@ class Job:
         )
 
     def event(self, event: Event) -> None:
-        words = plain(event.text)
-        match event.kind:
-            case "turn":
-                self._write(f"turn {event.turn} · {self._cost(event)}{_short(words)}")
-            case "tool":
-                self._write(f"  {words if words.startswith('$ ') else '· ' + words}")
-            case "wrap_up" | "note":
-                self._write(f"· {words}")
+        self._write(event_line(event, self._brief.ceilings.usd if self._brief else None))
 
     def heard(self, standing: Standing) -> None:
         self._standing = standing
@@ -83,16 +76,26 @@ class Job:
             "steps": str(most.steps - int(left.get("steps", 0))),
         }
 
-    def _cost(self, event: Event) -> str:
-        """Before this turn: the gateway's headers leave before the turn is paid (G9)."""
-        if event.before.usd is None or self._brief is None:
-            return ""
-        most = self._brief.ceilings.usd
-        return f"{max(most - event.before.usd, ZERO)} of {most} before it · "
-
     def _write(self, text: str) -> None:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
+
+
+def event_line(event: Event, most: Usd | None) -> str:
+    """One line for what happened: in a job's log and on a terminal."""
+    words = plain(event.text)
+    match event.kind:
+        case "turn":
+            # Before this turn: the gateway's headers leave before the turn is paid (G9).
+            before = event.before.usd
+            cost = (
+                "" if before is None or most is None else f"{max(most - before, ZERO)} of {most} before it · "
+            )
+            return f"turn {event.turn} · {cost}{_short(words)}"
+        case "tool":
+            return f"  {words if words.startswith('$ ') else '· ' + words}"
+        case "wrap_up" | "note":
+            return f"· {words}"
 
 
 def markdown(
