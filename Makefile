@@ -1,4 +1,4 @@
-.PHONY: help demo test test-fast check format lock
+.PHONY: help demo test test-fast check format lock bench-gateway bench-overshoot
 PY := .venv/bin/python
 VENV := .venv/.ready
 
@@ -33,3 +33,9 @@ format: $(VENV)  ## put the code in its form
 lock: $(VENV)  ## rebuild requirements.lock (hashes of the whole run-time tree)
 	@$(PY) -m pip install --quiet pip-tools==7.5.3
 	@CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m piptools compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --strip-extras -o requirements.lock requirements.txt
+
+bench-gateway: $(VENV)  ## latency, throughput and memory of the gateway beside LiteLLM's
+	@$(PY) -m benchmarks.gateway $(ARGS)
+
+bench-overshoot: $(VENV)  ## dollars past a ceiling: ours, LiteLLM, mini-swe-agent, Claude Code
+	@$(PY) -m benchmarks.overshoot $(ARGS)
