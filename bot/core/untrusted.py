@@ -28,8 +28,10 @@ _ACTIVE = re.compile(
     r"|&(?=#?\w+;)",
     re.IGNORECASE,
 )
-# Drawn, or offered as a change to accept, instead of shown.
-_DRAWN = re.compile(r"((?:`{3,}|~{3,})[ \t]*)(mermaid|geojson|topojson|stl|math|suggestion)", re.IGNORECASE)
+# Drawn, or offered as a change to accept, instead of shown. Possessive, so that a wall of ticks is read once.
+_DRAWN = re.compile(
+    r"((?:(?<!`)`{3,}+|(?<!~)~{3,}+)[ \t]*+)(mermaid|geojson|topojson|stl|math|suggestion)", re.IGNORECASE
+)
 
 
 def neutral(text: str) -> str:
