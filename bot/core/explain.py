@@ -38,9 +38,19 @@ def explain(labelled: str, comment: str, role: str, policy: str | None) -> dict[
             return _answer(command)
     if asked < Role.WRITE:
         return _answer(command, error=f"write permission is needed to start a run; this is {asked}")
-    return _answer(command, limits.resolve(
-        task_class, options, labels.read(applied), asked, classes=rules.classes, most=rules.most
-    ))  # fmt: skip
+    resolved = limits.resolve(
+        task_class,
+        options,
+        labels.read(applied),
+        asked,
+        classes=rules.classes,
+        most=rules.most,
+        engine=rules.engines[0],
+    )
+    if resolved.engine not in rules.engines:
+        allowed = ", ".join(rules.engines)
+        return _answer(command, error=f"the policy allows the engines {allowed}, not {resolved.engine}")
+    return _answer(command, resolved)
 
 
 def _applied(text: str, role: Role) -> list[Applied]:

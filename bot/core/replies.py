@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.core import limits
+from bot.core.ceilings import Ceilings
 from bot.core.commands import HELP, Malformed
 from bot.core.limits import Resolved
-from bot.core.money import Usd, total
+from bot.core.money import ZERO, Usd, total
+from bot.core.untrusted import line as on_one_line
 
 _BAR = "\\|"
 NOTHING = "Nothing was started and nothing was spent."
+MOST_ROWS = 100  # of a table of runs: GitHub takes 65,536 characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +31,23 @@ class Line:
     steps: int
     most_steps: int
     url: str
+    estimated: Usd = ZERO  # of `usd`
+
+    @property
+    def cost(self) -> str:
+        return f"{self.usd} ({self.estimated} of it estimated)" if self.estimated else str(self.usd)
 
 
 def malformed(problem: Malformed) -> str:
-    return f"I did not start: {problem.why}. The right form:\n\n```\n{problem.example}\n```\n\n{NOTHING}"
+    return (
+        f"I did not start: {problem.why}. The right form:\n\n```\n{problem.example}\n```\n\n"
+        f"{NOTHING} `/agent help` lists the commands."
+    )
 
 
 def refused(why: str) -> str:
-    return f"I did not start: {why}. {NOTHING}"
+    """`why` may quote others."""
+    return f"I did not start: {on_one_line(why, 1_000)}. {NOTHING}"
 
 
 def not_entitled(role: str) -> str:
@@ -48,7 +60,7 @@ def not_entitled(role: str) -> str:
 def busy(line: Line) -> str:
     return (
         f"A run is live on this thread already: [`{line.run}`]({line.url}), asked for by {line.actor}, "
-        f"{line.usd} of {line.ceiling} so far. Wait for its report, or end it with `/agent stop`. {NOTHING}"
+        f"{line.cost} of {line.ceiling} so far. Wait for its report, or end it with `/agent stop`. {NOTHING}"
     )
 
 
@@ -72,25 +84,31 @@ def status(live: Line | None) -> str:
         return "No run is live on this thread. `/agent cost` shows what it has cost so far."
     return (
         f"Run [`{live.run}`]({live.url}) ({live.task_class}, asked for by {live.actor}) is {live.state}: "
-        f"step {live.steps} of {live.most_steps}, {live.usd} of {live.ceiling}."
+        f"step {live.steps} of {live.most_steps}, {live.cost} of {live.ceiling}."
     )
 
 
 def cost(lines: Sequence[Line]) -> str:
+    """What all runs of a thread have cost, and each; the latest ones if there are very many."""
     if not lines:
         return "No run has been started on this thread: it has cost nothing."
     runs = f"{len(lines)} run{'s' if len(lines) != 1 else ''}"
+    estimated = total(line.estimated for line in lines)
+    about = f", {estimated} of it estimated" if estimated else ""
     rows = [
         f"| [`{line.run}`]({line.url}) | {line.actor} | {line.task_class} | "
-        f"{line.state}{f' ({line.reason})' if line.reason else ''} | {line.steps} | {line.usd} |"
-        for line in lines
+        f"{line.state}{f' ({line.reason})' if line.reason else ''} | {line.steps} | {line.cost} |"
+        for line in lines[-MOST_ROWS:]
     ]
     table = ["| run | asked for by | class | state | steps | cost |", "|---|---|---|---|--:|--:|", *rows]
-    return f"This thread has cost **{total(line.usd for line in lines)}** in {runs}.\n\n" + "\n".join(table)
+    left_out = len(lines) - len(rows)
+    rest = f"\n\n{left_out:,} earlier runs are in the sum and not in the table." if left_out else ""
+    cost = total(line.usd for line in lines)
+    return f"This thread has cost **{cost}** in {runs}{about}.\n\n" + "\n".join(table) + rest
 
 
-def holding(rows: Sequence[tuple[str, Resolved]]) -> str:
-    """The ceilings that would hold here now for whoever asked, by class."""
+def holding(rows: Sequence[tuple[str, Resolved]], role: str, most: Ceilings) -> str:
+    """The ceilings that would hold here now for whoever asked, by class; why; and the most they may set."""
     lines = [
         f"| {name} | " + " | ".join(limits.described(kind, found.ceilings) for kind, _ in limits.KINDS) + " |"
         for name, found in rows
@@ -103,10 +121,18 @@ def holding(rows: Sequence[tuple[str, Resolved]]) -> str:
             if not found.sources[name].startswith("class ")
         }
     )
+    chosen = [f"a `{name}` run is a `{found.task_class}` run, by label" for name, found in rows
+              if found.task_class != name]  # fmt: skip
     clamps = sorted({clamp for _, found in rows for clamp in found.clamps})
     table = "| class | cost | tokens | steps | wall |\n|---|--:|--:|--:|--:|\n" + "\n".join(lines)
-    notes = "\n".join(f"- {note}" for note in (*sources, *clamps))
-    return f"What would hold here now, for you:\n\n{table}" + (f"\n\n{notes}" if notes else "")
+    notes = "\n".join(f"- {note}" for note in (*chosen, *sources, *clamps))
+    cost, tokens, steps, wall = (limits.described(kind, most) for kind, _ in limits.KINDS)
+    return (
+        f"What would hold here now, for you:\n\n{table}"
+        + (f"\n\n{notes}" if notes else "")
+        + f"\n\nWith your role (`{role}`) you may set at most {cost}, {tokens} tokens, {steps} steps and "
+        f"{wall}; a label by somebody with a greater role may set more."
+    )
 
 
 def help_text(ceilings: str) -> str:

@@ -257,4 +257,4 @@ def _holding(story: Story, event: CommentCreated, role: Role) -> str:
     for task_class in ("bugfix", "feature", "refactor", "default"):
         command = Start("run", task_class, commands.Options(), "")
         rows.append((task_class, _resolved(command, role, scene, ruling)))
-    return replies.holding(rows)
+    return replies.holding(rows, str(role), ruling.most[role])

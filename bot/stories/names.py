@@ -76,4 +76,5 @@ def line(run: Run) -> Line:
         steps=run.spent.steps,
         most_steps=run.ceilings.steps,
         url=thread_url(run),
+        estimated=run.estimated,
     )

@@ -49,6 +49,14 @@ def test_a_bots_label_only_lowers() -> None:
     assert explain("agent:cost=$1@bot", "/agent fix", "write", None)["ceilings"]["usd"] == "1"
 
 
+def test_an_engine_that_the_policy_does_not_allow_starts_nothing() -> None:
+    policy = "engines: [opus]"
+    told = explain("", "/agent fix engine=aider", "write", policy)
+    assert "allows the engines opus, not aider" in told["error"]
+    assert told["ceilings"] is None
+    assert explain("", "/agent fix", "write", policy)["error"] is None
+
+
 def test_a_wrong_policy_is_named_and_nothing_falls_back() -> None:
     told = explain("", "/agent fix", "write", "classes:\n  bugfix:\n    cots: $5\n")
     assert "cots" in told["error"]
