@@ -56,6 +56,8 @@ class Model(Protocol):
     def ask(self, messages: Sequence[Message], stop: threading.Event) -> Reply:
         """The next answer. Raises Halted, NoAnswer."""
 
+    def close(self) -> None: ...
+
 
 class Said(Protocol):
     """What the model reads of a call, and one line for people."""

@@ -66,6 +66,9 @@ class Claude:
                 self._sleep(2.0**attempt)
         raise NoAnswer(f"the model's answer broke off {STREAM_RETRIES + 1} times: {_words(last)}")
 
+    def close(self) -> None:
+        self._client.close()
+
     def _answer(self, messages: Sequence[Message], stop: threading.Event) -> Reply:
         with self._client.messages.stream(messages=list(messages), **self._fixed) as stream:  # type: ignore[arg-type]
             headers = stream.response.headers

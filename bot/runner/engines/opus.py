@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from importlib.metadata import version
 from typing import Any
 
@@ -40,48 +41,52 @@ class Opus:
 
     def work(self, task: Task, workspace: Workspace, tell: Tell, stop: threading.Event) -> Ending:
         """Turn after turn until there is an end; whatever it is, what was done stays in the workspace."""
-        model, budget = self._model(task), Budget(task.ceilings)
-        talk = Talk(task.prompt)
-        cut = 0
-        while not stop.is_set():
-            try:
-                budget.asked()
-                reply = model.ask(talk.marked(), stop)
-            except Halted as halt:
-                return talk.ended("halted", halt.reason, str(halt))
-            except NoAnswer as error:
-                return talk.ended("failed", message=str(error))
-            talk.heard(reply)
-            tell(talk.event("turn", talk.words or "…", reply.before))
-            cut = cut + 1 if reply.stop_reason == "max_tokens" else 0
+        with closing(self._model(task)) as model:
+            return _loop(model, Budget(task.ceilings), Talk(task.prompt), workspace, tell, stop)
 
-            match reply.stop_reason:
-                case "tool_use":
-                    talk.answer([_carry_out(talk, call, workspace, tell, stop) for call in talk.calls])
-                case "end_turn" | "stop_sequence":
-                    return talk.ended("done")
-                case "max_tokens" if reply.clamped is not None:
-                    # What it might still say did not suffice: the gateway halts the run, and knows why.
-                    return talk.ended("halted", message="the last answer was cut short at the ceiling")
-                case "max_tokens" if cut < CUT_SHORT:
-                    talk.go_on(prompts.text("cut_short"))
-                case "max_tokens":
-                    return talk.ended("failed", message=f"{cut} answers in a row were cut at max_tokens")
-                case "pause_turn":
-                    continue  # the turn goes on when it is sent back as it is
-                case "refusal":
-                    why = f" ({reply.detail})" if reply.detail else ""
-                    return talk.ended("failed", message=f"the model refused to go on{why}")
-                case "model_context_window_exceeded":
-                    return talk.ended("failed", message="the conversation no longer fits the model's window")
-                case other:
-                    return talk.ended("failed", message=f"the model stopped for an unknown reason: {other}")
 
-            if talk.wrapping_up is None and (gone := budget.nearly_gone(reply)):
-                talk.wrapping_up = gone[0]
-                tell(talk.event("wrap_up", f"told to wrap up: {gone[1]} left"))
-                talk.say(prompts.text("wrap_up").format(left=gone[1]))
-        return talk.ended("halted", message="stopped")
+def _loop(
+    model: Model, budget: Budget, talk: Talk, workspace: Workspace, tell: Tell, stop: threading.Event
+) -> Ending:
+    cut = 0
+    while not stop.is_set():
+        try:
+            budget.asked()
+            reply = model.ask(talk.marked(), stop)
+        except Halted as halt:
+            return talk.ended("halted", halt.reason, str(halt))
+        except NoAnswer as error:
+            return talk.ended("failed", message=str(error))
+        tell(talk.event("turn", talk.heard(reply), reply.before))
+        cut = cut + 1 if reply.stop_reason == "max_tokens" else 0
+
+        match reply.stop_reason:
+            case "tool_use":
+                talk.answer([_carry_out(talk, call, workspace, tell, stop) for call in talk.calls])
+            case "end_turn" | "stop_sequence":
+                return talk.ended("done")
+            case "max_tokens" if reply.clamped is not None:
+                # What it might still say did not suffice: the gateway halts the run, and knows why.
+                return talk.ended("halted", message="the last answer was cut short at the ceiling")
+            case "max_tokens" if cut < CUT_SHORT:
+                talk.go_on(prompts.text("cut_short"))
+            case "max_tokens":
+                return talk.ended("failed", message=f"{cut} answers in a row were cut at max_tokens")
+            case "pause_turn":
+                continue  # the turn goes on when it is sent back as it is
+            case "refusal":
+                why = f" ({reply.detail})" if reply.detail else ""
+                return talk.ended("failed", message=f"the model refused to go on{why}")
+            case "model_context_window_exceeded":
+                return talk.ended("failed", message="the conversation no longer fits the model's window")
+            case other:
+                return talk.ended("failed", message=f"the model stopped for an unknown reason: {other}")
+
+        if talk.wrapping_up is None and (gone := budget.nearly_gone(reply)):
+            talk.wrapping_up = gone[0]
+            tell(talk.event("wrap_up", f"told to wrap up: {gone[1]} left"))
+            talk.say(prompts.text("wrap_up").format(left=gone[1]))
+    return talk.ended("halted", message="stopped")
 
 
 def _carry_out(talk: Talk, call: Block, workspace: Workspace, tell: Tell, stop: threading.Event) -> Block:
@@ -117,7 +122,8 @@ class Talk:
         ours = [index for index, message in enumerate(self.messages) if message["role"] == "user"][-2:]
         return [_marked(m) if index in ours else m for index, m in enumerate(self.messages)]
 
-    def heard(self, reply: Reply) -> None:
+    def heard(self, reply: Reply) -> str:
+        """Take an answer in; what was said in it."""
         self.turns += 1
         content = reply.content
         if reply.stop_reason not in ("tool_use", "pause_turn"):
@@ -130,6 +136,7 @@ class Talk:
             self.messages.append({"role": "assistant", "content": content})
         else:
             self.messages.append({"role": "assistant", "content": [*content, _text("(cut short)")]})
+        return said
 
     def answer(self, results: list[Block]) -> None:
         self.messages.append({"role": "user", "content": results})
