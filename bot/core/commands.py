@@ -127,7 +127,10 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}\Z")
 _SHA = re.compile(r"[0-9a-f]{7,64}\Z")
 _OPTION = re.compile(r"([a-z][a-z0-9_-]{0,30})=(\S*)\Z")
 # No options (P3), but who writes `--cost=$5` or `Cost=$5` counts on it: starting without it would cost more.
-_ALMOST = re.compile(r"-{0,2}(cost|tokens|steps|wall)(?:=|:\$?[0-9])", re.ASCII | re.IGNORECASE)
+_ALMOST = re.compile(
+    r"""[-\u2013\u2014`*_"'\u2018-\u201d(\[<{]{0,3}(cost|tokens|steps|wall)(?:[=\uff1d]|:\$?[0-9])""",
+    re.ASCII | re.IGNORECASE,
+)
 # Behind the marker of a list item too, whose text the fence then belongs to.
 _FENCE = re.compile(r"((?:[ \t]*+(?:[-*+]|[0-9]{1,9}[.)])[ \t]++)*+)([ ]*+)(`{3,}+|~{3,}+)")
 # HTML that is not shown, and HTML that shows text as code or as a quote.
@@ -261,7 +264,9 @@ def _options(verb: str, tail: str) -> tuple[Options, str] | tuple[Malformed, str
 def _almost(word: str, before: str) -> str:
     """What is wrong with a word that somebody takes for an option, though it is none."""
     if _ALMOST.match(word):
-        return f"{code(word, 40)} looks like an option, which is in lower case and without dashes. {_ESCAPE}"
+        return (
+            f"{code(word, 40)} looks like an option; one is in lower case with nothing around it. {_ESCAPE}"
+        )
     if word.startswith("=") and before.lower() in AMOUNTS:
         return f"an option has no spaces around its `=`: {code(f'{before} {word}', 40)}. {_ESCAPE}"
     return ""
