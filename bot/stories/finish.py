@@ -58,8 +58,8 @@ def _end(services: Services, run_id: str, result: Result | None, why: str) -> No
     else:
         # What else halts a run is the gateway's to call; if it did, the run is halted already.
         services.runs.end(run_id, "failed", message=result.message or "the agent did not finish")
-    if result is not None:
-        services.handover.beat(run_id, result.tool_calls)
+    if result is not None and result.tool_calls > run.spent.tool_calls:
+        services.runs.set(run_id, tool_calls=result.tool_calls)
 
 
 def _settled(services: Services, run_id: str) -> None:
@@ -196,9 +196,7 @@ def _quiet(services: Services, run_id: str) -> None:
 def _report(story: Story, run_id: str) -> None:
     services = story.services
     run, report = run_of(services, run_id), services.runs.report(run_id)
-    if run.report_comment_id is not None:
-        text = reports.comment(report)
-        story.attempt("the report", services.github.edit_comment, repo_of(run), run.report_comment_id, text)
+    story.attempt("the report", _post, services, run_id)
     if run.check_run_id is not None:
         story.attempt(
             "the check",
@@ -208,6 +206,19 @@ def _report(story: Story, run_id: str) -> None:
             conclusion(run, report.check.exit_code if report.check else None),
             *reports.check_title_summary(report),
         )
+
+
+def _post(services: Services, run_id: str) -> None:
+    """The live comment becomes the report; if there is none, or none any more, the report is a new one."""
+    run, text = run_of(services, run_id), reports.comment(services.runs.report(run_id))
+    if run.report_comment_id is not None:
+        try:
+            return services.github.edit_comment(repo_of(run), run.report_comment_id, text)
+        except GitHubError as error:
+            if error.status != 404:
+                raise
+    made = services.github.comment(repo_of(run), run.thread or 0, text, marker(run))
+    return services.runs.set(run_id, report_comment_id=made)
 
 
 def conclusion(run: Run, exit_code: int | None) -> str:

@@ -29,7 +29,7 @@ ALL: Sequence[Tell] = (
 POLL_SECONDS = 0.2  # between two looks for new stories
 BEAT_SECONDS = 5.0
 WATCH_SECONDS = 2.0
-AT_ONCE = 16  # stories told side by side
+AT_ONCE = 32  # stories told side by side
 THREADS = 64
 GRACE_SECONDS = 4  # for stories under way when the process is told to end; then they are taken over
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,6 +138,6 @@ def _ready(web: subprocess.Popen[bytes], url: str, folder: Path) -> None:
         try:
             with urllib.request.urlopen(f"{url}/healthz", timeout=5):  # noqa: S310 - loopback
                 return
-        except urllib.error.URLError:
+        except OSError:
             time.sleep(0.05)
     raise RuntimeError((folder / "web.log").read_text())

@@ -218,3 +218,15 @@ def test_a_workflow_that_is_not_there_is_a_failed_run_that_says_so(service: Serv
     service.github.clear_faults()
     assert state == "failed"
     assert "could not be started" in report
+
+
+def test_a_report_whose_comment_was_deleted_is_posted_anew(issue: Told, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    issue.fix(files=ONE, wait=str(go), result={"tool_calls": 41})
+    issue.until("state = 'running'")
+    [comment] = issue.row("report_comment_id")
+    issue.github.delete_comment("ada", comment)
+    go.touch()
+    state, report = issue.ended()
+    assert state == "done"
+    assert "41 tool calls" in report

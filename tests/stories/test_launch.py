@@ -176,3 +176,38 @@ def test_a_closed_thread_does_not_run(service: Service) -> None:
     service.github.comment("dana", number, "/agent fix")
     [answer] = answers(service, number)
     assert "is closed" in answer
+
+
+def test_a_wrong_policy_starts_nothing_and_names_line_and_key(service: Service) -> None:
+    number = issue(service)
+    service.github.commit("ada", "main", {".github/agent.yml": "max:\n  write:\n    cost: lots\n"})
+    service.github.comment("dana", number, "/agent fix")
+    [answer] = answers(service, number)
+    service.github.commit("ada", "main", {".github/agent.yml": None})
+    assert "line 3" in answer
+    assert "max.write.cost" in answer
+    assert runs(service, number) == []
+
+
+def test_a_policy_bounds_what_a_comment_may_ask_for(service: Service) -> None:
+    number = issue(service)
+    rules = "max:\n  write:\n    cost: $3\ncheck: make test\n"
+    service.github.commit("ada", "main", {".github/agent.yml": rules})
+    service.github.comment("dana", number, "/agent fix cost=$4")
+    service.until(f"SELECT count(*) = 1 FROM runs WHERE thread = {number}")
+    service.github.commit("ada", "main", {".github/agent.yml": None})
+    [(ceiling, snapshot)] = service.rows(f"SELECT ceiling_nanos, snapshot FROM runs WHERE thread = {number}")
+    assert ceiling == 3_000_000_000
+    assert json.loads(snapshot)["check"] == "make test"
+    end(service, number)
+
+
+def test_a_review_comment_starts_a_run_that_knows_the_file(service: Service) -> None:
+    github = service.github
+    line = github.file("acme_calendar/years.py", "faster-dates").decode().count("\n")
+    github.review_comment("dana", 2, "acme_calendar/years.py", min(line, 5), "/agent fix this line")
+    service.until("SELECT count(*) = 1 FROM runs WHERE thread = 2")
+    [(kind, task)] = service.rows("SELECT comment_kind, task FROM runs WHERE thread = 2")
+    assert kind == "review_comment"
+    assert task.startswith("this line\n\nThe comment is on `acme_calendar/years.py`")
+    end(service, 2)
