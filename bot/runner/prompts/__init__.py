@@ -60,4 +60,4 @@ def _thread(thread: Mapping[str, Any]) -> str:
 
 def _inert(words: str) -> str:
     """Text in which no mark of ours begins or ends."""
-    return re.sub(r"<(?=/?\s*(?:task|thread)\b)", "&lt;", words, flags=re.I)
+    return re.sub(r"<(?=\s*/?\s*(?:task|thread)\b)", "&lt;", words, flags=re.I)

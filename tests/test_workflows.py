@@ -1,0 +1,91 @@
+"""The shipped workflow files: valid, small rights, nobody else's code, nothing interpolated into a shell."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+OURS = "tollgate-dev/tollgate@"
+BIN = Path(sys.executable).parent
+FILES = sorted([*(ROOT / "workflows").glob("*.yml"), ROOT / "action.yml"])
+each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+
+
+def read(file: Path) -> dict[str, Any]:
+    # YAML 1.1 reads the key `on` as a boolean; GitHub does not.
+    found = yaml.safe_load(re.sub(r"^on:", '"on":', file.read_text(encoding="utf-8"), flags=re.M))
+    assert isinstance(found, dict)
+    return found
+
+
+def steps(file: Path) -> list[dict[str, Any]]:
+    data = read(file)
+    jobs = data.get("jobs", {}).values()
+    return [*data.get("runs", {}).get("steps", []), *(step for job in jobs for step in job["steps"])]
+
+
+@each_file
+def test_each_is_what_githubs_schema_asks_for(file: Path) -> None:
+    schema = "vendor.github-actions" if file.name == "action.yml" else "vendor.github-workflows"
+    done = subprocess.run(
+        [BIN / "check-jsonschema", "--builtin-schema", schema, file],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@each_file
+def test_each_passes_the_security_lint(file: Path) -> None:
+    done = subprocess.run(
+        [BIN / "zizmor", "--offline", "--no-progress", "--persona", "pedantic", file],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+@each_file
+def test_none_uses_the_code_of_others(file: Path) -> None:
+    used = [step["uses"] for step in steps(file) if "uses" in step]
+    assert [action for action in used if not action.startswith(OURS)] == []
+
+
+@each_file
+def test_none_puts_an_expression_into_a_shell(file: Path) -> None:
+    assert [step["run"] for step in steps(file) if "${{" in step.get("run", "")] == []
+
+
+def test_the_agents_job_may_read_and_say_who_it_is_and_nothing_else() -> None:
+    data = read(ROOT / "workflows" / "agent.yml")
+    assert data["permissions"] == {}
+    assert [job["permissions"] for job in data["jobs"].values()] == [
+        {"contents": "read", "id-token": "write"}
+    ]
+
+
+def test_the_agents_workflow_starts_by_dispatch_alone_with_the_names_the_service_sends() -> None:
+    data = read(ROOT / "workflows" / "agent.yml")
+    assert list(data["on"]) == ["workflow_dispatch"]
+    assert list(data["on"]["workflow_dispatch"]["inputs"]) == ["run", "attempt", "service"]
+    assert data["run-name"] == "Tollgate run ${{ inputs.run }}.${{ inputs.attempt }}"
+    assert list(read(ROOT / "action.yml")["inputs"]) == ["run", "attempt", "service"]
+
+
+def test_the_agents_step_has_a_time_limit_of_its_own_that_no_ceiling_reaches() -> None:
+    # The longest that anyone may ask for: five times the refactor row's 30 minutes (INTERFACE section 4).
+    [step] = [step for step in steps(ROOT / "workflows" / "agent.yml") if "uses" in step]
+    [job] = read(ROOT / "workflows" / "agent.yml")["jobs"].values()
+    assert 150 < step["timeout-minutes"] < job["timeout-minutes"]
+
+
+def test_no_key_of_the_service_is_asked_for() -> None:
+    for file in FILES:
+        assert "secrets." not in file.read_text(encoding="utf-8")
