@@ -59,12 +59,15 @@ def resolve(
 ) -> Resolved:
     """What holds for a run that a person of this role asks for. Never above the maximum of who set it."""
     notes = list(labels.notes)
-    task_class, row = _class(task_class, labels, classes, notes)
+    asked = task_class
+    task_class, row = _class(asked, labels, classes, notes)
+    full = classes.get(task_class, classes["default"])
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for name, kind in KINDS:
-        start = Held(getattr(row, name), f"class {task_class}", role)
-        held = _labelled(kind, start, labels.every.get(kind, ()), notes)
+        value = getattr(row, name)
+        held = Held(value, f"class {task_class if value == getattr(full, name) else asked}", role)
+        held = _labelled(kind, held, labels.every.get(kind, ()), notes)
         held = _asked(kind, getattr(options, kind), held, role, labels.every.get(kind, ()), notes)
         held = _bounded(kind, held, getattr(most[max(Role.WRITE, held.role)], name), notes)
         values[name], sources[name] = held.value, held.source

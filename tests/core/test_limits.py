@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -167,6 +169,14 @@ def test_a_class_chosen_by_triage_bot_or_app_never_raises(
     if not label.raises:
         assert least(before, after.ceilings) == after.ceilings
         assert after.task_class == chosen
+
+
+def test_a_ceiling_that_a_class_may_not_raise_comes_from_the_class_before() -> None:
+    found = read([Applied("agent:class=sweep", "bob", Role.TRIAGE)])
+    policy = {**CLASSES, "sweep": replace(CLASSES["sweep"], steps=30)}
+    resolved = resolve("default", Options(), found, Role.WRITE, classes=policy)
+    assert (resolved.ceilings.steps, resolved.sources["steps"]) == (30, "class sweep")
+    assert (resolved.ceilings.seconds, resolved.sources["seconds"]) == (1_200, "class default")
 
 
 @pytest.mark.parametrize(
