@@ -208,7 +208,8 @@ def migrate() -> None:
     """Bring the database to this version's schema. Run it before web and worker, also after an upgrade."""
     from bot import services
 
-    services.migrate(_settings())
+    with _named():
+        services.migrate(_settings())
 
 
 @main.command()
@@ -217,7 +218,7 @@ def worker() -> None:
     from bot import services
     from bot.stories.worker import work
 
-    with services.opened(_settings(), "worker") as opened_services:
+    with _named(), services.opened(_settings(), "worker") as opened_services:
         work(opened_services)
 
 
@@ -239,6 +240,8 @@ def serve(host: str, port: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For machines: money as decimal strings.")
 def metrics(since: datetime | None, until: datetime | None, by: str | None, as_json: bool) -> None:
     """Cost per merged pull request, budget exhaustion rate, spend."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     from bot.core import signals
     from bot.stores.database import Database
     from bot.stores.signals import SignalStore
@@ -247,14 +250,26 @@ def metrics(since: datetime | None, until: datetime | None, by: str | None, as_j
     database = Database(env.get("DATABASE_URL", "").strip() or settings.DATABASE)
     try:
         found = SignalStore(database).read(_ms(since) or 0, _ms(until), by)
+    except SQLAlchemyError:
+        click.echo(
+            "There is no ledger in this DATABASE_URL (yet): run `python -m bot migrate` first.", err=True
+        )
+        raise click.exceptions.Exit(1) from None
     finally:
         database.close()
     click.echo(json.dumps(signals.as_json(found), indent=2) if as_json else signals.as_text(found))
 
 
 def _settings() -> settings.Settings:
-    try:
+    with _named():
         return settings.read(settings.environment())
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Name what is missing or wrong, all of it, and start nothing."""
+    try:
+        yield
     except settings.SettingsError as error:
         for problem in error.problems:
             click.echo(problem, err=True)

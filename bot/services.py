@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from bot.clients.github import GitHub
 from bot.core import policy
 from bot.core.policy import Policy, PolicyError
@@ -23,6 +25,7 @@ from bot.stores.queue import Queue
 from bot.stores.queue import migrate as migrate_queue
 from bot.stores.runs import Runs
 from bot.stores.signals import SignalStore
+from bot.stores.tables import runs
 from bot.stores.threads import Threads
 
 MOST_OFF_MS = 5_000
@@ -60,15 +63,16 @@ def build(settings: Settings, kind: str) -> Services:
     """`kind` of process: web or worker. Raises SettingsError."""
     prices, rules = price_book(settings), service_policy(settings)
     database = Database(settings.database_url)
+    _migrated(database)
     _same_time(database)
     process = Process.this(kind)
-    queue, runs, blobs = Queue(database), Runs(database), Blobs(database)
+    queue, blobs = Queue(database), Blobs(database)
     return Services(
         settings=settings,
         process=process,
         database=database,
         queue=queue,
-        runs=runs,
+        runs=Runs(database),
         threads=Threads(database),
         handover=Handover(database, queue, blobs),
         deliveries=Deliveries(database, queue),
@@ -100,6 +104,18 @@ def migrate(settings: Settings) -> None:
         migrate_queue(database)
     finally:
         database.close()
+
+
+def _migrated(database: Database) -> None:
+    try:
+        with database.read() as tx:
+            tx.execute(sa.select(runs.c.id).limit(1)).first()
+    except sa.exc.OperationalError as error:
+        if database.kind == "postgresql":
+            raise SettingsError([f"the database of DATABASE_URL does not answer: {error.orig}"]) from error
+        raise SettingsError(["the database has no tables yet: run `python -m bot migrate` first"]) from error
+    except sa.exc.ProgrammingError as error:
+        raise SettingsError(["the database has no tables yet: run `python -m bot migrate` first"]) from error
 
 
 def _same_time(database: Database) -> None:
