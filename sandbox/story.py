@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,7 +47,14 @@ class Narrator:
             click.echo(f"         {line}")
 
 
-def tell(github: Client, claude: Started, env: dict[str, str], folder: Path, say: Narrator) -> None:
+def tell(
+    github: Client,
+    claude: Started,
+    env: dict[str, str],
+    folder: Path,
+    say: Narrator,
+    picture: Path | None = None,
+) -> None:
     """Both acts and the reckoning. Raises Broken."""
     say.line(f"{github.repo}: pull request #{PULL}, whose test fails. {github.url}/{github.repo}/pull/{PULL}")
     head = github.thread(PULL)["head_ref"]
@@ -58,6 +66,8 @@ def tell(github: Client, claude: Started, env: dict[str, str], folder: Path, say
     say.line("Act one: a developer asks for a fix.", bold=True)
     report = asked(github, PULL, FIX, say)
     (folder / "report.md").write_text(report, encoding="utf-8")
+    if picture is not None:
+        photograph(f"{github.url}/{github.repo}/pull/{PULL}", picture, folder)
     outcome = tests_of(github, head)
     say.line(f"`python -m unittest` on {head}, with the commit: {outcome.summary}")
     if not outcome.passed:
@@ -77,6 +87,18 @@ def tell(github: Client, claude: Started, env: dict[str, str], folder: Path, say
     say.line(f"its partial work is kept: {kept(github)}")
     say.line("")
     reckon(claude, env, say)
+
+
+def photograph(url: str, to: Path, folder: Path) -> None:
+    """The page as a person sees it. Raises Broken where there is no chromium."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        raise Broken("there is no chromium on PATH to make a picture with")
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"]
+    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command += [f"--user-data-dir={folder / 'browser'}", "--window-size=1060,1640"]
+    command += ["--virtual-time-budget=3000", f"--screenshot={to.resolve()}", url]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def asked(github: Client, number: int, words: str, say: Narrator) -> str:

@@ -120,6 +120,11 @@ def free_port() -> int:
 @click.command()
 @click.option("--story", is_flag=True, help="Tell the whole story on the terminal, with real parts.")
 @click.option("--once", is_flag=True, help="End by itself when the story has been told.")
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep a picture of the first report as a PNG (needs chromium on PATH).",
+)
 @click.option("--bug", default="leap", show_default=True, help="The bug, as for `github --bug`.")
 @click.option("--character", default="auto", show_default=True, help="Claude's, as for `claude --character`.")
 @click.option("--think-ms", default=150, show_default=True, help="Claude's pause before each answer.")
@@ -131,7 +136,16 @@ def free_port() -> int:
     show_default=".demo",
     help="Emptied at the start; keeps database, invoice, logs and traffic.",
 )
-def main(story: bool, once: bool, bug: str, character: str, think_ms: int, port: int, folder: Path) -> None:
+def main(
+    story: bool,
+    once: bool,
+    picture: Path | None,
+    bug: str,
+    character: str,
+    think_ms: int,
+    port: int,
+    folder: Path,
+) -> None:
     """GitHub, Claude and the service on loopback; a page where a person types `/agent fix`."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: _interrupt())
@@ -144,7 +158,7 @@ def main(story: bool, once: bool, bug: str, character: str, think_ms: int, port:
             folder, bug=bug, character=character, think_ms=think_ms, port=port, progress=1, say=say.line
         ) as up:
             if story:
-                tell(up.github, up.claude, up.env, folder, say)
+                tell(up.github, up.claude, up.env, folder, say, picture)
             if not once:
                 pull = f"{up.github.url}/{up.github.repo}/pull/2"
                 say.line("")
