@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from bot.runner.isolation import User, agent_user, tool_env
 from bot.runner.output import Output
+from bot.runner.pristine import give
 from bot.runner.shell import Shell
 from bot.runner.tools import BASH, EDITOR, Tools, one_line
 
@@ -30,17 +32,16 @@ def user(request: pytest.FixtureRequest) -> User | None:
 
 
 @pytest.fixture
-def place(tmp_path: Path, user: User | None) -> Path:
-    """A workspace with one file, that the tools' user owns; everything above can be entered."""
-    root = tmp_path / "work"
-    root.mkdir()
-    (root / "a.py").write_text("one\ntwo\nthree\n")
-    if user is not None:
-        for parent in (tmp_path, *tmp_path.parents[:2]):
-            parent.chmod(0o711)
-        for path in (root, root / "a.py"):
-            os.chown(path, user.uid, user.gid)
-    return root
+def place(user: User | None) -> Iterator[Path]:
+    """A workspace with one file, that the tools' user owns; what is above it can be entered."""
+    with tempfile.TemporaryDirectory(prefix="tools-") as folder:
+        Path(folder).chmod(0o711)
+        root = Path(folder) / "work"
+        root.mkdir()
+        (root / "a.py").write_text("one\ntwo\nthree\n")
+        if user is not None:
+            give(root, user)
+        yield root
 
 
 @pytest.fixture
