@@ -63,8 +63,12 @@ def build(settings: Settings, kind: str) -> Services:
     """`kind` of process: web or worker. Raises SettingsError."""
     prices, rules = price_book(settings), service_policy(settings)
     database = Database(settings.database_url)
-    _migrated(database)
-    _same_time(database)
+    try:
+        _migrated(database)
+        _same_time(database)
+    except SettingsError:
+        database.close()
+        raise
     process = Process.this(kind)
     queue, blobs = Queue(database), Blobs(database)
     return Services(
@@ -122,7 +126,6 @@ def _same_time(database: Database) -> None:
     # L7: leases and deadlines are the database's time; a process that lives in another one does harm.
     off = abs(database.now_ms() - time.time() * 1000)
     if off > MOST_OFF_MS:
-        database.close()
         raise SettingsError([f"this machine's clock is {off / 1000:.0f} s off the database's: set it first"])
 
 

@@ -1,0 +1,38 @@
+"""Nothing starts half-configured: what is missing is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot import services, settings
+from bot.settings import SettingsError
+
+
+def told(tmp_path: Path, **more: str) -> settings.Settings:
+    known = {
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'tollgate.db'}",
+        "PUBLIC_URL": "https://tollgate.example",
+        "GITHUB_APP_ID": "1",
+        "GITHUB_APP_PRIVATE_KEY": "-----BEGIN RSA PRIVATE KEY-----",
+        "GITHUB_WEBHOOK_SECRET": "s",
+        "ANTHROPIC_API_KEY": "k",
+    }
+    return settings.read(known | more)
+
+
+def test_a_database_without_tables_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="python -m bot migrate"):
+        services.build(told(tmp_path), "web")
+
+
+@pytest.mark.parametrize(
+    ("variable", "content", "said"),
+    [("POLICY_FILE", "max: 3\n", "POLICY_FILE"), ("PRICE_FILE", "[]", "PRICE_FILE")],
+)
+def test_a_wrong_file_of_the_service_is_named(tmp_path: Path, variable: str, content: str, said: str) -> None:
+    file = tmp_path / "file"
+    file.write_text(content)
+    with pytest.raises(SettingsError, match=said):
+        services.build(told(tmp_path, **{variable: str(file)}), "web")
