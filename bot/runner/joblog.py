@@ -21,7 +21,6 @@ class Job:
         self._outputs = env.get("GITHUB_OUTPUT")
         self._brief: Brief | None = None
         self._standing: Standing | None = None
-        self._last = ""
 
     def mask(self, secret: str) -> None:
         self._write(f"::add-mask::{secret}")
@@ -71,9 +70,9 @@ class Job:
             return {"cost": "", "tokens": "", "steps": ""}
         most = self._brief.ceilings
         return {
-            "cost": (most.usd - Usd.parse(str(left.get("usd", "0")))).exact,
-            "tokens": str(most.tokens - int(left.get("tokens", 0))),
-            "steps": str(most.steps - int(left.get("steps", 0))),
+            "cost": max(ZERO, most.usd - Usd.parse(str(left.get("usd", "0")))).exact,
+            "tokens": str(max(0, most.tokens - int(left.get("tokens", 0)))),
+            "steps": str(max(0, most.steps - int(left.get("steps", 0)))),
         }
 
     def _write(self, text: str) -> None:

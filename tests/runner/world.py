@@ -197,15 +197,16 @@ def scripted(*answers: Any) -> Iterator[tuple[str, Scripted]]:
 class Api:
     """The runner API: what a real service answers, and what it was sent.
 
-    `claims`: statuses to give before the claim is answered. `after`: (turns told, standing) from then on.
+    `claims`: statuses to give before the claim is answered; `results`: before a result is taken. After
+    `halts_after` turns it says `standing`.
     """
 
     base_url: str
     repository: Repository
     brief: Json = field(default_factory=dict)
     claims: list[int] = field(default_factory=list)
-    results: list[int] = field(default_factory=list)  # statuses to give before a result is taken
-    halts_after: int | None = None  # turns
+    results: list[int] = field(default_factory=list)
+    halts_after: int | None = None
     standing: Json = field(default_factory=dict)
     events: list[Json] = field(default_factory=list)
     posted: list[Json] = field(default_factory=list)
@@ -228,7 +229,7 @@ class Api:
             if self.claims:
                 return self.claims.pop(0), {"error": "not yet, or not you"}
             return 200, self._brief()
-        assert headers["authorization"] == f"Bearer {TOKEN}"
+        assert headers["authorization"] == f"Bearer {self.brief.get('token', TOKEN)}"
         sent = json.loads(body)
         if path == f"/api/runs/{RUN}/events":
             self.events += sent["events"]
