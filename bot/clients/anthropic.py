@@ -1,7 +1,9 @@
 """The upstream: HTTP/1.1 on sockets that we poll, so that a deadline cuts and a leaving client is seen.
 
 A client library would wait inside `recv` for the next byte of the model, up to minutes, and learn neither.
-The framing is h11's; connections are kept alive; nothing is ever sent twice.
+The framing is h11's; connections are kept alive. Nothing that may have arrived is ever sent twice: only where
+the kernel knows that the other side has not acknowledged all of a request is it sent again, or given up free
+of charge.
 """
 
 from __future__ import annotations
@@ -10,24 +12,30 @@ import contextlib
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import h11
 
 CONNECT_SECONDS = 10.0
 IDLE_SECONDS = 15.0  # a kept connection older than this is not used again
+SEND_SECONDS = 60.0
 CHUNK = 65_536
+PIECE = 1 << 20
+MAX_ANSWER = 64 << 20  # of JSON in one piece; the longest there is are a few megabytes
 _GONE = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
+
+_TARGET = "/?#[]@!$&'()*+,;=:%-._~|\\^`{}\"<>"  # passed as they are; what is not ASCII is quoted
 
 Headers = Sequence[tuple[str, str]]
 
 
 class Unreachable(Exception):
-    """No connection was made: the request did not leave, nothing can have been charged."""
+    """The request did not arrive, or not all of it: nothing can have been charged."""
 
 
 class Broken(Exception):
@@ -58,6 +66,35 @@ class _Connection:
         self.sock = sock
         self.http = h11.Connection(h11.CLIENT, max_incomplete_event_size=1024 * 1024)
         self.used_at = time.monotonic()
+        self.acknowledged = _acknowledged(sock)  # before this request
+        self.size = 0  # of this request, in bytes
+        self.whole = True  # all of it was handed to the kernel
+
+    def post(self, request: h11.Request, body: bytes, deadline: float) -> None:
+        """Send a whole request, as far as the other side takes it; `arrived` knows how far that was."""
+        self.acknowledged = _acknowledged(self.sock)
+        head = self.http.send(request) or b""
+        self.size, self.whole = len(head) + len(body), False
+        pieces: list[bytes | memoryview] = [head + body] if len(body) < CHUNK else [head, *_pieces(body)]
+        try:
+            for piece in pieces:
+                left = min(SEND_SECONDS, deadline - time.monotonic())
+                self.sock.settimeout(max(0.001, left))
+                self.sock.sendall(piece)
+            self.whole = True
+        except OSError:
+            return  # an answer may have come before the end of the request: a refusal, most likely
+        if body:
+            self.http.send(h11.Data(body))
+        self.http.send(h11.EndOfMessage())
+
+    def arrived(self) -> bool:
+        """Whether the other side may have the whole request."""
+        if not self.whole:
+            return False
+        before, now = self.acknowledged, _acknowledged(self.sock)
+        # A kernel that counts at all has counted the connection's own first packet.
+        return not before or now is None or now - before >= self.size
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -80,26 +117,28 @@ class Upstream:
         self._most = idle
         self._lock = threading.Lock()
 
-    def send(self, method: str, target: str, headers: Headers, body: bytes) -> Exchange:
-        """Send a whole request. Raises Unreachable (nothing left) or Broken (it may have)."""
-        connection = self._take() or self._connect()
-        request = h11.Request(
-            method=method,
-            target=self._path + target,
-            headers=[("host", self._authority), *headers, ("content-length", str(len(body)))],
-        )
+    def send(self, method: str, target: str, headers: Headers, body: bytes, deadline: float) -> Exchange:
+        """Send a whole request until `deadline` (monotonic). Raises Unreachable: nothing arrived."""
+        pairs = [("host", self._authority), *headers, ("content-length", str(len(body)))]
         try:
-            head = connection.http.send(request) or b""
-            if len(body) < CHUNK:
-                connection.sock.sendall(head + (connection.http.send(h11.Data(body)) or b"" if body else b""))
-            else:
-                connection.sock.sendall(head)
-                connection.sock.sendall(connection.http.send(h11.Data(body)) or b"")
-            connection.http.send(h11.EndOfMessage())
-        except (OSError, h11.ProtocolError) as error:
-            connection.close()
-            raise Broken(f"the upstream closed the connection while the request was sent: {error}") from error
-        return Exchange(self, connection)
+            request = h11.Request(
+                method=method,
+                target=quote(self._path + target, safe=_TARGET, encoding="latin-1"),
+                headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs],
+            )
+        except h11.LocalProtocolError as error:
+            raise Unreachable(f"the request cannot be forwarded: {error}") from error
+
+        def fresh() -> _Connection:
+            made = self._connect(deadline)
+            made.post(request, body, deadline)
+            return made
+
+        kept = self._take()
+        if kept is None:
+            return Exchange(self, fresh(), None)
+        kept.post(request, body, deadline)
+        return Exchange(self, kept, fresh)
 
     def _take(self) -> _Connection | None:
         with self._lock:
@@ -111,15 +150,19 @@ class Upstream:
                 connection.close()
         return None
 
-    def _connect(self) -> _Connection:
+    def _connect(self, deadline: float) -> _Connection:
         try:
-            sock = socket.create_connection((self._host, self._port), timeout=CONNECT_SECONDS)
+            left = max(0.001, min(CONNECT_SECONDS, deadline - time.monotonic()))
+            sock = socket.create_connection((self._host, self._port), timeout=left)
+        except OSError as error:
+            raise Unreachable(f"{self._host}:{self._port} cannot be reached: {error}") from error
+        try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
                 sock = self._tls.wrap_socket(sock, server_hostname=self._host)
         except OSError as error:
+            sock.close()
             raise Unreachable(f"{self._host}:{self._port} cannot be reached: {error}") from error
-        sock.settimeout(60)  # for sending; reading is polled
         return _Connection(sock)
 
     def keep(self, connection: _Connection) -> None:
@@ -138,11 +181,23 @@ class Upstream:
 
 
 class Exchange:
-    """One answer being read. `close()` always; a connection that was not read to the end is not reused."""
+    """One answer being read. `close()` always; a connection that was not read to the end is not reused.
 
-    def __init__(self, upstream: Upstream, connection: _Connection) -> None:
+    `again` sends the same request on a new connection: for one that had been kept too long.
+    """
+
+    def __init__(
+        self, upstream: Upstream, connection: _Connection, again: Callable[[], _Connection] | None
+    ) -> None:
         self._upstream = upstream
         self._connection: _Connection | None = connection
+        self._again = again
+        self._head: Head | None = None
+        self._parts: list[bytes] = []
+
+    def once(self) -> None:
+        """Do not send it again on another connection: nobody waits for it any more."""
+        self._again = None
 
     def fileno(self) -> int:
         return self._open().sock.fileno()
@@ -153,14 +208,34 @@ class Exchange:
         return self._connection
 
     def head(self, deadline: float, client: socket.socket | None = None) -> Head:
-        """Wait for status and headers until `deadline` (monotonic). Raises Broken, TimedOut, ClientGone."""
-        while True:
-            event = self._next(deadline, client)
-            if isinstance(event, h11.Response):
-                pairs = tuple((k.decode("latin-1"), v.decode("latin-1")) for k, v in event.headers)
-                return Head(event.status_code, pairs)
-            if not isinstance(event, h11.InformationalResponse):
-                raise Broken("the upstream closed the connection before it answered")
+        """Wait for status and headers until `deadline` (monotonic); at once when they are known.
+
+        Raises Unreachable, Broken, TimedOut, ClientGone.
+        """
+        while self._head is None:
+            connection = self._open()
+            # Of a request that did not go out whole only an answer that is there already is of interest.
+            until = deadline if connection.whole else min(deadline, time.monotonic() + 1)
+            try:
+                event = self._next(until, client)
+                if isinstance(event, h11.Response):
+                    pairs = tuple((k.decode("latin-1"), v.decode("latin-1")) for k, v in event.headers)
+                    self._head = Head(event.status_code, pairs)
+                elif not isinstance(event, h11.InformationalResponse):
+                    raise Broken("the upstream closed the connection before it answered")
+            except (Broken, TimedOut) as error:
+                if isinstance(error, TimedOut) and connection.whole:
+                    raise
+                if connection.arrived():
+                    raise
+                connection.close()
+                self._connection = None
+                if self._again is None:
+                    raise Unreachable("the upstream did not take the request") from error
+                again, self._again = self._again, None
+                self._connection = again()
+        self._again = None
+        return self._head
 
     def read(self, deadline: float, client: socket.socket | None = None) -> bytes:
         """The next bytes of the body, b"" at its end. Raises Broken, TimedOut, ClientGone."""
@@ -171,14 +246,15 @@ class Exchange:
             return b""
         raise Broken("the upstream closed the connection in the middle of its answer")
 
-    def read_all(self, deadline: float, client: socket.socket | None = None, most: int = 1 << 28) -> bytes:
-        parts, size = [], 0
+    def read_all(self, deadline: float, client: socket.socket | None = None, most: int = MAX_ANSWER) -> bytes:
+        """The whole body; after a TimedOut or ClientGone it may be called again, and goes on."""
+        size = sum(map(len, self._parts))
         while part := self.read(deadline, client):
             size += len(part)
             if size > most:
                 raise Broken("the upstream's answer is larger than any answer may be")
-            parts.append(part)
-        return b"".join(parts)
+            self._parts.append(part)
+        return b"".join(self._parts)
 
     def _next(self, deadline: float, client: socket.socket | None) -> h11.Event | type:
         connection = self._open()
@@ -188,7 +264,9 @@ class Exchange:
                 if event is not h11.NEED_DATA:
                     return event
                 self._wait(connection, deadline, client)
-                connection.http.receive_data(connection.sock.recv(CHUNK))
+                connection.sock.settimeout(0)  # readable does not yet mean a whole TLS record
+                with contextlib.suppress(ssl.SSLWantReadError, BlockingIOError):
+                    connection.http.receive_data(connection.sock.recv(CHUNK))
         except (OSError, h11.ProtocolError) as error:
             raise Broken(f"the upstream broke off: {error}") from error
 
@@ -200,6 +278,8 @@ class Exchange:
         poller = select.poll()
         poller.register(sock, select.POLLIN)
         if client is not None:
+            if client.fileno() < 0:
+                raise ClientGone
             poller.register(client, _GONE)
         left = deadline - time.monotonic()
         ready = poller.poll(max(0, int(left * 1000) + 1)) if left > 0 else []
@@ -214,11 +294,42 @@ class Exchange:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        if connection.http.our_state is h11.DONE and connection.http.their_state is h11.DONE:
-            connection.http.start_next_cycle()
+        http = connection.http
+        # Bytes behind the end of an answer would be taken for the next one, which may be another run's.
+        if http.our_state is h11.DONE and http.their_state is h11.DONE and not any(http.trailing_data):
+            http.start_next_cycle()
             self._upstream.keep(connection)
         else:
             connection.close()
+
+
+def left(client: socket.socket | None) -> bool:
+    """Whether a client has closed its side: nobody waits for an answer any more."""
+    if client is None:
+        return False
+    if client.fileno() < 0:
+        return True
+    poller = select.poll()
+    poller.register(client, _GONE)
+    return bool(poller.poll(0))
+
+
+def _pieces(body: bytes) -> list[memoryview]:
+    view = memoryview(body)
+    return [view[at : at + PIECE] for at in range(0, len(view), PIECE)]
+
+
+def _acknowledged(sock: socket.socket) -> int | None:
+    """Bytes that the other side has acknowledged so far; None where our kernel does not say (Linux does)."""
+    option = getattr(socket, "TCP_INFO", None)
+    if option is None:
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, option, 128)
+    except OSError:
+        return None
+    # struct tcp_info of linux/tcp.h: tcpi_bytes_acked, since Linux 4.1
+    return int(struct.unpack_from("=Q", info, 120)[0]) if len(info) >= 128 else None
 
 
 def _tls() -> ssl.SSLContext:

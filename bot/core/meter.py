@@ -13,12 +13,13 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from json.decoder import JSONDecodeError, JSONDecoder
+from json.decoder import JSONDecoder
 from typing import Any
 
 from bot.core.money import Usd
 from bot.core.prices import GEO_DENOMINATOR, GEO_NUMERATOR, Price
 
+MOST_TOKENS = 10**9  # no answer is ever so long, and its price still fits into the ledger
 MAX_BODY = 32 * 1024 * 1024  # api/errors: request_too_large
 IMAGE_TOKENS = 4_784
 TOOL_PROMPT_TOKENS = 804  # 675 with tool_choice auto or none, 804 with any or tool
@@ -109,6 +110,8 @@ def _read(body: bytes) -> Request:
         raise Refused("model: a name is required")
     if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1 or span is None:
         raise Refused("max_tokens: a whole number of at least 1 is required")
+    if asked > MOST_TOKENS:
+        raise Refused(f"max_tokens: no model answers with more than {MOST_TOKENS:,} tokens")
     messages = top.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Refused("messages: at least one message is required")
@@ -189,7 +192,7 @@ def _scan(body: bytes) -> tuple[dict[str, Any], tuple[int, int] | None]:
     try:
         text = body.decode("utf-8")
         return _scan_object(text)
-    except (UnicodeDecodeError, JSONDecodeError, StopIteration, IndexError, RecursionError) as error:
+    except (ValueError, StopIteration, IndexError, RecursionError) as error:
         raise Refused(f"the body is not a JSON object: {error or 'it ends too early'}") from error
 
 
@@ -214,7 +217,8 @@ def _scan_object(text: str) -> tuple[dict[str, Any], tuple[int, int] | None]:
         start = _skip(text, at + 1)
         top[key], end = _DECODER.raw_decode(text, start)
         if key == "max_tokens":
-            span = len(text[:start].encode()), len(text[:end].encode())
+            before = start if text.isascii() else len(text[:start].encode())
+            span = before, before + end - start  # a number's characters are bytes
         at = _skip(text, end)
         if text[at] == ",":
             at = _skip(text, at + 1)

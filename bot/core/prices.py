@@ -136,6 +136,11 @@ class PriceBook:
         )
 
 
+def same_model(asked: str, answered: str) -> bool:
+    """Whether an answer is of the model that was asked for; one of the two names may carry a date."""
+    return _DATED.sub("", asked) == _DATED.sub("", answered)
+
+
 _COST = ("input", "cache_write", "cache_read", "output", "server_tools")
 
 

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+MOST = 10**12  # tokens of one answer that fit into the ledger's columns, whatever an upstream says
 MAX_EVENT = 8 * 1024 * 1024  # a longer line of a stream is passed on, not read
 
 
@@ -46,7 +47,13 @@ class Usage:
 
 def _count(raw: Any, name: str) -> int:
     value = raw.get(name) if isinstance(raw, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return min(value, MOST) if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def told(raw: Any, *names: str) -> bool:
+    """Whether counts stand there at all: a usage that is missing is never a usage of nothing."""
+    values = [raw.get(name) for name in names] if isinstance(raw, dict) else [None]
+    return all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in values)
 
 
 def parse(raw: Any, *, model: str = "", long_cache: bool = False) -> Usage:
@@ -90,6 +97,7 @@ class Answer:
     error: dict[str, Any] | None = None
     started: bool = False  # message_start was seen, or a whole JSON message
     finished: bool = False  # message_stop was seen, or a whole JSON message
+    output_told: bool = False  # the output's final count was seen
     refused_before_output: bool = False
 
 
@@ -97,20 +105,25 @@ def read_message(body: bytes, *, long_cache: bool = False) -> Answer:
     """A whole JSON answer. Anything that is not a message comes back as an Answer without usage."""
     try:
         message = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Answer()
-    if not isinstance(message, dict) or not isinstance(message.get("usage"), dict):
+    if not isinstance(message, dict) or not told(message.get("usage"), "input_tokens", "output_tokens"):
         return Answer(error=message.get("error") if isinstance(message, dict) else None)
     model = str(message.get("model") or "")
     return Answer(
         usage=parse(message["usage"], model=model, long_cache=long_cache),
         raw=message["usage"],
         model=model,
-        stop_reason=message.get("stop_reason"),
+        stop_reason=_word(message.get("stop_reason")),
         started=True,
         finished=True,
+        output_told=True,
         refused_before_output=message.get("stop_reason") == "refusal" and not message.get("content"),
     )
+
+
+def _word(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 class Reader:
@@ -160,7 +173,7 @@ class Reader:
     def _event(self, data: bytes) -> None:
         try:
             event = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if not isinstance(event, dict):
             return
@@ -177,6 +190,7 @@ class Reader:
                     answer.stop_reason = str(delta["stop_reason"])
                     answer.refused_before_output = answer.stop_reason == "refusal" and not self._content
                 self._merge(event.get("usage"))
+                answer.output_told = answer.output_told or told(event.get("usage"), "output_tokens")
             case "message_stop":
                 answer.finished = True
             case "error":
@@ -190,4 +204,5 @@ class Reader:
         known = dict(self.answer.raw or {})
         known.update({key: value for key, value in usage.items() if value is not None})
         self.answer.raw = known
-        self.answer.usage = parse(known, model=self.answer.model, long_cache=self.long_cache)
+        if told(known, "input_tokens"):
+            self.answer.usage = parse(known, model=self.answer.model, long_cache=self.long_cache)

@@ -14,7 +14,7 @@ from typing import Any
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.meter import WINDOW, Previous
 from bot.core.money import Usd
-from bot.core.prices import Cost
+from bot.core.prices import Cost, same_model
 from bot.core.usage import Usage
 from bot.stores.database import NOW, Database
 from bot.stores.drivers import Driver, Postgresql, Send, Sqlite
@@ -119,10 +119,12 @@ class Ledger:
         recent = list(prefixes[-WINDOW:])
         marks = ", ".join("?" * len(recent))
         rows = self._driver.read(
-            "SELECT prefix, input + cache_write_5m + cache_write_1h + cache_read, output FROM turns "
-            f"WHERE run = ? AND state = 'settled' AND prefix IN ({marks}) ORDER BY id",
+            "SELECT prefix, input + cache_write_5m + cache_write_1h + cache_read, output, model_asked, model "
+            f"FROM turns WHERE run = ? AND state = 'settled' AND prefix IN ({marks}) ORDER BY id",
             (run, *recent),
         )
+        # A refusal that was not billed told nothing of its size; another model than asked counts otherwise.
+        rows = [row for row in rows if row[1] and same_model(row[3], row[4] or "")]
         found = max(rows, key=lambda row: recent.index(row[0]), default=None)
         return Previous(found[0], found[1], found[2]) if found else None
 

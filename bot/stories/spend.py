@@ -11,11 +11,12 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from bot.clients.anthropic import ClientGone
 from bot.core import meter
 from bot.core.ceilings import Reason, halt_message
 from bot.core.meter import Bound, Request
@@ -25,9 +26,10 @@ from bot.stores.ledger import Account, Ask, Hold, Ledger, Settlement, whole_hold
 from bot.stores.runs import token_hash
 
 PATIENCE = 240.0  # seconds a request may wait for others of its run (G1)
-LOOK_EVERY = 0.25  # seconds between looks at holds of other processes
+LOOK_EVERY = 0.25  # seconds between looks at holds of other processes, and whether the client still waits
 
 log = logging.getLogger("tollgate.gateway")
+Gone = Callable[[], bool]  # whether the client has left
 
 
 class NoRun(Exception):
@@ -88,29 +90,36 @@ class Spend:
             raise Halted(self.halt(account, Reason.WALL_CLOCK))
         return account
 
-    def admit(self, account: Account, body: bytes) -> Admission:
-        """Hold the worst case of a request. Raises meter.Refused, Halted, NoRun, Crowded."""
-        request = meter.read(body)
+    def admit(self, account: Account, body: bytes, request: Request, gone: Gone = lambda: False) -> Admission:
+        """Hold the worst case of a request, `body` as meter.read it.
+
+        Raises meter.Refused, Halted, NoRun, Crowded, ClientGone.
+        """
         try:
             price = self.prices.price(request.model, _utc(account.now))
         except UnknownModel as error:
             raise meter.Refused(f"this request cannot be priced: {error}") from error
         previous = self.ledger.previous(account.run, request.prefixes)
         bound = meter.bound(request, price, previous)
-        deadline = time.monotonic() + (account.deadline_at - account.now) / 1000
-        until = min(deadline, time.monotonic() + PATIENCE)
+        until = time.monotonic() + min(PATIENCE, (account.deadline_at - account.now) / 1000)
         self._beat()
-        with self._turn(account, until) as lane:
-            hold = self._take(account, request, bound, until, lane)
+        with self._turn(account, until, gone) as lane:
+            hold = self._take(account, request, bound, until, lane, gone)
+        # Of the hold's own time: since the account was read, a body may have come in slowly, or others first.
+        deadline = time.monotonic() + (hold.account.deadline_at - hold.account.now) / 1000
         clamped = hold.ask.clamped
         if clamped is None:
             return Admission(hold, request, body, deadline)
         by = _tightest(hold.account, bound)
         return Admission(hold, request, meter.splice(body, request, clamped), deadline, by)
 
-    def _take(self, account: Account, request: Request, bound: Bound, until: float, lane: _Lane) -> Hold:
+    def _take(
+        self, account: Account, request: Request, bound: Bound, until: float, lane: _Lane, gone: Gone
+    ) -> Hold:
         max_tokens = request.max_tokens
         while True:
+            if gone():
+                raise ClientGone
             seen = lane.released
             clamped = max_tokens if max_tokens < request.max_tokens else None
             taken = self.ledger.hold(account.run, self._ask(request, bound, max_tokens, clamped))
@@ -195,14 +204,14 @@ class Spend:
             return whole_hold(ask, ending, 200, request_id)
         if answer.refused_before_output:
             usage = Usage(model=usage.model)  # not billed though tokens are told (facts: refusals)
-        estimated = not answer.finished
+        estimated = not (answer.finished and answer.output_told)
         if estimated:
             # Cut after message_start: the input is known, the output may be all that was allowed.
             usage = replace(usage, output=max(usage.output, ask.max_tokens))
         try:
             cost = self.prices.cost(usage, _utc(admission.hold.account.now))
         except UnknownModel:
-            return whole_hold(ask, ending, 200, request_id)
+            return replace(whole_hold(ask, ending, 200, request_id), model=usage.model, raw_usage=answer.raw)
         return Settlement(
             cost=cost,
             usage=usage,
@@ -233,13 +242,13 @@ class Spend:
     # -- waiting --
 
     @contextmanager
-    def _turn(self, account: Account, until: float) -> Iterator[_Lane]:
-        """First come, first served among the requests of one run in this process. Raises Crowded."""
+    def _turn(self, account: Account, until: float, gone: Gone) -> Iterator[_Lane]:
+        """First come, first served among a run's requests in this process. Raises Crowded, ClientGone."""
         with self._lock:
             lane = self._lanes.setdefault(account.run, _Lane())
             lane.users += 1
         try:
-            if not lane.enter(until):
+            if not lane.enter(until, gone):
                 raise Crowded(account)
             try:
                 yield lane
@@ -267,15 +276,20 @@ class _Lane:
         self._queue: deque[object] = deque()
         self._changed = threading.Condition()
 
-    def enter(self, until: float) -> bool:
-        """Wait to be the first; False if that took too long."""
+    def enter(self, until: float, gone: Gone) -> bool:
+        """Wait to be the first; False if that took too long. Raises ClientGone."""
         ticket = object()
         with self._changed:
             self._queue.append(ticket)
             while self._queue[0] is not ticket:
-                if not self._changed.wait(max(0.0, until - time.monotonic())) and time.monotonic() >= until:
+                left = until - time.monotonic()
+                if left <= 0 or gone():
                     self._queue.remove(ticket)
-                    return False
+                    self._changed.notify_all()
+                    if left <= 0:
+                        return False
+                    raise ClientGone
+                self._changed.wait(min(left, LOOK_EVERY * 4))
             return True
 
     def leave(self) -> None:

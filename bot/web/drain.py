@@ -5,27 +5,28 @@ One thread for all of them: the workers' threads are free for those who do wait.
 
 from __future__ import annotations
 
+import logging
 import selectors
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from bot.clients.anthropic import Broken, Exchange, TimedOut
+from bot.clients.anthropic import Broken, Exchange, TimedOut, Unreachable
 from bot.core.usage import Answer, Reader, read_message
 
 DRAIN_SECONDS = 120.0  # G5
+AT_ONCE = 64  # parts of one answer that are read before others have their turn
+
+log = logging.getLogger("tollgate.gateway")
 
 
 @dataclass(eq=False, slots=True)
 class _Orphan:
     exchange: Exchange
     reader: Reader
-    stream: bool
-    headed: bool
     until: float
     settle: Callable[[Answer | None, str], None]
-    body: list[bytes] = field(default_factory=list)
 
 
 class Drain:
@@ -44,20 +45,12 @@ class Drain:
     def take(
         self,
         exchange: Exchange,
-        reader: Reader | None,
-        stream: bool,
-        long_cache: bool,
+        reader: Reader,
         settle: Callable[[Answer | None, str], None],
     ) -> None:
-        """`reader` is None if the head of the answer has not come yet."""
-        orphan = _Orphan(
-            exchange,
-            reader or Reader(long_cache=long_cache),
-            stream,
-            reader is not None,
-            time.monotonic() + self.seconds,
-            settle,
-        )
+        """`reader` has read the answer so far, if it is a stream."""
+        exchange.once()
+        orphan = _Orphan(exchange, reader, time.monotonic() + self.seconds, settle)
         with self._lock:
             self._new.append(orphan)
             if self._thread is None:
@@ -70,61 +63,78 @@ class Drain:
             return self._idle.wait_for(lambda: self._thread is None, seconds)
 
     def _run(self) -> None:
-        waiting: list[_Orphan] = []
+        waiting: list[_Orphan] = []  # for bytes
+        busy: list[_Orphan] = []  # with bytes in our own buffers, where no selector sees them
         while True:
             with self._lock:
-                # What came before the client left may wait in our buffers, where no selector sees it.
-                ready, self._new = self._new, []
+                # Bytes that came before the client left may be in our buffers too.
+                ready, self._new = [*busy, *self._new], []
                 if not waiting and not ready:
                     self._thread = None
                     self._idle.notify_all()
                     return
-            if waiting:
-                with selectors.DefaultSelector() as selector:
-                    for orphan in waiting:
-                        selector.register(orphan.exchange, selectors.EVENT_READ, orphan)
-                    ready += [key.data for key, _ in selector.select(0.2)]
+            ready += self._readable(waiting, 0 if ready else 0.2)
             now = time.monotonic()
             ready += [orphan for orphan in waiting if now >= orphan.until and orphan not in ready]
-            over = [orphan for orphan in ready if self._read(orphan)]
-            waiting = [o for o in dict.fromkeys([*waiting, *ready]) if o not in over]
+            after = {orphan: self._read(orphan) for orphan in dict.fromkeys(ready)}
+            waiting = [o for o in waiting if o not in after] + [
+                o for o, is_ in after.items() if is_ == "waiting"
+            ]
+            busy = [orphan for orphan, is_ in after.items() if is_ == "busy"]
 
-    def _read(self, orphan: _Orphan) -> bool:
-        """Read what is there; True when the orphan is settled."""
+    @staticmethod
+    def _readable(waiting: list[_Orphan], seconds: float) -> list[_Orphan]:
+        if not waiting:
+            return []
+        with selectors.DefaultSelector() as selector:
+            for orphan in waiting:
+                selector.register(orphan.exchange, selectors.EVENT_READ, orphan)
+            return [key.data for key, _ in selector.select(seconds)]
+
+    def _read(self, orphan: _Orphan) -> str:
+        """Read what is there: over, waiting, or busy."""
         try:
-            while not self._step(orphan):
-                pass
+            for _ in range(AT_ONCE):
+                if self._step(orphan):
+                    return "over"
+            if time.monotonic() < orphan.until:
+                return "busy"
+            self._end(orphan, orphan.reader.answer, "left, not drained in time")
         except TimedOut:
             if time.monotonic() < orphan.until:
-                return False
+                return "waiting"
             self._end(orphan, orphan.reader.answer, "left, not drained in time")
+        except Unreachable:
+            self._end(orphan, None, "left, not sent")
         except Broken:
             self._end(orphan, orphan.reader.answer, "left, then reset")
-        return True
+        except Exception:  # one answer's fault; the others are drained on
+            log.exception("an answer that its client had left could not be read")
+            self._end(orphan, orphan.reader.answer, "left, then failed")
+        return "over"
 
     def _step(self, orphan: _Orphan) -> bool:
         # Enough for bytes that are there, never a wait for those that are not.
         until = min(orphan.until, time.monotonic() + 0.002)
-        if not orphan.headed:
-            head = orphan.exchange.head(until)
-            orphan.headed = True
-            orphan.stream = (head.get("content-type") or "").startswith("text/event-stream")
-            if not 200 <= head.status < 300:
-                return self._end(orphan, None, f"left, then {head.status}")
+        head = orphan.exchange.head(until)
+        if not 200 <= head.status < 300:
+            return self._end(orphan, None, f"left, then {head.status}")
+        if not (head.get("content-type") or "").startswith("text/event-stream"):
+            content = orphan.exchange.read_all(until)
+            return self._end(
+                orphan, read_message(content, long_cache=orphan.reader.long_cache), "left, drained"
+            )
         chunk = orphan.exchange.read(until)
-        if orphan.stream:
-            orphan.reader.feed(chunk)
-            if chunk and not orphan.reader.answer.finished:
-                return False
-            return self._end(orphan, orphan.reader.answer, "left, drained")
-        orphan.body.append(chunk)
-        if chunk:
+        orphan.reader.feed(chunk)
+        if chunk and not orphan.reader.answer.finished:
             return False
-        answer = read_message(b"".join(orphan.body), long_cache=orphan.reader.long_cache)
-        return self._end(orphan, answer, "left, drained")
+        return self._end(orphan, orphan.reader.answer, "left, drained")
 
     @staticmethod
     def _end(orphan: _Orphan, answer: Answer | None, ending: str) -> bool:
         orphan.exchange.close()
-        orphan.settle(answer, ending)
+        try:
+            orphan.settle(answer, ending)
+        except Exception:  # the database is away: the hold's lease runs out, and it is charged whole
+            log.exception("an answer that its client had left could not be booked")
         return True

@@ -6,16 +6,18 @@ as it comes; what may differ is `max_tokens`, and then a header says so.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from bot.clients.anthropic import Broken, ClientGone, Exchange, Head, TimedOut, Unreachable, Upstream
+from bot.clients.anthropic import Broken, ClientGone, Exchange, Head, TimedOut, Unreachable, Upstream, left
 from bot.core import meter
 from bot.core.ceilings import Reason
 from bot.core.money import Usd
@@ -23,11 +25,16 @@ from bot.core.usage import Answer, Reader, read_message
 from bot.stores.ledger import Account
 from bot.stories.spend import Admission, Crowded, Halted, NoRun, Spend
 from bot.web.drain import DRAIN_SECONDS, Drain
+from bot.web.watchdog import Guard, Watchdog, over
 
 StartResponse = Callable[..., Any]
 Environ = dict[str, Any]
 
 MAX_ERROR = 1024 * 1024
+BODY_SECONDS = 120.0  # for a request's body to come in
+GRACE = 0.4  # seconds after the deadline for a client to take its last bytes
+LARGE = 2 * 1024 * 1024
+_one_at_a_time = threading.Lock()  # reading a large body takes several times its size
 log = logging.getLogger("tollgate.gateway")
 # Of the connection between two parties, or ours to say anew (RFC 9110, 7.6.1).
 _HOP = {
@@ -54,6 +61,7 @@ class Gateway:
         self.key = key
         self.on_halt = on_halt
         self.drain = Drain(drain_seconds)
+        self.watchdog = Watchdog()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -73,27 +81,38 @@ class Gateway:
             ("GET", "/v1/models"): self._pass,
         }
         if route not in known:
-            _drop_body(environ)
             raise _Said(
                 404, "not_found_error", f"this gateway serves {', '.join(p for _, p in known)} and no more"
             )
         try:
             account = self.spend.account(_token(environ))
         except NoRun as error:
-            _drop_body(environ)
             raise _Said(401, "authentication_error", str(error)) from error
         except Halted as halted:
-            _drop_body(environ)
             raise self._refusal(halted.account) from halted
-        return known[route](environ, start_response, account, _body(environ))
+        # (What is not read of a body both servers read and drop, or they close the connection.)
+        return known[route](environ, start_response, account, self._body(environ, account))
+
+    def _body(self, environ: Environ, account: Account) -> bytes:
+        seconds = min(BODY_SECONDS, (account.deadline_at - account.now) / 1000)
+        guard = self.watchdog.guard(_client(environ), time.monotonic() + seconds, socket.SHUT_RD)
+        try:
+            return _body(environ)
+        except OSError as error:  # the servers have several words for a client that breaks off
+            raise _Said(400, "invalid_request_error", "the body did not come. Nothing was spent.") from error
+        finally:
+            over(guard)
 
     # -- one turn of an agent --
 
     def _messages(
         self, environ: Environ, start_response: StartResponse, account: Account, body: bytes
     ) -> Iterable[bytes]:
+        client = _client(environ)
         try:
-            admission = self.spend.admit(account, body)
+            with _one_at_a_time if len(body) > LARGE else contextlib.nullcontext():
+                request = meter.read(body)
+            admission = self.spend.admit(account, body, request, lambda: left(client))
         except meter.Refused as error:
             raise _Said(
                 400, "invalid_request_error", f"{error}. Nothing was spent.", _remaining(account)
@@ -105,6 +124,8 @@ class Gateway:
         except Crowded as error:
             headers = [*_remaining(error.account), ("retry-after", "5")]
             raise _Said(429, "rate_limit_error", str(error), headers) from error
+        except ClientGone as error:
+            raise _gone() from error
         return self._forward(environ, start_response, admission)
 
     def _forward(
@@ -113,7 +134,11 @@ class Gateway:
         client = _client(environ)
         exchange = None
         try:
-            exchange = self.upstream.send("POST", _target(environ), self._headers(environ), admission.body)
+            headers = self._headers(environ)
+            exchange = self.upstream.send(
+                "POST", _target(environ), headers, admission.body, admission.deadline
+            )
+            admission = replace(admission, body=b"")  # of no use any more, and it may be large
             head = exchange.head(admission.deadline, client)
             if not 200 <= head.status < 300:
                 return self._failed(start_response, admission, exchange, head)
@@ -130,12 +155,13 @@ class Gateway:
             headers = [*_remaining(after), ("x-should-retry", "false")]
             raise _Said(502, "api_error", message, headers) from error
         except TimedOut as error:
-            raise self._deadline(admission, exchange, Reader()) from error
+            raise self._deadline(admission, exchange) from error
         except ClientGone:
             self._leave(admission, exchange, None)
-            return ()
+            raise _gone() from None
         except BaseException:
             _close(exchange)
+            self.spend.settle(admission, Answer(), "failed")
             raise
 
     def _whole(
@@ -154,7 +180,10 @@ class Gateway:
             self.on_halt(after)
         headers = [*_relayed(head), *_remaining(after), *_clamp(admission)]
         start_response(_line(head.status), [*headers, ("content-length", str(len(content)))])
-        return (content,)
+        return self._watched(content, client, admission.deadline)
+
+    def _watched(self, content: bytes, client: socket.socket | None, deadline: float) -> Iterable[bytes]:
+        return _Whole(content, self.watchdog.guard(client, deadline + GRACE))
 
     def _failed(
         self, start_response: StartResponse, admission: Admission, exchange: Exchange, head: Head
@@ -174,10 +203,10 @@ class Gateway:
         start_response(_line(head.status), [*headers, ("content-length", str(len(content)))])
         return (content,)
 
-    def _deadline(self, admission: Admission, exchange: Exchange | None, reader: Reader | None) -> _Said:
+    def _deadline(self, admission: Admission, exchange: Exchange | None) -> _Said:
         """The wall clock: the client is cut, the upstream drained for its true usage (G7)."""
         account = self.spend.halt(admission.hold.account, Reason.WALL_CLOCK)
-        self._leave(admission, exchange, reader)
+        self._leave(admission, exchange, None)
         return self._refusal(account)
 
     def _leave(self, admission: Admission, exchange: Exchange | None, reader: Reader | None) -> None:
@@ -195,7 +224,7 @@ class Gateway:
             settle(Answer(), "client gone")
             return
         long_cache = admission.request.long_cache
-        self.drain.take(exchange, reader, admission.request.stream, long_cache, settle)
+        self.drain.take(exchange, reader or Reader(long_cache=long_cache), settle)
 
     # -- the two free paths --
 
@@ -206,7 +235,7 @@ class Gateway:
         exchange = None
         try:
             exchange = self.upstream.send(
-                environ["REQUEST_METHOD"], _target(environ), self._headers(environ), body
+                environ["REQUEST_METHOD"], _target(environ), self._headers(environ), body, deadline
             )
             head = exchange.head(deadline, None)
             content = exchange.read_all(deadline, most=16 * MAX_ERROR)
@@ -255,10 +284,13 @@ class _Stream:
         self.client = client
         self.reader = Reader(long_cache=admission.request.long_cache)
         self.over = False
+        self.guard: Guard | None = None
 
     def start(self, start_response: StartResponse) -> _Stream:
         headers = [*_relayed(self.head), *_left(self.admission), *_clamp(self.admission)]
         start_response(_line(self.head.status), headers)
+        # The deadline cuts where we wait for the upstream; this one where the client does not read.
+        self.guard = self.gateway.watchdog.guard(self.client, self.admission.deadline + GRACE)
         return self
 
     def __iter__(self) -> Iterator[bytes]:
@@ -323,6 +355,7 @@ class _Stream:
 
     def close(self) -> None:
         """The end, or the client has left: what is still coming is read elsewhere."""
+        over(self.guard)
         if self.over:
             return
         self.over = True
@@ -331,6 +364,20 @@ class _Stream:
         else:
             self._settled = True
             self.gateway._leave(self.admission, self.exchange, self.reader)
+
+
+class _Whole:
+    """An answer in one piece, to a client that may be slow to take it."""
+
+    def __init__(self, content: bytes, guard: Guard | None) -> None:
+        self.content = content
+        self.guard = guard
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.content
+
+    def close(self) -> None:
+        over(self.guard)
 
 
 # -- words on the wire --
@@ -356,6 +403,11 @@ class _Said(Exception):
         own = [("content-type", "application/json"), ("content-length", str(len(self.body)))]
         start_response(_line(self.status), [*own, *self.headers])
         return (self.body,)
+
+
+def _gone() -> _Said:
+    # Read by nobody, unless only the sending side of the client's connection is closed.
+    return _Said(400, "invalid_request_error", "the client closed its side before the answer; keep it open")
 
 
 def _error(kind: str, message: str, extra: dict[str, Any] | None = None) -> bytes:
@@ -442,8 +494,9 @@ def _body(environ: Environ) -> bytes:
     """The whole body. At most 32 MB, as upstream (413)."""
     length = environ.get("CONTENT_LENGTH") or ""
     stream = environ["wsgi.input"]
-    if length:
-        if not length.isdigit() or int(length) > meter.MAX_BODY:
+    chunked = environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked"
+    if length and not chunked:
+        if not (length.isascii() and length.isdigit()) or int(length) > meter.MAX_BODY:
             raise _Said(
                 413, "request_too_large", "a request may have 32 MB at most. Nothing was spent.", _CLOSE
             )
@@ -451,7 +504,7 @@ def _body(environ: Environ) -> bytes:
         if len(content) != int(length):
             raise _Said(400, "invalid_request_error", "the body ended too early. Nothing was spent.", _CLOSE)
         return bytes(content)
-    if not environ.get("wsgi.input_terminated") and environ.get("HTTP_TRANSFER_ENCODING") != "chunked":
+    if not chunked and not environ.get("wsgi.input_terminated"):
         return b""
     content = stream.read(meter.MAX_BODY + 1)
     if len(content) > meter.MAX_BODY:
@@ -460,13 +513,6 @@ def _body(environ: Environ) -> bytes:
 
 
 _CLOSE = [("connection", "close")]
-
-
-def _drop_body(environ: Environ) -> None:
-    # An unread body would be taken for the next request of a kept connection.
-    left = min(int(environ.get("CONTENT_LENGTH") or 0), meter.MAX_BODY)
-    while left > 0 and (part := environ["wsgi.input"].read(min(left, 65_536))):
-        left -= len(part)
 
 
 def _close(exchange: Exchange | None) -> None:
