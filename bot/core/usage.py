@@ -39,10 +39,10 @@ class Usage:
         return own + sum(other.metered for other in self.others)
 
     def flat(self) -> tuple[Usage, ...]:
-        return (replace(self, others=()), *self.others)
+        return (replace(self, others=()), *self.others) if self.others else (self,)
 
     def counted(self, name: str) -> int:
-        return sum(int(getattr(part, name)) for part in self.flat())
+        return sum(int(getattr(part, name)) for part in (self, *self.others))
 
 
 def _count(raw: Any, name: str) -> int:

@@ -6,17 +6,24 @@ Measured on two cores (a request's three statements, CPU): sqlite3 89 µs, psyco
 
 from __future__ import annotations
 
+import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from typing import Any, Protocol
 
 import sqlalchemy as sa
+from psycopg import Connection
+from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import ConnectionPool
 
 from bot.stores.database import BUSY_SECONDS, Database, pragmas
+
+# macOS has fsync only.
+SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
 class Send(Protocol):
@@ -27,18 +34,28 @@ class Send(Protocol):
 
 class Driver(Protocol):
     def read(self, sql: str, values: Sequence[Any]) -> list[Any]: ...
-    def write(self) -> AbstractContextManager[Send]: ...
+    def write(self, durable: bool = True) -> AbstractContextManager[Send]:
+        """A transaction. When it returns it is on the disk if `durable`, else soon: the next one that is
+        durable takes it along, and until then only the machine's own crash could lose it."""
+        ...
+
     def close(self) -> None: ...
 
 
 class Sqlite:
     """One connection that writes, behind a lock of this process (32 threads on busy_timeout alone stall for
-    seconds); a few that read, which WAL lets go on meanwhile."""
+    seconds); a few that read, which WAL lets go on meanwhile.
 
-    def __init__(self, database: Database) -> None:
+    The writer commits without waiting for the disk; who needs that waits outside of the lock, so that many
+    who wait share one fsync. The same promise as synchronous=FULL, kept by hand.
+    """
+
+    def __init__(self, database: Database, sync: Callable[[int], None] = SYNC) -> None:
         self._path = sa.make_url(database.url).database or ""
         self._lock = threading.Lock()
         self._writer = self._connect()
+        self._writer.execute("PRAGMA synchronous=NORMAL")
+        self._log = SharedSync(f"{self._path}-wal", sync)
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         for _ in range(4):
             self._readers.put(self._connect())
@@ -58,7 +75,7 @@ class Sqlite:
             self._readers.put(reader)
 
     @contextmanager
-    def write(self) -> Iterator[Send]:
+    def write(self, durable: bool = True) -> Iterator[Send]:
         with self._lock:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
@@ -73,40 +90,125 @@ class Sqlite:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+        if durable:
+            self._log.sync()
 
     def close(self) -> None:
+        self._log.close()
         self._writer.close()
         while not self._readers.empty():
             self._readers.get().close()
 
 
+class SharedSync:
+    """Waits until what was written to a file is on the disk; one fsync serves all who came before it began.
+
+    For SQLite's write-ahead log only: the locks of SQLite are on its other files, which must not be opened
+    and closed beside it (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    """
+
+    def __init__(self, path: str, sync: Callable[[int], None] = SYNC) -> None:
+        self._path = path
+        self._sync = sync
+        self._file: int | None = None
+        self._changed = threading.Condition()
+        self._begun = self._ended = 0
+        self._failed: OSError | None = None
+
+    def sync(self) -> None:
+        """Raises OSError, and from then on always: after a failed fsync nobody knows what is on the disk."""
+        with self._changed:
+            mine = self._begun + 1  # one that runs already may have begun before our bytes were written
+            while self._ended < mine and self._begun > self._ended:
+                self._changed.wait()
+            if self._failed is not None:
+                raise self._failed
+            if self._ended >= mine:
+                return
+            self._begun += 1
+        failed = None
+        try:
+            self._sync(self._open())
+        except OSError as error:
+            failed = error
+        with self._changed:
+            self._ended = self._begun
+            self._failed = failed
+            self._changed.notify_all()
+        if failed is not None:
+            raise failed
+
+    def _open(self) -> int:
+        # Made anew if another process was the last to close the database while we were idle.
+        if self._file is not None and os.fstat(self._file).st_nlink == 0:
+            self.close()
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDONLY)
+        return self._file
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
 class Postgresql:
-    """A pool smaller than the threads; none is held while an answer streams."""
+    """Two pools smaller than the threads; of neither is a connection held while an answer streams.
+
+    In the second a commit does not wait for the disk (https://www.postgresql.org/docs/18/wal-async-commit.html).
+    """
 
     def __init__(self, database: Database) -> None:
-        url = sa.make_url(database.url).set(drivername="postgresql")
-        self._pool = ConnectionPool(
-            url.render_as_string(hide_password=False),
-            min_size=2,
-            max_size=16,
-            open=True,
-            kwargs={"autocommit": True, "prepare_threshold": 2},
-            timeout=BUSY_SECONDS,
-        )
+        self._durable = _pool(database, 10, _plain)
+        self._soon = _pool(database, 6, _soon)
 
     def read(self, sql: str, values: Sequence[Any]) -> list[Any]:
-        with self._pool.connection() as connection:
-            return connection.execute(sql.replace("?", "%s").encode(), values).fetchall()
+        return self.once(sql, values, durable=False)
 
     @contextmanager
-    def write(self) -> Iterator[Send]:
-        with self._pool.connection() as connection, connection.transaction():
+    def write(self, durable: bool = True) -> Iterator[Send]:
+        pool = self._durable if durable else self._soon
+        with pool.connection() as connection, connection.transaction():
 
             def send(sql: str, values: Sequence[Any]) -> list[Any]:
-                cursor = connection.execute(sql.replace("?", "%s").encode(), values)
+                cursor = connection.execute(_query(sql), values)
                 return cursor.fetchall() if cursor.description else []
 
             yield send
 
+    def once(self, sql: str, values: Sequence[Any], durable: bool = True) -> list[Any]:
+        """A transaction of one statement: one way to the server and back instead of four."""
+        with (self._durable if durable else self._soon).connection() as connection:
+            return list(connection.execute(_query(sql), values).fetchall())
+
     def close(self) -> None:
-        self._pool.close()
+        self._durable.close()
+        self._soon.close()
+
+
+@lru_cache(maxsize=256)
+def _query(sql: str) -> bytes:
+    return sql.replace("?", "%s").encode()
+
+
+def _pool(database: Database, most: int, configure: Callable[[Any], None]) -> ConnectionPool[Any]:
+    url = sa.make_url(database.url).set(drivername="postgresql")
+    return ConnectionPool(
+        url.render_as_string(hide_password=False),
+        min_size=1,
+        max_size=most,
+        open=True,
+        kwargs={"autocommit": True, "prepare_threshold": 2},
+        configure=configure,
+        timeout=BUSY_SECONDS,
+    )
+
+
+def _plain(connection: Connection[Any]) -> None:
+    # By default a number's type is the smallest that holds it: one statement would be prepared many times.
+    connection.adapters.register_dumper(int, Int8Dumper)
+
+
+def _soon(connection: Connection[Any]) -> None:
+    _plain(connection)
+    connection.execute("SET synchronous_commit = off")

@@ -7,6 +7,8 @@ was used. A turn's row leaves `held` exactly once; what arrives later is a corre
 from __future__ import annotations
 
 import json
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,11 +94,13 @@ class Ledger:
         self.owner = owner
         self.lease_ms = lease_ms
         self._driver: Driver = Sqlite(database) if database.kind == "sqlite" else Postgresql(database)
+        self._heard = Heard()
         self._now = NOW[database.kind]
         # Two that settle at once must not both be step 7. (SQLite has one writer.)
         self._locked = " FOR UPDATE" if database.kind == "postgresql" else ""
         # Turns that this process answers for; a hold whose booking failed is not among them, and expires.
         self._live: set[int] = set()
+        self._statements()
 
     def close(self) -> None:
         self._driver.close()
@@ -110,18 +114,53 @@ class Ledger:
         rows = self._driver.read(f"SELECT {self._columns} FROM runs WHERE id = ?", (run,))
         return _account(rows[0])
 
-    @property
-    def _columns(self) -> str:
-        return f"{_ACCOUNT}, {self._now}"
+    def _statements(self) -> None:
+        """The hot statements, as two for a transaction and as one for PostgreSQL."""
+        self._columns = f"{_ACCOUNT}, {self._now}"
+        self._take = (
+            "UPDATE runs SET held_nanos = held_nanos + ?, held_tokens = held_tokens + ?, "
+            "held_cached = held_cached + ?, held_steps = held_steps + 1 "
+            f"WHERE id = ? AND state = 'running' AND deadline_at > {self._now} "
+            "AND spent_nanos + held_nanos + ? <= ceiling_nanos "
+            "AND spent_tokens + held_tokens + ? <= ceiling_tokens "
+            "AND steps + held_steps + 1 <= ceiling_steps "
+            "AND (ceiling_cached_tokens IS NULL "
+            "OR cache_read + held_cached + ? <= ceiling_cached_tokens) "
+            f"RETURNING {self._columns}"
+        )
+        turn = (
+            "INSERT INTO turns (run, attempt, state, held_at, lease_until_at, hold_nanos, hold_tokens, "
+            "hold_cached, owner, max_tokens, clamped_max_tokens, model_asked, key_name, price_book, prefix)"
+        )
+        times = f"'held', {self._now}, {self._now} + {self.lease_ms}"
+        noted = "?, ?, ?, ?, ?, CAST(? AS BIGINT), ?, ?, ?, ?"
+        self._note = f"{turn} VALUES (?, ?, {times}, {noted}) RETURNING id"
+        self._hold_at_once = (
+            f"WITH taken AS ({self._take}), turn AS "
+            f"({turn} SELECT id, attempt, {times}, {noted} FROM taken RETURNING id) "
+            "SELECT turn.id, taken.* FROM turn, taken"
+        )
+        # The run is locked first, as everywhere; then what was read before waiting for it is looked at again.
+        self._settle_at_once = (
+            "WITH run AS (SELECT id FROM runs WHERE id = ? FOR UPDATE), held AS (SELECT turns.id AS turn, "
+            "turns.run FROM turns, run WHERE turns.id = ? AND turns.state = 'held' FOR UPDATE OF turns), "
+            f"booked AS (UPDATE runs SET {_UNHOLD}, steps = steps + 1, {_add(_RUN)} FROM held "
+            f"WHERE runs.id = held.run RETURNING {self._columns}, held.turn), "
+            f"moved AS (UPDATE turns SET state = ?, settled_at = {self._now}, {_assign(_TURN)}, "
+            "step = booked.steps FROM booked WHERE turns.id = booked.turn) SELECT * FROM booked"
+        )
 
-    def previous(self, run: str, prefixes: Sequence[str]) -> Previous | None:
+    def previous(self, account: Account, prefixes: Sequence[str]) -> Previous | None:
         """The longest earlier conversation of this run that the given prefixes go on from."""
         recent = list(prefixes[-WINDOW:])
+        if (known := self._heard.all_of(account)) is not None:
+            return next((known[prefix] for prefix in reversed(recent) if prefix in known), None)
         marks = ", ".join("?" * len(recent))
         rows = self._driver.read(
             "SELECT prefix, input + cache_write_5m + cache_write_1h + cache_read, output, model_asked, model "
-            f"FROM turns WHERE run = ? AND state = 'settled' AND prefix IN ({marks}) ORDER BY id",
-            (run, *recent),
+            f"FROM turns WHERE run = ? AND state = 'settled' AND prefix IN ({marks}) "
+            "ORDER BY id DESC LIMIT 100",
+            (account.run, *recent),
         )
         # A refusal that was not billed told nothing of its size; another model than asked counts otherwise.
         rows = [row for row in rows if row[1] and same_model(row[3], row[4] or "")]
@@ -130,38 +169,28 @@ class Ledger:
 
     def hold(self, run: str, ask: Ask) -> Hold | Account:
         """Take the worst case if it fits every ceiling; otherwise the run as it stands, nothing taken."""
-        with self._driver.write() as send:
-            taken = send(
-                "UPDATE runs SET held_nanos = held_nanos + ?, held_tokens = held_tokens + ?, "
-                "held_cached = held_cached + ?, held_steps = held_steps + 1 "
-                f"WHERE id = ? AND state = 'running' AND deadline_at > {self._now} "
-                "AND spent_nanos + held_nanos + ? <= ceiling_nanos "
-                "AND spent_tokens + held_tokens + ? <= ceiling_tokens "
-                "AND steps + held_steps + 1 <= ceiling_steps "
-                "AND (ceiling_cached_tokens IS NULL "
-                "OR cache_read + held_cached + ? <= ceiling_cached_tokens) "
-                f"RETURNING {self._columns}",
-                (ask.nanos, ask.tokens, ask.cached, run, ask.nanos, ask.tokens, ask.cached),
-            )
-            if not taken:
-                return _account(send(f"SELECT {self._columns} FROM runs WHERE id = ?", (run,))[0])
-            account = _account(taken[0])
-            turn = send(
-                "INSERT INTO turns (run, attempt, state, hold_nanos, hold_tokens, hold_cached, held_at, "
-                "lease_until_at, owner, max_tokens, clamped_max_tokens, model_asked, key_name, price_book, "
-                "prefix) "
-                f"VALUES (?, ?, 'held', ?, ?, ?, {self._now}, {self._now} + {self.lease_ms}, "
-                "?, ?, ?, ?, ?, ?, ?) RETURNING id",
-                (run, account.attempt, ask.nanos, ask.tokens, ask.cached, self.owner, ask.max_tokens,
-                 ask.clamped, ask.model, ask.key_name, ask.price_book, ask.prefix),
-            )  # fmt: skip
-        self._live.add(turn[0][0])
-        return Hold(turn[0][0], ask, account)
+        take = (ask.nanos, ask.tokens, ask.cached, run, ask.nanos, ask.tokens, ask.cached)
+        note = (ask.nanos, ask.tokens, ask.cached, self.owner, ask.max_tokens, ask.clamped, ask.model,
+                ask.key_name, ask.price_book, ask.prefix)  # fmt: skip
+        if isinstance(self._driver, Postgresql):
+            rows = self._driver.once(self._hold_at_once, (*take, *note))
+            if not rows:
+                return self.account_of(run)
+            turn, account = rows[0][0], _account(rows[0][1:])
+        else:
+            with self._driver.write() as send:
+                taken = send(self._take, take)
+                if not taken:
+                    return _account(send(f"SELECT {self._columns} FROM runs WHERE id = ?", (run,))[0])
+                account = _account(taken[0])
+                turn = send(self._note, (run, account.attempt, *note))[0][0]
+        self._live.add(turn)
+        return Hold(turn, ask, account)
 
     def release(self, hold: Hold, status: int, ending: str) -> None:
         """Give a hold back whole: nothing was charged (G5)."""
         self._live.discard(hold.turn)
-        with self._driver.write() as send:
+        with self._driver.write(durable=False) as send:  # lost in a crash, the hold is charged whole
             moved = send(
                 f"UPDATE turns SET state = 'released', settled_at = {self._now}, status = ?, ending = ? "
                 "WHERE id = ? AND state = 'held' RETURNING id",
@@ -179,8 +208,37 @@ class Ledger:
     def settle(self, hold: Hold, what: Settlement) -> Account:
         """Replace a hold by what was used; if its lease ran out meanwhile, correct what was booked then."""
         self._live.discard(hold.turn)
-        with self._driver.write() as send:
-            return self._book(send, hold, what) or self._correct(send, hold, what)
+        # Lost in a crash of the machine, it leaves the hold behind, which is then charged whole: nothing is
+        # lost of what was spent, unless it was more than the hold.
+        durable = what.cost.total.nanos > hold.ask.nanos or what.usage.metered > hold.ask.tokens
+        booked = self._book_at_once(hold, what, durable)
+        if booked is None:
+            with self._driver.write() as send:
+                booked = self._book(send, hold, what) or self._correct(send, hold, what)
+        self._heard.add(hold, what)
+        return booked
+
+    def _book_at_once(self, hold: Hold, what: Settlement, durable: bool) -> Account | None:
+        """`_book` in its usual case; None if the turn is no longer held."""
+        if not isinstance(self._driver, Postgresql):
+            with self._driver.write(durable) as send:
+                return self._book(send, hold, what)
+        booked = _booked(what)
+        rows = self._driver.once(
+            self._settle_at_once,
+            (
+                hold.account.run,
+                hold.turn,
+                hold.ask.nanos,
+                hold.ask.tokens,
+                hold.ask.cached,
+                *(booked[n] for n in _RUN.values()),
+                "estimated" if what.estimated else "settled",
+                *(booked[n] for n in _TURN),
+            ),
+            durable,
+        )
+        return _account(rows[0][:-1]) if rows else None
 
     def _book(self, send: Send, hold: Hold, what: Settlement, still: str = "") -> Account | None:
         """Replace a hold by what was used; None if it is no longer held (or no longer `still` so)."""
@@ -267,6 +325,36 @@ class Ledger:
             with self._driver.write() as send:
                 charged += self._book(send, orphan, whole_hold(ask, "orphan"), still) is not None
         return charged
+
+
+class Heard:
+    """What this process has settled of each run, so that the next turn need not ask the database."""
+
+    def __init__(self) -> None:
+        self._runs: OrderedDict[str, tuple[int, dict[str, Previous]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def all_of(self, account: Account) -> dict[str, Previous] | None:
+        """By prefix, if all steps of the run were settled here; else None."""
+        with self._lock:
+            steps, known = self._runs.get(account.run, (0, {}))
+            return dict(known) if steps == account.steps else None
+
+    def add(self, hold: Hold, what: Settlement) -> None:
+        asked, usage = hold.ask, what.usage
+        with self._lock:
+            steps, known = self._runs.pop(hold.account.run, (0, {}))
+            # The same that `previous` takes from the database: told, billed, and by the model that was asked.
+            sent = sum(usage.counted(n) for n in ("input", "cache_write_5m", "cache_write_1h", "cache_read"))
+            told = asked.prefix and not what.estimated and sent
+            if told and same_model(asked.model, what.model or usage.model):
+                known.pop(asked.prefix, None)
+                known[asked.prefix] = Previous(asked.prefix, sent, usage.counted("output"))
+                if len(known) > 64:
+                    known.pop(next(iter(known)))
+            self._runs[hold.account.run] = steps + 1, known
+            if len(self._runs) > 512:
+                self._runs.popitem(last=False)
 
 
 def whole_hold(ask: Ask, ending: str, status: int = 0, request_id: str | None = None) -> Settlement:

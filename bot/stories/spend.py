@@ -99,7 +99,7 @@ class Spend:
             price = self.prices.price(request.model, _utc(account.now))
         except UnknownModel as error:
             raise meter.Refused(f"this request cannot be priced: {error}") from error
-        previous = self.ledger.previous(account.run, request.prefixes)
+        previous = self.ledger.previous(account, request.prefixes)
         bound = meter.bound(request, price, previous)
         until = time.monotonic() + min(PATIENCE, (account.deadline_at - account.now) / 1000)
         self._beat()
