@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ def keep_dying(service: Service, query: str) -> list[str]:
         while worker.poll() is None:
             if (rows := service.rows(query)) and rows[0][0]:
                 return remembered.read_text().splitlines()
+            time.sleep(0.05)  # the core is needed for dying
         assert worker.returncode == -9, (service.folder / "worker.log").read_text()[-3000:]
     raise AssertionError("it never came to an end")
 
