@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.processes import ROOT
-from sandbox.story import FIX, Narrator, asked, product, tests_of
+from sandbox.story import FIX, Narrator, asked, product, try_tests
 from sandbox.world_up import World, world
 from tests.contracts.checker import contract
 
@@ -33,7 +33,7 @@ def fixed(up: World) -> str:
 
 
 def passes(up: World) -> bool:
-    return tests_of(up.github, up.github.thread(PULL)["head_ref"]).passed
+    return try_tests(up.github, up.github.thread(PULL)["head_ref"]).passed
 
 
 def test_the_demo_tells_its_story_and_everything_on_the_wire_is_githubs(tmp_path: Path) -> None:
