@@ -170,7 +170,7 @@ class Actions:
             command += ["--local-repository", f"{name}={copy}"]
         search = os.environ.get("PATH", os.defpath)  # noqa: TID251 - the machine's programs are the job's
         search = os.pathsep.join([str(Path(sys.executable).parent), search])
-        return command, {"PATH": search, "HOME": str(home), "LANG": "C.UTF-8", MARK: str(job.id)}
+        return command, {"PATH": search, "HOME": str(home), "LANG": "C.UTF-8", MARK: mark(job.id)}
 
     def _execute(self, running: Running, command: list[str], env: dict[str, str], watch: Watch) -> str:
         process = subprocess.Popen(
@@ -314,9 +314,14 @@ def look(mark: bytes) -> Iterable[Process]:
             continue
 
 
+def mark(id: int) -> str:
+    """A run's mark: its id is unique in one sandbox only, and several may be up on one machine."""
+    return f"{os.getpid()}.{id}"
+
+
 def processes(id: int, folder: Path) -> list[int]:
     """The processes of a run: by its mark, by where they work, and what those have started."""
-    seen = list(look(f"{MARK}={id}\0".encode()))
+    seen = list(look(f"{MARK}={mark(id)}\0".encode()))
     found = {p.pid for p in seen if p.marked or Path(p.folder).is_relative_to(folder)} - {os.getpid()}
     while more := {p.pid for p in seen if p.parent in found} - found:
         found |= more
