@@ -25,8 +25,8 @@ HERE = Path(__file__).parent
 WITH_SLASHES = {"path", "ref", "branch", "basehead", "name"}
 # Statuses that GitHub's prose lets any operation answer with, whether its own list has them or not.
 ANY_OPERATION = {304: None, 422: "validation-error"} | dict.fromkeys((400, 401, 403, 404, 429), "basic-error")
-# Formats that are not checked: a bot's e-mail address has brackets, at GitHub too (49699333+dependabot[bot]@…);
-# so have its URLs here, where GitHub writes %5B.
+# Formats that are not checked: bots have brackets in their e-mail addresses (49699333+dependabot[bot]@…, at
+# GitHub too) and in their URLs here, where GitHub writes %5B.
 FORMATS = {"uri": lambda _: True, "email": lambda _: True}
 
 
