@@ -80,6 +80,7 @@ def _final(report: Report, detail: Detail) -> str:
         f"**{headlines.outcome(report)}** · {headlines.spent(report)}",
         _work(report),
         headlines.next_step(report),
+        headlines.unsent(report),
         _check(report),
         _summary(report, detail.summary),
         _ceilings(report),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bot.core.ceilings import Reason, span
 from bot.core.commands import CLASS_OF
-from bot.core.money import Usd
+from bot.core.money import ZERO, Usd
 from bot.core.outcomes import Check, Report, Spent
 from bot.core.untrusted import plain
 
@@ -58,7 +58,9 @@ def _done(report: Report) -> str:
 
 
 def verdict(check: Check) -> str:
-    """`pass` or `still fail`."""
+    """`pass`, `still fail`, or that they could not be run: a shell's words for a command that is not there."""
+    if check.exit_code in (126, 127):
+        return "could not be run"
     return "still fail" if check.exit_code else "pass"
 
 
@@ -159,6 +161,24 @@ def tokens(number: int) -> str:
 
 def wall(seconds: int) -> str:
     return f"{seconds // 60}m" if seconds % 60 == 0 else f"{seconds}s"
+
+
+def unsent(report: Report) -> str:
+    """Why a run halts with something left: the next request's worst case would not have fitted (G3)."""
+    used, most = report.spent, report.ceilings
+    if report.outcome != "halted":
+        return ""
+    if report.reason is Reason.COST and report.needed is not None:
+        left, needed = money(max(ZERO, most.usd - used.usd)), money(report.needed)
+    elif report.reason is Reason.TOKENS and report.needed_tokens is not None:
+        left = f"{max(0, most.tokens - used.tokens):,} tokens"
+        needed = f"{report.needed_tokens:,} tokens"
+    else:
+        return ""
+    return (
+        f"{left} was left; the next request could have used {needed} had the prompt cache missed, "
+        "so it was not sent."
+    )
 
 
 def next_step(report: Report) -> str:

@@ -98,3 +98,5 @@ class Report:
     published: Published | None = None
     isolation: str = ""
     workflow_url: str = ""
+    needed: Usd | None = None  # what the request that was refused at a halt would have had to be held for
+    needed_tokens: int | None = None

@@ -85,6 +85,7 @@ def terminal(report: Report) -> str:
             *_columns(costs),
             *_notes(report),
             *_check(report),
+            *([headlines.unsent(report)] if headlines.unsent(report) else []),
             *_next(report),
         ]
     )

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from bot.core import headlines
 from bot.core.money import ZERO, Usd
 from bot.core.reports import Check
 from bot.runner.engines import Ending, Event
@@ -113,7 +114,7 @@ def markdown(
             "",
         ]
     if check is not None:
-        verdict = "Tests pass" if check.exit_code == 0 else "Tests still fail"
+        verdict = f"Tests {headlines.verdict(check)}"
         lines += [f"{verdict}: {_code(check.command)}", ""]
     if ending.summary:
         fence = "`" * max(3, 1 + max(map(len, re.findall("`+", ending.summary)), default=0))

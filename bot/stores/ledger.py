@@ -287,13 +287,17 @@ class Ledger:
         )
         return _account(rows[0])
 
-    def halt(self, run: str, reason: Reason, message: str) -> Account:
-        """End a running run; the first halt's words stand. The run as it is afterwards."""
+    def halt(self, run: str, reason: Reason, message: str, needed: tuple[int, int] | None = None) -> Account:
+        """End a running run; the first halt's words stand. The run as it is afterwards.
+
+        `needed`: nano-dollars and tokens that the refused request would have had to be held for.
+        """
+        nanos, tokens = needed or (None, None)
         with self._driver.write() as send:
             send(
-                f"UPDATE runs SET state = 'halted', reason = ?, message = ?, ended_at = {self._now} "
-                "WHERE id = ? AND state = 'running'",
-                (reason.value, message, run),
+                "UPDATE runs SET state = 'halted', reason = ?, message = ?, needed_nanos = ?, "
+                f"needed_tokens = ?, ended_at = {self._now} WHERE id = ? AND state = 'running'",
+                (reason.value, message, nanos, tokens, run),
             )
             return _account(send(f"SELECT {self._columns} FROM runs WHERE id = ?", (run,))[0])
 

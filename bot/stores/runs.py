@@ -87,6 +87,8 @@ class Run:
     spent: Spent
     held: Usd
     estimated: Usd
+    needed: Usd | None
+    needed_tokens: int | None
     cost_by: CostBy
     price_book: str
     report_comment_id: int | None
@@ -292,6 +294,8 @@ class Runs:
             published=row.published,
             isolation=row.result.get("isolation", ""),
             workflow_url=row.workflow_url,
+            needed=row.needed,
+            needed_tokens=row.needed_tokens,
         )
 
 
@@ -321,6 +325,8 @@ def from_row(row: sa.RowMapping) -> Run:
         ),
         held=Usd(row["held_nanos"]),
         estimated=Usd(row["estimated_nanos"]),
+        needed=None if row["needed_nanos"] is None else Usd(row["needed_nanos"]),
+        needed_tokens=row["needed_tokens"],
         cost_by=CostBy(
             Usd(row["cost_input_nanos"]),
             Usd(row["cost_write_nanos"]),

@@ -102,6 +102,9 @@ runs = Table(
     _count("cost_output_nanos"),
     _count("cost_tools_nanos"),
     Column("price_book", String(100), nullable=False, server_default=""),
+    # What the refused request would have had to be held for: what a cache miss makes unreachable (G3).
+    Column("needed_nanos", BigInteger),
+    Column("needed_tokens", BigInteger),
     # GitHub's side of it.
     Column("report_comment_id", BigInteger),
     Column("check_run_id", BigInteger),

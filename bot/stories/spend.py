@@ -154,7 +154,9 @@ class Spend:
         tokens = ceilings.tokens - account.spent_tokens
         fits = min(request.max_tokens, bound.fits(nanos, tokens))
         if fits < meter.floor(request):
-            raise Halted(self.halt(account, _tightest(account, bound)))
+            least = meter.floor(request)
+            needed = (bound.nanos(least), bound.tokens(least))
+            raise Halted(self.halt(account, _tightest(account, bound), needed=needed))
         return fits
 
     def _ask(self, request: Request, bound: Bound, max_tokens: int, clamped: int | None) -> Ask:
@@ -169,10 +171,16 @@ class Spend:
             price_book=self.prices.version,
         )
 
-    def halt(self, account: Account, reason: Reason, detail: str | None = None) -> Account:
+    def halt(
+        self,
+        account: Account,
+        reason: Reason,
+        detail: str | None = None,
+        needed: tuple[int, int] | None = None,
+    ) -> Account:
         """Halt the run in the words that every door shows."""
         message = halt_message(reason, account.steps, account.ceilings, detail)
-        return self.ledger.halt(account.run, reason, message)
+        return self.ledger.halt(account.run, reason, message, needed)
 
     # -- after the answer --
 

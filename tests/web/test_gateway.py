@@ -161,6 +161,11 @@ def test_each_ceiling_halts_with_its_own_sentence_and_is_never_passed(
     assert report.spent.usd <= ceilings.usd
     assert report.spent.tokens <= ceilings.tokens
     assert report.spent.steps <= ceilings.steps
+    if reason == Reason.COST:
+        assert report.needed is not None
+        assert report.spent.usd + report.needed > ceilings.usd
+    if reason == Reason.TOKENS:
+        assert report.spent.tokens + (report.needed_tokens or 0) > ceilings.tokens
     assert report.spent.usd.nanos == claude.invoice()["total_nanos"]
 
 

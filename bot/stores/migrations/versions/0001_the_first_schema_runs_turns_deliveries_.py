@@ -118,6 +118,8 @@ def upgrade() -> None:
         sa.Column("cost_output_nanos", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("cost_tools_nanos", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("price_book", sa.String(length=100), server_default="", nullable=False),
+        sa.Column("needed_nanos", sa.BigInteger(), nullable=True),
+        sa.Column("needed_tokens", sa.BigInteger(), nullable=True),
         sa.Column("report_comment_id", sa.BigInteger(), nullable=True),
         sa.Column("check_run_id", sa.BigInteger(), nullable=True),
         sa.Column("workflow_run_id", sa.BigInteger(), nullable=True),
