@@ -69,6 +69,7 @@ class _Connection:
         self.acknowledged = _acknowledged(sock)  # before this request
         self.size = 0  # of this request, in bytes
         self.whole = True  # all of it was handed to the kernel
+        self.closed = False  # the other side has sent its FIN
 
     def post(self, request: h11.Request, body: bytes, deadline: float) -> None:
         """Send a whole request, as far as the other side takes it; `arrived` knows how far that was."""
@@ -92,6 +93,8 @@ class _Connection:
         """Whether the other side may have the whole request."""
         if not self.whole:
             return False
+        if not self.closed:
+            return True  # a reset says nothing of what had arrived before it, a FIN acknowledges all of it
         before, now = self.acknowledged, _acknowledged(self.sock)
         # A kernel that counts at all has counted the connection's own first packet.
         return not before or now is None or now - before >= self.size
@@ -194,6 +197,7 @@ class Exchange:
         self._again = again
         self._head: Head | None = None
         self._parts: list[bytes] = []
+        self._ahead: h11.Event | type | None = None  # the event behind the bytes that were read last
 
     def once(self) -> None:
         """Do not send it again on another connection: nobody waits for it any more."""
@@ -241,10 +245,22 @@ class Exchange:
         """The next bytes of the body, b"" at its end. Raises Broken, TimedOut, ClientGone."""
         event = self._next(deadline, client)
         if isinstance(event, h11.Data):
-            return bytes(event.data)
+            return bytes(event.data) + self._more()
         if isinstance(event, h11.EndOfMessage):
             return b""
         raise Broken("the upstream closed the connection in the middle of its answer")
+
+    def _more(self) -> bytes:
+        """What of the body came together with what was just read: never waits, so that nothing is late."""
+        parts = []
+        # A fault behind good bytes is found again, by the next `read`.
+        with contextlib.suppress(h11.ProtocolError):
+            while (event := self._open().http.next_event()) is not h11.NEED_DATA:
+                if not isinstance(event, h11.Data):
+                    self._ahead = event
+                    break
+                parts.append(bytes(event.data))
+        return b"".join(parts)
 
     def read_all(self, deadline: float, client: socket.socket | None = None, most: int = MAX_ANSWER) -> bytes:
         """The whole body; after a TimedOut or ClientGone it may be called again, and goes on."""
@@ -258,6 +274,9 @@ class Exchange:
 
     def _next(self, deadline: float, client: socket.socket | None) -> h11.Event | type:
         connection = self._open()
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            return ahead
         try:
             while True:
                 event = connection.http.next_event()
@@ -266,7 +285,9 @@ class Exchange:
                 self._wait(connection, deadline, client)
                 connection.sock.settimeout(0)  # readable does not yet mean a whole TLS record
                 with contextlib.suppress(ssl.SSLWantReadError, BlockingIOError):
-                    connection.http.receive_data(connection.sock.recv(CHUNK))
+                    data = connection.sock.recv(CHUNK)
+                    connection.closed = not data
+                    connection.http.receive_data(data)
         except (OSError, h11.ProtocolError) as error:
             raise Broken(f"the upstream broke off: {error}") from error
 

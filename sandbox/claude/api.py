@@ -54,6 +54,7 @@ class Booking:
     geo: str
     usage: Usage  # of the whole answer
     stream: bool
+    user: str = ""
     full: bool = True  # an answer that its reader did not get to the end is billed to the end
     open: bool = True
 
@@ -165,7 +166,8 @@ class Claude:
             usage = replace(usage, input=len(request.body) * answer.delivery.overbilled + 10_000)
         geo = body.get("inference_geo") or ("global" if "geo" in model.allows else "not_available")
         stream = body.get("stream", False)
-        booking = Booking(request_id, key, model, geo, usage, stream)
+        user = str((body.get("metadata") or {}).get("user_id") or "")
+        booking = Booking(request_id, key, model, geo, usage, stream, user)
         id, headers = f"msg_01{token_hex(11)}", (("request-id", request_id), _ORGANIZATION, *_LIMITS)
         if answer.delivery.ends == "gibberish":
             return Response(200, b"<html><body>Please sign in to the network.</body></html>", (), "text/html")
@@ -283,6 +285,7 @@ class Claude:
             booking.usage,
             ended,
             booking.stream,
+            booking.user,
         )
 
     def _character(self) -> Character:

@@ -29,6 +29,8 @@ class Row:
     nanos: int
     ended: str
     stream: bool
+    user: str = ""  # the request's own metadata.user_id
+    service_tier: str = "standard"
 
     def json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -62,6 +64,7 @@ class Invoice:
         usage: Usage,
         ended: str,
         stream: bool,
+        user: str = "",
     ) -> None:
         """Add one row. A refusal before any output is listed at a price of nothing, as it is billed."""
         self._add(
@@ -80,6 +83,7 @@ class Invoice:
                 0 if ended == "refused" else model.nanos(usage, geo),
                 ended,
                 stream,
+                user,
             )
         )
 

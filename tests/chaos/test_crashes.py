@@ -1,0 +1,191 @@
+"""Gateways die and upstreams fail, as often as they like: every dollar of the invoice is in the ledger."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import threading
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import sqlalchemy as sa
+
+from bot.core.ceilings import Ceilings
+from bot.core.money import Usd
+from bot.stores.tables import turns
+from sandbox.processes import start
+from tests.chaos.gateways import Gateway, World, gateways
+
+pytestmark = pytest.mark.slow
+
+MODEL = "claude-opus-4-7"
+REQUESTS, RUNS, CLIENTS, SEED = 1_000, 50, 16, 20261125
+# Twice: those by which a run goes on.
+CHARACTERS = [
+    "echo", "echo", "echo", "echo", "expensive", "expensive", "slow", "slow", "refuses", "refuses-midway",
+    "cuts", "truncated", "reset", "reset-midway", "error-midway", "pings", "silent", "gibberish",
+    "overloaded", "rate-limited", "broken",
+]  # fmt: skip
+
+
+def ceilings(number: int) -> Ceilings:
+    """Some that money ends, some that tokens or steps do, some that nothing does."""
+    wide = Ceilings(Usd.parse("5"), 10**7, 10**4, 900)
+    match number % 4:
+        case 0:
+            return Ceilings(Usd.parse("0.15"), 10**7, 10**4, 900)
+        case 1:
+            return Ceilings(Usd.parse("5"), 8_000, 10**4, 900)
+        case 2:
+            return Ceilings(Usd.parse("5"), 10**7, 9, 900)
+        case _:
+            return wide
+
+
+def ask(gateway: Gateway, run: str, token: str, character: str, stream: bool, patience: float) -> int | str:
+    """One request as an agent makes it, and leaves if it takes too long; its status, or how it broke."""
+    asked = {
+        "model": MODEL,
+        "max_tokens": 300,
+        "stream": stream,
+        "metadata": {"user_id": run},
+        "messages": [{"role": "user", "content": f"character: {character}"}],
+    }
+    parts = urlsplit(gateway.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=patience)
+    try:
+        connection.request(
+            "POST",
+            f"{parts.path}/v1/messages",
+            json.dumps(asked),
+            {"x-api-key": token, "anthropic-version": "2023-06-01", "content-type": "application/json"},
+        )
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    except (OSError, http.client.HTTPException) as broke:
+        return type(broke).__name__
+    finally:
+        connection.close()
+
+
+def ends_of_gateways(world: World, chance: random.Random, stop: threading.Event) -> int:
+    """Kill one after the other and start it anew, until told to stop; how many died."""
+    died = 0
+    while not stop.wait(chance.uniform(0.2, 1.2)):
+        victim = chance.choice(world.gateways)
+        victim.kill()
+        died += 1
+        victim.start()
+        victim.ready()
+    return died
+
+
+def test_the_ledger_is_never_below_the_invoice_and_above_it_only_by_what_is_marked_estimated(
+    tmp_path: Path, database_url: str, private_key: str
+) -> None:
+    chance, seen, stop = random.Random(SEED), Counter[int | str](), threading.Event()
+    died: list[int] = []
+    with (
+        start("claude", character="auto", invoice=tmp_path / "invoice", event_ms=20) as claude,
+        gateways(tmp_path, database_url, claude.url, private_key, 2, hold_lease_seconds="1.5") as world,
+    ):
+        opened = [(*world.run(ceilings(number)), ceilings(number)) for number in range(RUNS)]
+        work = [(*opened[i % RUNS][:2], chance.choice(CHARACTERS), chance.random()) for i in range(REQUESTS)]
+        left = iter(work)
+        lock = threading.Lock()
+
+        def client(number: int) -> None:
+            mine = random.Random(SEED + number)
+            while True:
+                with lock:
+                    task = next(left, None)
+                if task is None:
+                    return
+                run, token, character, dice = task
+                patience = mine.choice([0.3, 1.0]) if character in ("pings", "silent", "slow") else 30
+                outcome: int | str = "ConnectionRefusedError"
+                while outcome == "ConnectionRefusedError":  # of a gateway that is just starting
+                    outcome = ask(mine.choice(world.gateways), run, token, character, dice < 0.5, patience)
+                with lock:
+                    seen[outcome] += 1
+
+        def watchdog() -> None:  # as the worker does
+            while not stop.wait(0.3):
+                world.ledger.expire()
+
+        killer = threading.Thread(
+            target=lambda: died.append(ends_of_gateways(world, random.Random(SEED), stop))
+        )
+        looking = threading.Thread(target=watchdog)
+        clients = [threading.Thread(target=client, args=(number,)) for number in range(CLIENTS)]
+        for thread in (killer, looking, *clients):
+            thread.start()
+        for thread in clients:
+            thread.join()
+        stop.set()
+        killer.join()
+        looking.join()
+        for each in world.gateways:  # whoever still drains an answer that will never end
+            each.kill()
+        until = time.monotonic() + 30
+        while time.monotonic() < until and (
+            claude.ask("/healthz")["in_flight"]
+            or any(world.ledger.account_of(r).held_steps for r, *_ in opened)
+        ):
+            world.ledger.expire()
+            time.sleep(0.2)
+        rows = claude.invoice()["rows"]
+        billed: dict[str, dict[str, int]] = defaultdict(dict)
+        for row in rows:
+            billed[row["user"]][row["request_id"]] = row["nanos"]
+        assert sum(seen.values()) == REQUESTS
+        assert died[0] >= 3
+        estimates = 0
+        for run, _, most in opened:
+            account = world.ledger.account_of(run)
+            assert account.held == Usd(0)
+            assert account.held_steps == 0
+            assert account.spent <= most.usd
+            assert account.spent_tokens <= most.tokens
+            assert account.steps <= most.steps
+            exact, estimated = booked(world, run)
+            invoice = billed.pop(run, {})
+            # What is booked as exact is on the invoice, answer by answer.
+            assert {id: nanos for id, nanos in invoice.items() if id in exact} == {
+                id: nanos for id, nanos in exact.items() if nanos or id in invoice
+            }
+            rest = [nanos for id, nanos in invoice.items() if id not in exact]
+            assert len([nanos for nanos in rest if nanos]) <= len(estimated)
+            # And all else that was billed is in an estimate, which is what the ledger is above the invoice.
+            assert sum(rest) <= sum(estimated)
+            above = account.spent.nanos - sum(invoice.values())
+            assert above == sum(estimated) - sum(rest) >= 0
+            assert world.runs.report(run).estimated.nanos == sum(estimated)
+            estimates += len(estimated)
+        assert not any(billed.values())
+        assert estimates >= died[0]
+        assert seen[200] > REQUESTS / 5, seen
+
+
+def booked(world: World, run: str) -> tuple[dict[str, int], list[int]]:
+    """Nano-dollars of each exact turn by the upstream's id of its request, and of each estimate."""
+    with world.database.read() as tx:
+        rows = tx.execute(sa.select(turns).where(turns.c.run == run).order_by(turns.c.id)).mappings().all()
+    corrections = [row for row in rows if row["state"] == "corrected"]
+    exact: dict[str, int] = {}
+    estimated: list[int] = []
+    for row in rows:
+        mended = [other for other in corrections if other["corrects"] == row["id"]]
+        nanos = row["nanos"] + sum(other["nanos"] for other in mended)
+        if row["state"] == "settled" or (row["state"] == "estimated" and mended):
+            id = str((mended[-1] if mended else row)["request_id"] or f"turn {row['id']}")
+            assert id not in exact
+            exact[id] = nanos
+        elif row["state"] == "estimated":
+            estimated.append(nanos)
+    return exact, estimated
