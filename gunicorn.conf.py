@@ -1,6 +1,6 @@
 """The web process. `bind` and the number of processes come from gunicorn's own PORT and WEB_CONCURRENCY."""
 
-worker_class = "gthread"
+worker_class = "bot.web.threads.Worker"
 # A thread for every open stream, and some for the rest: a queue before the gateway is an outage.
 threads = 256
 # Of the process's own heartbeat, not of a request: a stream may last as long as its run.

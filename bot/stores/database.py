@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 # Milliseconds since the epoch by the database's clock; clock_timestamp(), so that a wait for a lock counts.
 NOW = {
@@ -52,6 +50,10 @@ class Database:
 
     def migrate(self) -> None:
         """Bring the schema to this version. Several processes may call it at once."""
+        # Here and not above: twelve megabytes that a web process never needs.
+        from alembic import command
+        from alembic.config import Config
+
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self.engine.connect() as connection:
