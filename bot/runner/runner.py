@@ -163,13 +163,23 @@ class CiRun:
             )
             ending = watched(engine, task, tools, tell, stop, self._left())
             shell.end()  # whatever still runs in the background would change the tree under us
-            found, notes = changeset.collect(pristine, brief.sha, where.work, user)
-            self.job.line(f"{len(found.files)} files changed")
+            files, notes = self._changes(pristine, where, user)
             done = self._check(shell, tools, ending, stop)
             ending = judged(ending, done, tools.failed)
-            return Made(ending, done, changeset.to_json(found), notes, isolation)
+            return Made(ending, done, files, notes, isolation)
         finally:
             tools.close()
+
+    def _changes(
+        self, pristine: Pristine, where: Place, user: User | None
+    ) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+        """What is handed in, and a sentence for each thing that is not."""
+        try:
+            found, notes = changeset.collect(pristine, self.brief.sha, where.work, user)
+        except (GitFailed, OSError) as error:
+            return None, (f"the changes could not be collected: {error}",)
+        self.job.line(f"{len(found.files)} file{'' if len(found.files) == 1 else 's'} changed")
+        return changeset.to_json(found), notes
 
     def _check(self, shell: Shell, tools: Tools, ending: Ending, stop: Stop) -> Check | None:
         """After the changeset: what the tests write is not the agent's work."""

@@ -34,10 +34,16 @@ class Stop:
 
 
 def watched(
-    engine: Engine, task: Task, workspace: Workspace, tell: Tell, stop: Stop, seconds_left: float
+    engine: Engine,
+    task: Task,
+    workspace: Workspace,
+    tell: Tell,
+    stop: Stop,
+    seconds_left: float,
+    patience: float = ENDING_SECONDS,
 ) -> Ending:
     """The engine's ending, or the stop's. The engine works in a thread of its own: a silent upstream or a
-    tool that hangs cannot keep this one from going on.
+    tool that hangs cannot keep this one from going on. Ctrl-C is a stop.
     """
     last = Ending("halted")
     ended: list[Ending] = []
@@ -56,14 +62,17 @@ def watched(
             ended.append(replace(last, outcome="failed", message=message))
 
     thread = threading.Thread(target=work, name="engine", daemon=True)
-    thread.start()
     until = time.monotonic() + seconds_left + DEADLINE_GRACE
-    while thread.is_alive() and not stop.event.is_set():
-        thread.join(0.05)
-        if time.monotonic() > until:
-            stop.now(Reason.WALL_CLOCK, "the wall-clock ceiling was reached")
+    try:
+        thread.start()
+        while thread.is_alive() and not stop.event.is_set():
+            thread.join(0.05)
+            if time.monotonic() > until:
+                stop.now(Reason.WALL_CLOCK, "the wall-clock ceiling was reached")
+    except KeyboardInterrupt:
+        stop.now(Reason.STOPPED, "interrupted", cancelled=True)
     if stop.event.is_set():
-        thread.join(ENDING_SECONDS)
+        thread.join(patience)
     own = ended[0] if ended else last
     if not stop.event.is_set() or (own.outcome != "halted" and own.wrapped_up is None and ended):
         return own

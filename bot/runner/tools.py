@@ -21,23 +21,19 @@ DEFINITIONS: list[dict[str, Any]] = [
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """What came of a call: the text that the model reads, and the call as people follow it."""
+    """What came of a call: the text that the model reads."""
 
     text: str
     error: bool
-    line: str
 
 
 class Tools:
     """A workspace as the model sees it. `close` ends everything that was started in it."""
 
-    definitions = DEFINITIONS
-
     def __init__(
         self, root: Path, shell: Shell, user: User | None = None, seconds: float = COMMAND_SECONDS
     ) -> None:
         self.root, self.shell = root, shell
-        self.calls = 0
         self.test: Test | None = None  # the last command of the agent that ran tests
         self.failed: set[str] = set()  # those of them that failed at least once
         self._editor = Editor(root, user)
@@ -45,12 +41,11 @@ class Tools:
 
     def call(self, name: str, given: Any, stop: threading.Event) -> Acted:
         """Carry out one call of the model; what goes wrong is a sentence for it."""
-        self.calls += 1
         try:
             text, error = self._act(name, given, stop)
         except EditError as problem:
             text, error = f"{problem}.", True
-        return Acted(text, error, one_line(name, given))
+        return Acted(text, error)
 
     def close(self) -> None:
         self.shell.close()

@@ -24,7 +24,6 @@ from tests.runner.world import AMPLE, MODEL, TOKEN, Json, say, scripted, sh, tas
 class Said:
     text: str
     error: bool = False
-    line: str = "$ something"
 
 
 @dataclass
@@ -266,7 +265,7 @@ def test_what_happens_is_told_as_it_happens() -> None:
     worked(answer, [say("end")], events=events)
     assert [(event.kind, event.text, event.turn, event.tool_calls) for event in events] == [
         ("turn", "I look.", 1, 0),
-        ("tool", "$ something", 1, 1),
+        ("tool", "$ ls", 1, 1),
         ("turn", "end", 2, 1),
     ]
     assert events[0].before.usd == Usd.parse("4.5")

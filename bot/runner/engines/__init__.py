@@ -60,14 +60,12 @@ class Model(Protocol):
 
 
 class Said(Protocol):
-    """What the model reads of a call, and one line for people."""
+    """What the model reads of a call."""
 
     @property
     def text(self) -> str: ...
     @property
     def error(self) -> bool: ...
-    @property
-    def line(self) -> str: ...
 
 
 class Workspace(Protocol):

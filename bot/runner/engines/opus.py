@@ -26,6 +26,7 @@ from bot.runner.engines import (
     Workspace,
 )
 from bot.runner.engines.claude import Claude
+from bot.runner.tools import one_line
 
 CUT_SHORT = 3  # answers in a row that max_tokens ended; after that it would go on for ever
 
@@ -90,11 +91,11 @@ def _loop(
 
 
 def _carry_out(talk: Talk, call: Block, workspace: Workspace, tell: Tell, stop: threading.Event) -> Block:
-    talk.tool_calls += 1
     if stop.is_set():
         return _result(call, "Not executed: the run had halted.", error=True)
+    talk.tool_calls += 1
+    tell(talk.event("tool", one_line(call["name"], call["input"])))
     said = workspace.call(call["name"], call["input"], stop)
-    tell(talk.event("tool", said.line))
     return _result(call, said.text, said.error)
 
 
