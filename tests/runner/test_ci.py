@@ -170,14 +170,14 @@ def test_what_the_tests_write_is_not_the_agents_work(tmp_path: Path) -> None:
 def test_a_run_that_the_service_halts_ends_in_the_middle_of_a_command_and_hands_in_what_there_is(
     tmp_path: Path,
 ) -> None:
-    standing = {"state": "halted", "reason": "stopped", "message": "halted at step 1: stopped by ada"}
-    answers = [sh("echo half > made; sleep 98761; echo whole > made")], [say("never")]
-    with work(tmp_path, *answers, halts_after=1, standing=standing) as (ci, requests):
+    standing = {"state": "halted", "reason": "stopped", "message": "halted at step 2: stopped by ada"}
+    answers = [sh("echo half > made")], [sh("sleep 98761; echo whole > made")], [say("never")]
+    with work(tmp_path, *answers, halts_after=2, standing=standing) as (ci, requests):
         assert main_ci(ci.env) == 0
     result = ci.result()
     assert (result.outcome, result.reason, result.message) == ("halted", Reason.STOPPED, standing["message"])
     assert [(file.path, file.text) for file in result.changeset.files] == [("made", "half\n")]
-    assert len(requests) == 1
+    assert len(requests) == 2
     assert "sleep 98761" not in processes()
 
 
