@@ -218,7 +218,7 @@ def empty() -> Iterator[Path]:
 
 
 @given(trees(), trees())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_what_is_collected_makes_the_one_tree_from_the_other(
     before: dict[str, File], after: dict[str, File]
 ) -> None:
