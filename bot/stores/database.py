@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.pool import Pool
 
 # Milliseconds since the epoch by the database's clock; clock_timestamp(), so that a wait for a lock counts.
 NOW = {
@@ -100,6 +102,22 @@ def _on_sqlite_begin(connection: sa.Connection) -> None:
     # A transaction that reads first and writes later can fail at the upgrade; taking the lock at once waits.
     reads = connection.get_execution_options().get("reads")
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+@sa.event.listens_for(Pool, "connect")
+def _on_any_connect(connection: Any, _record: Any) -> None:
+    """DBOS on Python 3.12+ has `unixepoch('subsec')` in its tables, which SQLite knows from 3.42 on.
+
+    Debian 12 ships 3.40. There the function is ours, on every connection of this process, DBOS's included.
+    """
+    if isinstance(connection, sqlite3.Connection) and sqlite3.sqlite_version_info < (3, 42):
+        connection.create_function("unixepoch", 1, _unixepoch)
+
+
+def _unixepoch(modifier: str) -> float:
+    if modifier not in ("subsec", "subsecond"):
+        raise ValueError(f"unixepoch({modifier!r}) is not known here")
+    return time.time()
 
 
 def pragmas(connection: sqlite3.Connection) -> None:

@@ -29,7 +29,7 @@ BATCH = 60
 BATCHES = 4
 FILES = 8
 _COMMAND = re.compile(r"`((?:[A-Z_]+=\S+ )*(?:python3?|pytest|make|tox|uv|poetry|nox)\b[^`\n]*)`")
-_PROBE = """python3 - <<'TRY_THEM'
+_PROBE = r"""python3 - <<'TRY_THEM'
 import json, pathlib, re, shutil, subprocess, tempfile, time
 command, failing, tries = json.loads({given!r})
 home = pathlib.Path(tempfile.mkdtemp()) / "tree"
