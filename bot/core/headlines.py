@@ -58,7 +58,7 @@ def _done(report: Report) -> str:
 
 
 def verdict(check: Check) -> str:
-    """`pass`, `still fail`, or that they could not be run: a shell's words for a command that is not there."""
+    """`pass`, `still fail`, or `could not be run`: what a shell says of a command that is not there."""
     if check.exit_code in (126, 127):
         return "could not be run"
     return "still fail" if check.exit_code else "pass"
