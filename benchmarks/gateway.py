@@ -101,6 +101,8 @@ def measure(target: Target, stream: bool, connections: int, seconds: float, body
     used = service.cpu_seconds(target.pid) - before if target.pid else 0.0
     if done.failures:
         raise click.ClickException(f"{target.name} failed {done.failures} times: {done.failed_with}")
+    if not done.answers:
+        raise click.ClickException(f"{target.name} gave no answer in {seconds:g} s: try more --seconds")
     served = done.rate * (job.seconds + job.warm)
     return Cell(
         target.name,
@@ -168,8 +170,8 @@ def main(
                     for target in (straight, *targets):
                         cell = measure(target, stream, width, seconds, body_kb)
                         cells.setdefault((target.name, stream, width), []).append(cell)
-                        click.echo(".", nl=False, err=True)
-        click.echo(err=True)
+                        kind = "SSE" if stream else "JSON"
+                        click.echo(f"{kind} {width} {target.name}: {cell.p50:.2f} ms", err=True)
     names = [target.name for target in targets]
     report(cells, names, widths, machine, missing, rounds, seconds, body_kb)
 

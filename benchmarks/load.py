@@ -24,7 +24,7 @@ PATIENCE = 60.0  # seconds without a byte: the job has failed
 
 @dataclass(frozen=True)
 class Job:
-    """`keys`: connection i sends keys[i % len]. The first `warm` seconds are not counted."""
+    """`keys`: connection i sends keys[i % len]. Answers of the first `warm` seconds are not counted."""
 
     url: str  # of the Messages path
     keys: Sequence[str]
@@ -139,7 +139,7 @@ def measure(job: Job) -> Measured:
             fault = client.fault()
             if fault:
                 faults[fault] += 1
-            elif client.sent_at >= begin and now <= end:
+            elif begin <= now <= end:
                 whole.append(now - client.sent_at)
                 first.append(client.first_at - client.sent_at)
             if now < end and faults.total() < 100:
