@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
+from bot.core.prices import same_model
 from bot.core.reports import Check, CostBy, Published, Report, Spent, Turn
 from bot.stores.database import Database
 from bot.stores.tables import runs, turns
@@ -283,7 +284,7 @@ class Runs:
             cost_by=row.cost_by,
             estimated=row.estimated,
             price_book=row.price_book,
-            clamps=row.clamps,
+            clamps=row.clamps + self._answered_by_others(run),
             sources=row.sources,
             task_class=row.task_class,
             actor=row.actor,
@@ -296,6 +297,23 @@ class Runs:
             workflow_url=row.workflow_url,
             needed=row.needed,
             needed_tokens=row.needed_tokens,
+        )
+
+    def _answered_by_others(self, run: str) -> tuple[str, ...]:
+        """A note for each model that answered in place of the one asked for."""
+        pairs = (
+            sa.select(turns.c.model_asked, turns.c.model, sa.func.count())
+            .where(
+                turns.c.run == run, turns.c.state.in_(("settled", "estimated")), turns.c.model.is_not(None)
+            )
+            .group_by(turns.c.model_asked, turns.c.model)
+        )
+        with self.database.read() as tx:
+            rows = tx.execute(pairs.order_by(turns.c.model_asked, turns.c.model)).all()
+        return tuple(
+            f"{count} of its answers came from {model}, though {asked} was asked for; priced as {model}"
+            for asked, model, count in rows
+            if not same_model(asked, model)
         )
 
 

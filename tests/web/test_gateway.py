@@ -479,7 +479,7 @@ def call(
         while part := client.recv(65_536):
             raw += part
     head, _, content = raw.partition(b"\r\n\r\n")
-    first, *rest = head.decode().split("\r\n")
+    first, *rest = head.decode("latin-1").split("\r\n")
     pairs = (line.partition(": ") for line in rest)
     return int(first.split()[1]), {name.lower(): value for name, _, value in pairs}, content
 

@@ -1,0 +1,570 @@
+"""HTTP as it is met, from strange clients and strange upstreams: what is billed is booked, once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from bot.clients import anthropic
+from bot.core.ceilings import Ceilings, Reason
+from bot.core.money import Usd
+from bot.stores.database import Database
+from tests.web.gates import Gate, gated
+from tests.web.test_gateway import MODEL, TALK, connect, post, request, settled
+
+ASKED = {"model": MODEL, "max_tokens": 500, "messages": TALK}
+USAGE = {"input_tokens": 20, "output_tokens": 30}
+COST = 20 * 5_000 + 30 * 25_000
+MESSAGE: dict[str, Any] = {
+    "id": "msg_1", "type": "message", "role": "assistant", "model": MODEL, "stop_reason": "end_turn",
+    "stop_sequence": None, "content": [{"type": "text", "text": "ok"}], "usage": USAGE,
+}  # fmt: skip
+
+
+def head(*lines: str, status: str = "200 OK", kind: str = "application/json") -> bytes:
+    return "\r\n".join([f"HTTP/1.1 {status}", f"content-type: {kind}", *lines, "", ""]).encode("latin-1")
+
+
+def whole(message: Any = MESSAGE, *lines: str, status: str = "200 OK") -> bytes:
+    body = json.dumps(message).encode()
+    return head(f"content-length: {len(body)}", *lines, status=status) + body
+
+
+def event(kind: str, **more: Any) -> bytes:
+    data = f"event: {kind}\ndata: {json.dumps({'type': kind, **more})}\n\n".encode()
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def stream(*events: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+    return head("transfer-encoding: chunked", kind="text/event-stream") + b"".join(events) + end
+
+
+def begun(**usage: Any) -> bytes:
+    told = usage or {"input_tokens": 20, "output_tokens": 1}
+    return event("message_start", message={**MESSAGE, "content": [], "usage": told})
+
+
+def ended(reason: str = "end_turn", **usage: Any) -> bytes:
+    return event("message_delta", delta={"stop_reason": reason}, usage=usage or {"output_tokens": 30})
+
+
+STOP = event("message_stop")
+
+
+@dataclass
+class Upstream:
+    """Bytes for bytes: each connection is served by `play`, which gets it and the number of its request."""
+
+    url: str
+    play: Callable[[socket.socket, int], bool | None] | bytes
+    taken: list[bytes] = field(default_factory=list)  # whole requests
+    connections: int = 0
+
+
+@contextmanager
+def upstream() -> Iterator[Upstream]:
+    listening = socket.create_server(("127.0.0.1", 0))
+    made = Upstream(f"http://127.0.0.1:{listening.getsockname()[1]}", b"")
+    open_: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+
+    def serve(client: socket.socket) -> None:
+        with client, suppress(OSError):
+            while (asked := _request(client)) is not None:
+                made.taken.append(asked)
+                if isinstance(made.play, bytes):
+                    client.sendall(made.play)
+                    if b"connection: close" in made.play:
+                        return
+                elif not made.play(client, len(made.taken)):
+                    return
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = listening.accept()
+                made.connections += 1
+                open_.append(client)
+                threads.append(threading.Thread(target=serve, args=(client,), daemon=True))
+                threads[-1].start()
+
+    threads.append(threading.Thread(target=accept, daemon=True))
+    threads[0].start()
+    try:
+        yield made
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        for client in open_:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+            client.close()
+        for thread in threads:
+            thread.join(5)
+
+
+def sent(client: socket.socket, data: bytes) -> bool:
+    client.sendall(data)
+    return True
+
+
+def _request(client: socket.socket) -> bytes | None:
+    raw = b""
+    while b"\r\n\r\n" not in raw:
+        if not (part := client.recv(1 << 16)):
+            return None
+        raw += part
+    top, _, body = raw.partition(b"\r\n\r\n")
+    length = next(int(line[15:]) for line in top.split(b"\r\n") if line.startswith(b"content-length:"))
+    while len(body) < length:
+        if not (part := client.recv(1 << 16)):
+            return None
+        body += part
+    return top + b"\r\n\r\n" + body
+
+
+@pytest.fixture
+def above() -> Iterator[Upstream]:
+    with upstream() as made:
+        yield made
+
+
+@pytest.fixture
+def gate(tmp_path: Any, above: Upstream) -> Iterator[Gate]:
+    database = Database(f"sqlite:///{tmp_path / 'ledger.db'}")
+    database.migrate()
+    with gated(database, above.url, drain_seconds=1) as made:
+        yield made
+    database.close()
+
+
+def ask(gate: Gate, token: str, **more: Any) -> tuple[int, dict[str, str], bytes]:
+    return post(gate, {**ASKED, **more}, {"x-api-key": token})
+
+
+# -- upstreams --
+
+EXACT, WHOLE, PART, NOTHING = "its usage", "the hold", "input and max_tokens", "nothing"
+ANSWERS: list[Any] = [
+    pytest.param(whole(), 200, EXACT, id="an ordinary one"),
+    pytest.param(whole(MESSAGE, "connection: close"), 200, EXACT, id="that closes the connection"),
+    pytest.param(
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + whole(),
+        200,
+        EXACT,
+        id="after 100 and 103",
+    ),
+    pytest.param(whole(MESSAGE, "x-large: " + "a" * 60_000), 200, EXACT, id="with a huge header"),
+    pytest.param(whole(MESSAGE, *(f"x-{n}: é" for n in range(500))), 200, EXACT, id="with many odd headers"),
+    pytest.param(whole().replace(b"content-length", b"CONTENT-LENGTH"), 200, EXACT, id="in capitals"),
+    pytest.param(head("connection: close") + json.dumps(MESSAGE).encode(), 200, EXACT, id="ended by closing"),
+    pytest.param(whole({**MESSAGE, "stop_reason": "pause_turn"}), 200, EXACT, id="pause_turn"),
+    pytest.param(
+        whole({**MESSAGE, "stop_reason": "model_context_window_exceeded"}),
+        200,
+        EXACT,
+        id="model_context_window_exceeded",
+    ),
+    pytest.param(
+        whole({**MESSAGE, "stop_reason": "x" * 300, "model": MODEL}, f"request-id: {'r' * 300}"),
+        200,
+        EXACT,
+        id="with long words",
+    ),
+    pytest.param(
+        head("content-length: 9999", "connection: close") + json.dumps(MESSAGE).encode(),
+        502,
+        WHOLE,
+        id="shorter than it says",
+    ),
+    pytest.param(
+        head("content-length: 10") + json.dumps(MESSAGE).encode(), 200, WHOLE, id="longer than it says"
+    ),
+    pytest.param(head("content-length: 5", "content-length: 7") + b"{}", 502, WHOLE, id="of two lengths"),
+    pytest.param(
+        head("content-encoding: gzip", "connection: close") + gzip.compress(json.dumps(MESSAGE).encode()),
+        200,
+        WHOLE,
+        id="that is compressed though we said not to",
+    ),
+    pytest.param(whole({**MESSAGE, "usage": {}}), 200, WHOLE, id="with an empty usage"),
+    pytest.param(whole({**MESSAGE, "usage": {"output_tokens": 3}}), 200, WHOLE, id="with half a usage"),
+    pytest.param(
+        whole({**MESSAGE, "usage": {"input_tokens": "20", "output_tokens": 30}}),
+        200,
+        WHOLE,
+        id="with a usage of words",
+    ),
+    pytest.param(whole({**MESSAGE, "model": "claude-next"}), 200, WHOLE, id="of a model without a price"),
+    pytest.param(
+        head("content-length: 200000", "connection: close") + b"[" * 200_000,
+        200,
+        WHOLE,
+        id="nested too deeply",
+    ),
+    pytest.param(b"HTTP/0.9 hello\r\n\r\n", 502, WHOLE, id="that is not HTTP"),
+    pytest.param(
+        whole({"type": "error"}, "retry-after: 7", status="529 Site is overloaded"), 529, NOTHING, id="529"
+    ),
+    pytest.param(whole({"x": 1}, "location: /", status="307 Go"), 307, NOTHING, id="a redirect"),
+]
+
+
+@pytest.mark.parametrize(("answer", "status", "charged"), ANSWERS)
+def test_an_answer_in_one_piece(
+    gate: Gate, above: Upstream, answer: bytes, status: int, charged: str
+) -> None:
+    above.play = answer
+    run, token = gate.run()
+    seen, _, _ = ask(gate, token, inference_geo="global")
+    assert seen == status
+    _charged(gate, run, charged)
+    assert len(above.taken) == 1
+
+
+STREAMS: list[Any] = [
+    pytest.param(stream(begun(), ended(), STOP), EXACT, id="an ordinary one"),
+    pytest.param(stream(begun(), ended("pause_turn"), STOP), EXACT, id="pause_turn"),
+    pytest.param(stream(begun(), STOP), PART, id="that never tells its output"),
+    pytest.param(stream(begun(), ended()), PART, id="without message_stop"),
+    pytest.param(
+        stream(event("message_start", message={"model": MODEL}), ended(), STOP),
+        WHOLE,
+        id="that never tells its input",
+    ),
+    pytest.param(
+        stream(begun(output_tokens=1), ended(input_tokens=20, output_tokens=30), STOP),
+        EXACT,
+        id="that tells it at the end",
+    ),
+    pytest.param(
+        stream(begun(), ended(output_tokens=10), ended(output_tokens=30), STOP), EXACT, id="cumulative"
+    ),
+    pytest.param(
+        stream(begun(), ended(), STOP, end=b"nonsense\r\n"), EXACT, id="with nonsense behind its end"
+    ),
+    pytest.param(stream(begun(), end=b"zzz\r\n"), PART, id="with nonsense in its midst"),
+    pytest.param(stream(), WHOLE, id="of nothing"),
+    pytest.param(
+        stream(begun(), event("error", error={"type": "api_error", "message": "é"})), PART, id="an error"
+    ),
+    pytest.param(
+        stream(begun(), event("content_block_delta", delta={"text": "x" * (9 << 20)}), ended(), STOP),
+        EXACT,
+        id="with an event of nine megabytes",
+    ),
+]
+
+
+@pytest.mark.parametrize(("answer", "charged"), STREAMS)
+def test_an_answer_in_events(gate: Gate, above: Upstream, answer: bytes, charged: str) -> None:
+    above.play = answer
+    run, token = gate.run()
+    assert ask(gate, token, stream=True, inference_geo="global")[0] == 200
+    _charged(gate, run, charged)
+
+
+def _charged(gate: Gate, run: str, charged: str) -> None:
+    settled(gate, run)
+    report = gate.report(run)
+    expected = {EXACT: COST, PART: 20 * 5_000 + 500 * 25_000, NOTHING: 0}
+    if charged == WHOLE:
+        assert report.spent.usd.nanos > expected[PART]
+    else:
+        assert report.spent.usd.nanos == expected[charged]
+    assert report.estimated == (report.spent.usd if charged in (WHOLE, PART) else Usd(0))
+    assert report.spent.steps == (0 if charged == NOTHING else 1)
+    assert report.outcome == "running"
+
+
+def test_bytes_behind_an_answer_are_not_the_next_requests_answer(gate: Gate, above: Upstream) -> None:
+    stolen = whole({**MESSAGE, "content": [{"type": "text", "text": "someone else's"}]})
+    above.play = lambda client, number: sent(client, whole() + (stolen if number == 1 else b""))
+    _, token = gate.run()
+    for _ in range(2):
+        assert b"someone" not in ask(gate, token)[2]
+    assert above.connections == 2
+
+
+def test_a_connection_is_kept_for_the_next_request(gate: Gate, above: Upstream) -> None:
+    above.play = whole()
+    _, token = gate.run()
+    for _ in range(3):
+        assert ask(gate, token)[0] == 200
+    assert above.connections == 1
+
+
+def test_a_kept_connection_that_the_upstream_closes_meanwhile_costs_and_breaks_nothing(
+    gate: Gate, above: Upstream
+) -> None:
+    def play(client: socket.socket, number: int) -> bool:
+        client.sendall(whole())
+        return False  # and close
+
+    above.play = play
+    run, token = gate.run()
+    for number in range(1, 6):
+        assert ask(gate, token, inference_geo="global")[0] == 200
+        assert gate.account(run).spent == Usd(number * COST)
+
+
+class Blind(anthropic.Upstream):
+    """It does not look whether a kept connection is still alive: as if it was closed just after the look."""
+
+    def _take(self) -> anthropic._Connection | None:
+        return self._idle.pop() if self._idle else None
+
+
+@pytest.mark.parametrize("size", [10, 5_000_000], ids=["small", "large"])
+def test_a_request_that_meets_a_closing_connection_is_sent_again_and_arrives_once(
+    above: Upstream, size: int
+) -> None:
+    def play(client: socket.socket, number: int) -> bool:
+        client.sendall(whole())
+        return False  # and close
+
+    above.play = play
+    client, deadline = Blind(above.url), time.monotonic() + 20
+    for _ in range(4):
+        exchange = client.send("POST", "/v1/messages", [], b"x" * size, deadline)
+        assert exchange.head(deadline).status == 200
+        assert json.loads(exchange.read_all(deadline)) == MESSAGE
+        exchange.close()
+        time.sleep(0.1)
+    client.close()
+    assert len(above.taken) == above.connections == 4
+
+
+def test_an_upstream_that_takes_a_request_and_closes_without_a_word_is_not_asked_again(
+    gate: Gate, above: Upstream
+) -> None:
+    above.play = lambda client, number: number == 1 and sent(client, whole())
+    run, token = gate.run()
+    assert ask(gate, token)[0] == 200
+    status, headers, _ = ask(gate, token)
+    assert (status, headers["x-should-retry"]) == (502, "false")
+    assert len(above.taken) == 2
+    assert gate.report(run).estimated > Usd(0)
+
+
+def test_a_refusal_that_comes_before_the_whole_body_was_sent_is_relayed_and_free(gate: Gate) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    def refuse() -> None:
+        client, _ = listening.accept()
+        with client:
+            client.recv(100)
+            client.sendall(whole({"type": "error"}, "connection: close", status="413 Too Large"))
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(1 << 16):
+                pass
+
+    thread = threading.Thread(target=refuse)
+    thread.start()
+    gate.gateway.upstream._port = listening.getsockname()[1]
+    run, token = gate.run(Ceilings(Usd.parse("1000"), 10**9, 99, 600))
+    assert ask(gate, token, metadata={"user_id": "x" * 8_000_000})[0] == 413
+    assert gate.account(run).spent == Usd(0)
+    thread.join(10)
+    listening.close()
+
+
+def test_an_upstream_that_does_not_take_the_body_is_left_at_the_deadline_and_costs_nothing(
+    gate: Gate,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        gate.gateway.upstream._port = listening.getsockname()[1]
+        run, token = gate.run(Ceilings(Usd.parse("1000"), 10**9, 99, 2))
+        assert ask(gate, token, metadata={"user_id": "x" * 16_000_000})[0] == 502
+        assert (gate.account(run).spent, gate.account(run).held) == (Usd(0), Usd(0))
+        assert ask(gate, token)[0] == 402
+
+
+def test_the_true_usage_of_an_answer_that_came_after_the_deadline_is_booked(
+    gate: Gate, above: Upstream
+) -> None:
+    def play(client: socket.socket, number: int) -> bool:
+        time.sleep(1.5)
+        client.sendall(whole())
+        return True
+
+    above.play = play
+    run, token = gate.run(Ceilings(Usd.parse("5"), 10**7, 100, 1))
+    assert ask(gate, token, inference_geo="global")[0] == 402
+    settled(gate, run)
+    report = gate.report(run)
+    assert (report.spent.usd, report.estimated) == (Usd(COST), Usd(0))
+    assert report.reason == Reason.WALL_CLOCK
+
+
+def test_another_model_than_was_asked_for_is_shown_in_the_report(gate: Gate, above: Upstream) -> None:
+    above.play = whole({**MESSAGE, "model": "claude-haiku-4-5-20251001"})
+    run, token = gate.run()
+    assert ask(gate, token, inference_geo="global")[0] == 200
+    report = gate.report(run)
+    assert report.turns[0].model == "claude-haiku-4-5-20251001"
+    assert report.spent.usd == Usd(20 * 1_000 + 30 * 5_000)
+    assert any("claude-haiku-4-5" in note and MODEL in note for note in report.clamps)
+
+
+def test_the_same_model_with_its_date_is_no_difference(gate: Gate, above: Upstream) -> None:
+    above.play = whole({**MESSAGE, "model": "claude-opus-4-5-20251101"})
+    run, token = gate.run()
+    assert ask(gate, token, model="claude-opus-4-5")[0] == 200
+    assert gate.report(run).clamps == ()
+
+
+def test_a_refusal_that_was_not_billed_bounds_nothing(gate: Gate, above: Upstream) -> None:
+    long = [{"role": "user", "content": "x" * 30_000}]
+    above.play = whole({**MESSAGE, "stop_reason": "refusal", "content": []})
+    run, token = gate.run()
+    assert ask(gate, token, messages=long)[0] == 200
+    assert gate.account(run).spent == Usd(0)
+    above.play = whole({**MESSAGE, "usage": {"input_tokens": 29_000, "output_tokens": 1}})
+    assert ask(gate, token, messages=long)[0] == 200
+    assert gate.report(run).outcome == "running"  # within its bound
+
+
+# -- clients --
+
+
+def bare(gate: Gate, raw: bytes, half_close: bool = False) -> bytes:
+    with connect(gate) as client:
+        client.sendall(raw)
+        if half_close:
+            client.shutdown(socket.SHUT_WR)
+        answer = b""
+        with suppress(ConnectionResetError):
+            while part := client.recv(1 << 16):
+                answer += part
+    return answer
+
+
+def lines(token: str, *more: str, version: str = "1.1") -> bytes:
+    first = [f"POST /v1/messages HTTP/{version}", "host: x", f"x-api-key: {token}"]
+    return "\r\n".join([*first, "content-type: application/json", *more, "", ""]).encode("latin-1")
+
+
+BODY = json.dumps(ASKED).encode()
+LENGTH = f"content-length: {len(BODY)}"
+CLIENTS: list[Any] = [
+    pytest.param((LENGTH, "connection: close"), BODY, 200, id="ordinary"),
+    pytest.param(
+        ("transfer-encoding: chunked", "connection: close"),
+        b"5\r\n" + BODY[:5] + b"\r\n%x\r\n" % (len(BODY) - 5) + BODY[5:] + b"\r\n0\r\n\r\n",
+        200,
+        id="chunked",
+    ),
+    pytest.param(
+        ("Transfer-Encoding: Chunked", "connection: close"),
+        b"%x\r\n" % len(BODY) + BODY + b"\r\n0\r\n\r\n",
+        200,
+        id="Chunked",
+    ),
+    pytest.param((LENGTH, "X-Title: café ñ", "connection: close"), BODY, 200, id="a header beyond ASCII"),
+    pytest.param(
+        (f"content-length: {len(BODY) - 3}", "connection: close"), BODY, 400, id="a length too short"
+    ),
+    pytest.param(("connection: close",), b"", 400, id="no body"),
+    pytest.param(
+        (LENGTH, "content-encoding: gzip", "connection: close"), b"\x1f\x8b" + BODY[2:], 400, id="gzip"
+    ),
+]
+
+
+@pytest.mark.parametrize(("more", "body", "status"), CLIENTS)
+def test_a_strange_client(
+    gate: Gate, above: Upstream, more: tuple[str, ...], body: bytes, status: int
+) -> None:
+    above.play = whole()
+    run, token = gate.run()
+    assert bare(gate, lines(token, *more) + body).split()[1] == str(status).encode()
+    settled(gate, run)
+    assert gate.account(run).steps == (1 if status == 200 else 0)
+
+
+def test_http_1_0_is_answered(gate: Gate, above: Upstream) -> None:
+    above.play = stream(begun(), ended(), STOP)
+    _, token = gate.run()
+    answer = bare(gate, lines(token, LENGTH, version="1.0") + BODY)
+    assert b"message_stop" in answer
+    assert answer.split()[1] == b"200"
+
+
+@pytest.mark.parametrize("target", ["/v1/messages?beta=true&x=%C3%A9", "/v1/messages?x=[1]|{2}"])
+def test_a_query_reaches_the_upstream_as_it_came(gate: Gate, above: Upstream, target: str) -> None:
+    above.play = whole()
+    _, token = gate.run()
+    raw = lines(token, LENGTH, "connection: close").replace(b"/v1/messages", target.encode())
+    assert bare(gate, raw + BODY).split()[1] == b"200"
+    assert above.taken[0].startswith(f"POST {target} ".encode())
+
+
+def test_a_client_that_closes_its_sending_side_has_left_and_is_told_so(gate: Gate, above: Upstream) -> None:
+    def play(client: socket.socket, number: int) -> bool:
+        time.sleep(0.2)
+        client.sendall(whole())
+        return True
+
+    above.play = play
+    run, token = gate.run()
+    assert b"keep it open" in bare(gate, lines(token, LENGTH) + BODY, half_close=True)
+    settled(gate, run)
+    assert gate.account(run).steps == len(above.taken)
+
+
+def test_a_body_that_never_ends_is_given_up_at_the_deadline(gate: Gate, above: Upstream) -> None:
+    run, token = gate.run(Ceilings(Usd.parse("5"), 10**7, 100, 1))
+    with connect(gate) as client:
+        client.sendall(lines(token, "content-length: 1000") + b"{")
+        assert client.recv(1 << 16).split()[1] == b"400"
+    assert gate.account(run).steps == 0
+    assert above.taken == []
+
+
+@pytest.mark.parametrize("number", [10**12, 10**30, "9" * 5_000], ids=["10^12", "10^30", "5,000 digits"])
+def test_a_number_that_no_counter_holds_is_refused(gate: Gate, number: int | str) -> None:
+    run, token = gate.run()
+    body = BODY.replace(b"500", str(number).encode())
+    assert (
+        bare(gate, lines(token, f"content-length: {len(body)}", "connection: close") + body).split()[1]
+        == b"400"
+    )
+    assert gate.account(run).held == Usd(0)
+
+
+def test_a_client_that_left_while_it_waited_its_turn_is_not_asked_for(gate: Gate, above: Upstream) -> None:
+    go = threading.Event()
+
+    def play(client: socket.socket, number: int) -> bool:
+        go.wait(20)
+        client.sendall(whole())
+        return True
+
+    above.play = play
+    run, token = gate.run(Ceilings(Usd.parse("5"), 10**7, 1, 60))
+    first = threading.Thread(target=ask, args=(gate, token))
+    first.start()
+    until = time.monotonic() + 10
+    while not above.taken and time.monotonic() < until:
+        time.sleep(0.01)
+    with connect(gate) as client:
+        client.sendall(request(gate, "POST", "/v1/messages", ASKED, {"x-api-key": token}))
+        time.sleep(0.2)
+    time.sleep(1)
+    assert gate.gateway.spend._lanes == {}  # nobody waits there any more
+    go.set()
+    first.join()
+    assert len(above.taken) == 1
+    assert gate.account(run).steps == 1
