@@ -22,8 +22,11 @@ from bot.stores.database import Database
 from bot.stores.ledger import Account, Ledger
 from bot.stores.runs import NewRun, Runs, new_id, new_token, token_hash
 from bot.stories.spend import Spend
+from bot.web.drain import DRAIN_SECONDS
 from bot.web.embedded import Embedded
 from bot.web.gateway import Gateway
+
+CUT_SECONDS = 0.5  # after the wall clock: its answer has had its time, what it cost is then estimated
 
 
 class CannotStart(Exception):
@@ -116,6 +119,8 @@ def opened(
             with Embedded(gateway) as served, _clock(local):
                 local.url = served.url
                 yield local
+                if local.account().reason is Reason.WALL_CLOCK:
+                    served.patience = CUT_SECONDS
             ledger.close()
         finally:
             database.close()
@@ -134,6 +139,16 @@ def _continued(runs: Runs, ledger: Ledger, ceilings: Ceilings, sources: dict[str
     ledger.expire(run)
     runs.reopen(run, ceilings, sources)
     return run
+
+
+def _settled(ledger: Ledger, run: str) -> None:
+    """What is in flight at the end, whoever still waits for it, is read to its end or charged whole (G5)."""
+    until = time.monotonic() + DRAIN_SECONDS
+    try:
+        while ledger.account_of(run).held_steps and time.monotonic() < until:
+            time.sleep(0.02)
+    finally:  # also at a second Ctrl-C
+        ledger.expire(run)
 
 
 @contextmanager

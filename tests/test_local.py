@@ -77,6 +77,14 @@ ONE = """
     )
     print(answer.usage.output_tokens)
 """
+STREAM = """
+    import anthropic
+    with anthropic.Anthropic(max_retries=0).messages.stream(
+        model="claude-opus-4-7", max_tokens=500, messages=[{"role": "user", "content": "one"}]
+    ) as stream:
+        for event in stream:
+            pass
+"""
 
 
 def test_thirty_two_requests_at_once_never_cost_more_and_the_report_is_the_invoice(
@@ -239,6 +247,16 @@ def test_the_wall_clock_ends_a_command_that_asks_for_nothing_with_all_its_childr
     assert ran.code == 3
     assert ran.report["reason"] == "wall_clock_ceiling"
     assert subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True, check=False).returncode == 1
+
+
+def test_an_answer_that_never_ends_is_cut_at_the_wall_clock_and_estimated(
+    tmp_path: Path, claude: Started
+) -> None:
+    claude.ask("/_sandbox/character", {"character": "pings"})
+    ran = bot(tmp_path, environment(claude), "exec", "--wall", "2s", "--", *program(tmp_path, STREAM))
+    assert (ran.code, ran.report["reason"]) == (3, "wall_clock_ceiling")
+    assert "wall-clock ceiling reached" in ran.err
+    assert nanos(ran.report["estimated_usd"]) == nanos(ran.report["spent"]["usd"]) > 0
 
 
 def test_run_fixes_a_bug_in_a_plain_checkout(tmp_path: Path, claude: Started) -> None:

@@ -6,6 +6,7 @@ One thread for all of them: the workers' threads are free for those who do wait.
 from __future__ import annotations
 
 import logging
+import math
 import selectors
 import threading
 import time
@@ -41,6 +42,7 @@ class Drain:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._idle = threading.Condition(self._lock)
+        self._end_at = math.inf
 
     def take(
         self,
@@ -57,10 +59,11 @@ class Drain:
                 self._thread = threading.Thread(target=self._run, name="drain", daemon=True)
                 self._thread.start()
 
-    def wait(self, seconds: float) -> bool:
-        """Until nothing is left to drain, or for so long; whether nothing is left."""
+    def finish(self, seconds: float) -> None:
+        """Drain on for so long at most; what has not ended by then is settled as an estimate."""
         with self._lock:
-            return self._idle.wait_for(lambda: self._thread is None, seconds)
+            self._end_at = time.monotonic() + seconds
+            self._idle.wait_for(lambda: self._thread is None)
 
     def _run(self) -> None:
         waiting: list[_Orphan] = []  # for bytes
@@ -73,6 +76,9 @@ class Drain:
                     self._thread = None
                     self._idle.notify_all()
                     return
+                end_at = self._end_at
+            for orphan in (*waiting, *ready):
+                orphan.until = min(orphan.until, end_at)
             ready += self._readable(waiting, 0 if ready else 0.2)
             now = time.monotonic()
             ready += [orphan for orphan in waiting if now >= orphan.until and orphan not in ready]

@@ -12,6 +12,8 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from bot.web.gateway import Gateway
 
+PATIENCE = 10.0  # seconds; where nobody waits (the service) it is G5's 120
+
 
 class _Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -29,6 +31,7 @@ class Embedded:
         self._server = make_server("127.0.0.1", 0, gateway, threaded=True, request_handler=_Handler)
         self._server.daemon_threads = True  # type: ignore[attr-defined]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self.patience = PATIENCE
 
     @property
     def url(self) -> str:
@@ -43,6 +46,7 @@ class Embedded:
     ) -> None:
         self._server.shutdown()
         self._thread.join()
-        self.gateway.drain.wait(120)  # what was still streaming is read for its true usage
+        # What was still streaming is read for its true usage, as long as the person before us would wait.
+        self.gateway.drain.finish(self.patience)
         self._server.server_close()
         self.gateway.upstream.close()
