@@ -33,7 +33,17 @@ MODEL = "claude-opus-4-7"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+EXAMPLES = """\b
+python -m bot exec --cost 2 -- claude -p "fix the failing test"
+python -m bot run --cost 2 "make the leap year test pass"
+python -m bot explain --comment '/agent fix cost=$9' --role write
+python -m bot metrics --since 2026-11-01 --by developer
+"""
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EXAMPLES
+)
 def main() -> None:
     """Claude under four hard ceilings: tokens, dollars, steps, wall-clock."""
 
@@ -81,7 +91,11 @@ def ceilings_options(command: F) -> F:
     return command
 
 
-@main.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@main.command(
+    "exec",
+    short_help="Run any program that speaks the Messages API under ceilings.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
 @ceilings_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def exec_(
@@ -118,7 +132,7 @@ def exec_(
     raise click.exceptions.Exit(code)
 
 
-@main.command()
+@main.command(short_help="Let the native agent work on a local checkout under ceilings.")
 @ceilings_options
 @click.option(
     "--repo",
@@ -185,7 +199,7 @@ def run(
     raise click.exceptions.Exit({"done": 0, "halted": HALTED}.get(outcome, 1))
 
 
-@main.command()
+@main.command(short_help="What a comment would start, and why: ceilings, sources, clamps.")
 @click.option("--labels", default="", help="Labels with who applied them: 'agent:cost=$9@admin,bug'.")
 @click.option("--comment", required=True, help="The comment, such as '/agent fix cost=$5'.")
 @click.option("--role", default="write", show_default=True, help="The commenter's role in the repository.")
@@ -212,7 +226,7 @@ def migrate() -> None:
         services.migrate(_settings())
 
 
-@main.command()
+@main.command(short_help="Tell the stories that the web process enqueues.")
 def worker() -> None:
     """The durable worker: tells the stories that the web process (gunicorn app:app) enqueues."""
     from bot import services
@@ -222,7 +236,7 @@ def worker() -> None:
         work(opened_services)
 
 
-@main.command()
+@main.command(short_help="Web and worker together on this machine.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True)
 def serve(host: str, port: int) -> None:
