@@ -48,6 +48,17 @@ def main() -> None:
     """Claude under four hard ceilings: tokens, dollars, steps, wall-clock."""
 
 
+class Bounded(click.Command):
+    """A command whose exit codes tell: words that cannot be read are a refusal like any other (4)."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.exit_code = REFUSED
+            raise
+
+
 class Quantity(click.ParamType[Any]):
     """An option's value, read as the comment's are."""
 
@@ -93,6 +104,7 @@ def ceilings_options(command: F) -> F:
 
 @main.command(
     "exec",
+    cls=Bounded,
     short_help="Run any program that speaks the Messages API under ceilings.",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
@@ -132,7 +144,7 @@ def exec_(
     raise click.exceptions.Exit(code)
 
 
-@main.command(short_help="Let the native agent work on a local checkout under ceilings.")
+@main.command(cls=Bounded, short_help="Let the native agent work on a local checkout under ceilings.")
 @ceilings_options
 @click.option(
     "--repo",

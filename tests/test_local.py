@@ -7,15 +7,23 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import anthropic
+import httpx2
 import pytest
+from anthropic.types import MessageParam
 
+from bot.core.ceilings import CLASSES
+from bot.core.prices import PriceBook
+from bot.local import opened
 from sandbox import world
 from sandbox.processes import ROOT, Started, start
 
@@ -148,7 +156,7 @@ def test_what_cannot_be_started_says_why_and_nothing_was_spent(
     prices.write_text('{"claude-opus-4-7": {"input": "15"}}')
     words = [str(prices) if word == "PRICES" else word for word in words]
     ran = bot(tmp_path, environment(claude, **env), "exec", *words, "--", "true")
-    assert ran.code in (2, 4)
+    assert ran.code == 4
     assert says in ran.err
     assert claude.invoice()["total_nanos"] == 0
 
@@ -259,6 +267,30 @@ def test_an_answer_that_never_ends_is_cut_at_the_wall_clock_and_estimated(
     assert nanos(ran.report["estimated_usd"]) == nanos(ran.report["spent"]["usd"]) > 0
 
 
+def test_what_its_client_still_waits_for_at_the_end_is_read_and_counted(
+    tmp_path: Path, claude: Started
+) -> None:
+    claude.ask("/_sandbox/character", {"character": "slow", "manner": {"event_ms": 50}})
+    with opened(
+        origin="run",
+        ceilings=CLASSES["default"],
+        sources={},
+        prices=PriceBook(),
+        upstream=claude.url,
+        key=KEY,
+        state=tmp_path / "state",
+        engine="opus",
+        model="claude-opus-4-7",
+    ) as local:
+        asking = threading.Thread(target=ask, args=(local.url, local.token))
+        asking.start()
+        wait_for(lambda: claude.ask("/healthz")["in_flight"] == 1)
+        local.end("failed", "interrupted")
+    asking.join(20)
+    assert local.report().spent.usd.nanos == claude.invoice()["total_nanos"] > 0
+    assert local.report().spent.steps == 1
+
+
 def test_run_fixes_a_bug_in_a_plain_checkout(tmp_path: Path, claude: Started) -> None:
     claude.ask("/_sandbox/character", {"character": "fixer"})
     repo = checkout(tmp_path)
@@ -311,6 +343,13 @@ def passes(repo: Path) -> bool:
         [sys.executable, "-B", "-m", "unittest"], cwd=repo, capture_output=True, check=False
     )
     return done.returncode == 0
+
+
+def ask(url: str, token: str) -> None:
+    client = anthropic.Anthropic(api_key=token, base_url=url, max_retries=0)
+    one: MessageParam = {"role": "user", "content": "one"}
+    with suppress(anthropic.AnthropicError, httpx2.HTTPError), client:
+        list(client.messages.create(model="claude-opus-4-7", max_tokens=500, messages=[one], stream=True))
 
 
 def nanos(usd: str) -> int:
