@@ -55,7 +55,7 @@ class Bounded(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
-            error.exit_code = REFUSED
+            error.exit_code = REFUSED  # type: ignore[misc]  # click asks the instance
             raise
 
 
