@@ -22,7 +22,6 @@ from bot.stores.database import Database
 from bot.stores.ledger import Account, Ledger
 from bot.stores.runs import NewRun, Runs, new_id, new_token, token_hash
 from bot.stories.spend import Spend
-from bot.web.drain import DRAIN_SECONDS
 from bot.web.embedded import Embedded
 from bot.web.gateway import Gateway
 
@@ -116,12 +115,16 @@ def opened(
                 local.halted.set()
 
             gateway = Gateway(spend, Upstream(upstream), lambda: key, on_halt)
-            with Embedded(gateway) as served, _clock(local):
-                local.url = served.url
-                yield local
-                if local.account().reason is Reason.WALL_CLOCK:
-                    served.patience = CUT_SECONDS
-            ledger.close()
+            served = Embedded(gateway)
+            try:
+                with served, _clock(local):
+                    local.url = served.url
+                    yield local
+                    if local.account().reason is Reason.WALL_CLOCK:
+                        served.patience = CUT_SECONDS
+            finally:
+                _settled(ledger, run, served.patience)
+                ledger.close()
         finally:
             database.close()
 
@@ -141,9 +144,9 @@ def _continued(runs: Runs, ledger: Ledger, ceilings: Ceilings, sources: dict[str
     return run
 
 
-def _settled(ledger: Ledger, run: str) -> None:
-    """What is in flight at the end, whoever still waits for it, is read to its end or charged whole (G5)."""
-    until = time.monotonic() + DRAIN_SECONDS
+def _settled(ledger: Ledger, run: str, seconds: float) -> None:
+    """What is in flight at the end, and whose client has not left, has so long to end or is charged whole."""
+    until = time.monotonic() + seconds
     try:
         while ledger.account_of(run).held_steps and time.monotonic() < until:
             time.sleep(0.02)

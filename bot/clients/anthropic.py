@@ -178,7 +178,9 @@ class Upstream:
         connection.close()
 
     def close(self) -> None:
+        """Close what is kept; what still is in use is closed when it comes back."""
         with self._lock:
+            self._most = 0
             while self._idle:
                 self._idle.pop().close()
 
