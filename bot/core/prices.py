@@ -24,6 +24,7 @@ from bot.core.usage import Usage
 
 # `inference_geo: "us"` costs 1.1 times on every token (docs: about-claude/pricing, 2026-08-22).
 GEO_NUMERATOR, GEO_DENOMINATOR = 11, 10
+LARGE_WINDOW = 1_000_000  # tokens; no model has a larger one
 _DATED = re.compile(r"(?:[-@][0-9]{8}|-latest)\Z")
 _FIELDS = {
     "input": "input_mtok",
@@ -100,12 +101,22 @@ class PriceBook:
 
     def price(self, model: str, at: datetime) -> Price:
         """The price that holds for a request to `model` at that time. Raises UnknownModel."""
-        if model in self._overrides:
-            return self._overrides[model]
+        if (ruled := self._ruled(model)) is not None:
+            return ruled
         key = (model, at.toordinal())
         if key not in self._found:
             self._found[key] = _listed(model, at)
         return self._found[key]
+
+    def _ruled(self, model: str) -> Price | None:
+        """By the file: of the very name, else of the same model under another date, the dearest if several.
+
+        A request may name `claude-sonnet-4-5` and its answer `claude-sonnet-4-5-20250929`.
+        """
+        if model in self._overrides:
+            return self._overrides[model]
+        alike = [price for name, price in self._overrides.items() if same_model(name, model)]
+        return max(alike, key=lambda price: (price.rates[0].output, price.rates[0].input), default=None)
 
     def models(self, at: datetime) -> tuple[str, ...]:
         """Ids of the models with a usable price, for GET /v1/models."""
@@ -167,13 +178,27 @@ def _listed(model: str, at: datetime) -> Price:
     values = {ours: getattr(prices, theirs) for ours, theirs in _FIELDS.items()}
     if any(value is None for value in values.values()) or not entry.context_window:
         raise UnknownModel(f"the price list has no cache prices or context window for the model {model!r}")
-    starts = sorted({t.start for v in values.values() if isinstance(v, TieredPrices) for t in v.tiers})
     rates = tuple(
         Rates(**{name: _rate(value, start) for name, value in values.items()}, above=start)
-        for start in (-1, *starts)
+        for start in (-1, *_starts(prices))
     )
     search = prices.web_searches_kcount
-    return Price(entry.id, rates, int(search * 1_000_000) if search else 0, entry.context_window)
+    return Price(entry.id, rates, int(search * 1_000_000) if search else 0, _window(entry))
+
+
+def _window(entry: Any) -> int:
+    """The most input there can be. A price for more than the window says that a beta header opens it wide."""
+    dated = entry.prices if isinstance(entry.prices, list) else [entry]
+    starts = [start for each in dated for start in _starts(each.prices)]
+    return (
+        LARGE_WINDOW if any(start >= entry.context_window for start in starts) else int(entry.context_window)
+    )
+
+
+def _starts(prices: Any) -> list[int]:
+    """Where the dearer tiers of a price begin, in tokens of input."""
+    values = [getattr(prices, name) for name in _FIELDS.values()]
+    return sorted({tier.start for value in values if isinstance(value, TieredPrices) for tier in value.tiers})
 
 
 def _rate(value: Any, above: int) -> int:
@@ -210,8 +235,6 @@ def _override(model: str, row: Any) -> Price:
         if not amount.is_finite() or not 0 <= amount <= 1_000_000:
             raise PriceFileError(f"{model}.{name}: {value} is not an amount between 0 and 1,000,000")
         rates[name] = _nanos(amount)
-    window = 1_000_000
     entry = _anthropic().find_model(model)
-    if entry is not None and entry.context_window:
-        window = entry.context_window
+    window = _window(entry) if entry is not None and entry.context_window else LARGE_WINDOW
     return Price(model, (Rates(**rates),), 10_000_000, window)

@@ -101,6 +101,39 @@ def test_a_price_file_rules_and_names_itself_in_the_version() -> None:
 
 
 @pytest.mark.parametrize(
+    ("filed", "named"),
+    [
+        ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929"),
+        ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5"),
+        ("a-model-of-ours", "a-model-of-ours-20260101"),
+    ],
+)
+def test_a_price_file_rules_whether_a_name_carries_its_date_or_not(filed: str, named: str) -> None:
+    book = PriceBook.with_file(_filed(filed, "75"))
+    assert book.price(named, NOW).at(1_000).output == 75_000
+    with pytest.raises(UnknownModel):
+        book.price("a-model-of-ours-2", NOW)
+
+
+def test_of_two_dates_of_a_model_in_a_price_file_the_dearer_holds_for_its_plain_name() -> None:
+    book = PriceBook.with_file(f"{_filed('m-20260101', '9')[:-1]}, {_filed('m-20260202', '7')[1:]}")
+    assert book.price("m", NOW).at(1).output == 9_000
+    assert book.price("m-20260202", NOW).at(1).output == 7_000
+
+
+def _filed(model: str, output: str) -> str:
+    row = '{"input": "1", "cache_write_5m": "1", "cache_write_1h": "1", "cache_read": "1", "output": '
+    return f'{{"{model}": {row}"{output}"}}}}'
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-sonnet-4-5-20250929"])
+def test_a_model_with_a_price_beyond_its_window_is_bounded_by_the_larger_one(model: str) -> None:
+    for book in (BOOK, PriceBook.with_file(_filed("claude-sonnet-4-5", "15"))):
+        assert book.price(model, NOW).context_window == 1_000_000
+    assert BOOK.price("claude-haiku-4-5", NOW).context_window == 200_000
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
