@@ -194,7 +194,7 @@ class _Git:
         asked, said = self._process.stdin, self._process.stdout
         if asked is None or said is None:
             return False
-        asked.write(os.fsencode(path) + b"\0")
+        asked.write(b"./" + os.fsencode(path) + b"\0")  # `:(glob)x` would be pathspec magic, and git's end
         asked.flush()
         # With --verbose --non-matching: source, line, pattern, path, each ended by a zero byte.
         _source, _line, pattern, _path = (_field(said) for _ in range(4))

@@ -108,6 +108,14 @@ def test_what_the_commits_rules_ignore_stays_ignored_whatever_the_agent_writes_t
     assert sorted(world.collect()) == [".gitignore", "keep.log", "sub/.gitignore", "sub/e.py"]
 
 
+def test_names_that_mean_something_to_git_are_names(world: World) -> None:
+    for name in (":(glob)x", ":!y.log", "-n", "!keep", "#d", "*", "later.py"):
+        (world.work / name).write_text("new")
+    (world.work / ":(top)").mkdir()
+    (world.work / ":(top)/e").write_text("new")
+    assert sorted(world.collect()) == ["!keep", "#d", "*", "-n", ":(glob)x", ":(top)/e", "later.py"]
+
+
 def test_a_tracked_file_is_seen_although_a_rule_ignores_it(tmp_path: Path) -> None:
     files = {"x.log": File("x.log", "100644", b"1"), ".gitignore": File(".gitignore", "100644", b"*.log\n")}
     world = World(tmp_path, files)
