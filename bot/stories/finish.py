@@ -141,15 +141,20 @@ def _commit_aside(story: Story, run: Run, result: Result, branch: str) -> Commit
 def _pull(story: Story, run: Run, made: Committed, base: str, note: str) -> Published:
     closes = f"Closes #{run.thread}\n\n" if run.thread_kind == "issue" else f"For #{run.thread}.\n\n"
     body = f"{marker(run)}\n{closes}Made by a bounded agent run; its report is on #{run.thread}."
-    number, url = story.step(
-        "open a pull request",
-        story.services.github.create_pull,
-        repo_of(run),
-        made.branch,
-        base,
-        _subject(run),
-        body,
-    )
+    try:
+        number, url = story.step(
+            "open a pull request",
+            story.services.github.create_pull,
+            repo_of(run),
+            made.branch,
+            base,
+            _subject(run),
+            body,
+        )
+    except GitHubError as error:
+        # Such as a branch that is gone meanwhile. The work is committed all the same: say where.
+        why = f"{note}; and no pull request could be opened: {error}".removeprefix("; and ")
+        return Published("branch", made.branch, made.sha, _branch_url(run, made), note=why)
     story.step("remember the pull request", story.services.runs.set, run.id, published_pull=number)
     return Published("pull_request", made.branch, made.sha, url, note=note)
 

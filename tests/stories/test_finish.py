@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,25 @@ def test_a_branch_that_moved_is_not_overwritten_but_gets_a_pull_request(pull: To
     assert pull.github.file("new.txt", f"agent/run-{run}") == b"new\n"
     [number] = pull.row("published_pull")
     assert pull.github.thread(number)["base_ref"] == branch(pull)
+
+
+def test_work_for_which_no_pull_request_can_be_opened_is_kept_and_the_report_says_where(
+    pull: Told, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    pull.fix(files=ONE, wait=str(go))
+    pull.until("state = 'running'")
+    for repository in (pull.service.folder / "github").rglob("*.git"):
+        gone = ["git", "--git-dir", str(repository), "update-ref", "-d", f"refs/heads/{branch(pull)}"]
+        subprocess.run(gone, check=True)
+    go.touch()
+    state, report = pull.ended()
+    [run] = pull.row("id")
+    assert state == "done"
+    assert "no pull request could be opened" in report
+    assert f"agent/run-{run}" in report
+    assert "Nothing was committed" not in report
+    assert pull.github.file("new.txt", f"agent/run-{run}") == b"new\n"
 
 
 def test_an_issue_gets_a_pull_request_that_closes_it(issue: Told) -> None:
