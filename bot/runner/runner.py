@@ -146,7 +146,7 @@ class CiRun:
             self.job.event(event)
             if event.kind == "wrap_up":
                 pulse.tell(event.kind, event.text)
-                pulse.now()  # the service opens what it kept back for this (G10) before the next request
+                pulse.now()  # before its next request, which may be its last
             elif event.kind == "turn":
                 pulse.tell(event.kind, event.text)
 
