@@ -11,7 +11,7 @@ from bot.services import Services, build
 from bot.settings import environment, read
 from bot.stories import launch, lost, merge
 from bot.stories.spend import Spend
-from bot.web import alive, health, runs, webhook
+from bot.web import health, runs, webhook
 from bot.web.gateway import Gateway
 
 # What GitHub tells us, and the story it starts. Edited and deleted comments are not here: they start nothing.
@@ -38,7 +38,6 @@ def create(services: Services) -> Flask:
     roof.register_blueprint(runs.door(services, verifier, spend))
     roof.register_blueprint(health.door(services))
     roof.wsgi_app = DispatcherMiddleware(roof.wsgi_app, {"/anthropic": gateway})  # type: ignore[method-assign]
-    alive.keep(services)
     return roof
 
 
