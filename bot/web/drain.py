@@ -92,10 +92,14 @@ class Drain:
     def _readable(waiting: list[_Orphan], seconds: float) -> list[_Orphan]:
         if not waiting:
             return []
-        with selectors.DefaultSelector() as selector:
-            for orphan in waiting:
-                selector.register(orphan.exchange, selectors.EVENT_READ, orphan)
-            return [key.data for key, _ in selector.select(seconds)]
+        try:
+            with selectors.DefaultSelector() as selector:
+                for orphan in waiting:
+                    selector.register(orphan.exchange, selectors.EVENT_READ, orphan)
+                return [key.data for key, _ in selector.select(seconds)]
+        except (OSError, ValueError):  # no descriptor is left for it: look at each, and never end for that
+            time.sleep(0.05)
+            return list(waiting)
 
     def _read(self, orphan: _Orphan) -> str:
         """Read what is there: over, waiting, or busy."""
