@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ _SETTINGS = (
     "safe.directory=*", "credential.helper=", "advice.detachedHead=false",
 )  # fmt: skip
 
-_KEPT = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+_KEPT = ("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
          "http_proxy", "https_proxy", "no_proxy")  # fmt: skip
 
 
@@ -66,7 +67,10 @@ class Pristine:
 
     def __init__(self, git_dir: Path, env: Mapping[str, str]) -> None:
         self.git_dir = git_dir
+        path = protected(env.get("PATH", os.defpath))
+        self._git = shutil.which("git", path=path) or "git"
         self._env = {name: env[name] for name in _KEPT if name in env} | {
+            "PATH": path,
             "HOME": "/nonexistent",
             "LC_ALL": "C.UTF-8",
             "GIT_DIR": str(git_dir),
@@ -91,7 +95,7 @@ class Pristine:
 
     def command(self, *args: str) -> list[str]:
         settings = [part for setting in _SETTINGS for part in ("-c", setting)]
-        return ["git", *settings, *args]
+        return [self._git, *settings, *args]
 
     def environment(self, work: Path | None = None, index: Path | None = None) -> dict[str, str]:
         env = dict(self._env)
@@ -158,6 +162,22 @@ class Pristine:
         theirs.run("update-index", "-q", "--refresh", work=work)
         if user is not None:
             give(work, user)
+
+
+def protected(path: str) -> str:
+    """The folders of a PATH in which only their owners can put a program: we may run it as root, after the
+    agent had its time. (Of GitHub's own machines' PATH some folders are everybody's.)"""
+
+    def kept(folder: Path) -> bool:
+        try:
+            modes = [each.stat().st_mode for each in (folder, *folder.parents)]
+        except OSError:
+            return False
+        above = any(mode & stat.S_IWOTH and not mode & stat.S_ISVTX for mode in modes[1:])
+        return not above and not modes[0] & stat.S_IWOTH
+
+    folders = [folder for folder in path.split(os.pathsep) if folder.startswith("/")]
+    return os.pathsep.join(f for f in folders if kept(Path(f).resolve())) or os.defpath
 
 
 def give(folder: Path, user: User) -> None:

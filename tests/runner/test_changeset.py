@@ -108,6 +108,21 @@ def test_what_the_commits_rules_ignore_stays_ignored_whatever_the_agent_writes_t
     assert sorted(world.collect()) == [".gitignore", "keep.log", "sub/.gitignore", "sub/e.py"]
 
 
+def test_no_git_is_run_from_a_folder_in_which_everybody_may_put_one(world: World, tmp_path: Path) -> None:
+    mark, everybodys = tmp_path / "ran", tmp_path / "bin"
+    for folder in (everybodys, everybodys / "below"):
+        folder.mkdir()
+        (folder / "git").write_text(f"#!/bin/sh\ntouch {mark}\n")
+        (folder / "git").chmod(0o755)
+    everybodys.chmod(0o777)
+    path = f"{everybodys}:{everybodys}/below:bin:{ENV['PATH']}"
+    (world.work / "new.py").write_text("new")
+    asked = Pristine(world.folder / "git", {"PATH": path})
+    found, _ = changeset.collect(asked, world.base, world.work)
+    assert [file.path for file in found.files] == ["new.py"]
+    assert not mark.exists()
+
+
 def test_names_that_mean_something_to_git_are_names(world: World) -> None:
     for name in (":(glob)x", ":!y.log", "-n", "!keep", "#d", "*", "later.py"):
         (world.work / name).write_text("new")
