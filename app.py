@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
@@ -38,7 +40,10 @@ def create(services: Services) -> Flask:
     roof.register_blueprint(runs.door(services, verifier, spend))
     roof.register_blueprint(health.door(services))
     roof.wsgi_app = DispatcherMiddleware(roof.wsgi_app, {"/anthropic": gateway})  # type: ignore[method-assign]
+    # What clients have left is read to its end before the process goes; gunicorn kills it after 30 s.
+    atexit.register(gateway.drain.finish, DRAIN_AT_END)
     return roof
 
 
+DRAIN_AT_END = 20.0
 app = create(build(read(environment()), "web"))

@@ -98,6 +98,9 @@ _BY_WORDS = (
 _NOT_MEANT = re.compile(r"[^.!?\n]*\b(?:if|when|unless|never|not|avoid|don't|without)\b[^.!?\n]*", re.I)
 
 
+LOOKED_AT = 4_000  # characters of a task; who is meant is said in its first lines
+
+
 class Auto:
     """Chooses for each conversation by the words of its task; the fixer when nothing else is asked for."""
 
@@ -110,10 +113,11 @@ class Auto:
 
     @staticmethod
     def choose(talk: Talk) -> str:
-        named = _NAMED.search(talk.task.lower())
+        task = talk.task[:LOOKED_AT]
+        named = _NAMED.search(task.lower())
         if named and named[1] in CAST:
             return named[1]
-        meant = _NOT_MEANT.sub("", talk.task)
+        meant = _NOT_MEANT.sub("", task)
         for pattern, name in _BY_WORDS:
             if re.search(pattern, meant, re.I):
                 return name

@@ -37,6 +37,8 @@ def body(**given: Any) -> bytes:
         pytest.param(body(max_tokens=True), "max_tokens", id="max_tokens as truth"),
         pytest.param(body(max_tokens=0), "max_tokens", id="max_tokens of nothing"),
         pytest.param(body(max_tokens=1e3), "max_tokens", id="max_tokens as a float"),
+        pytest.param(body(max_tokens=10**30), "max_tokens", id="max_tokens that no ledger can hold"),
+        pytest.param(b'{"max_tokens":' + b"9" * 5_000 + b"}", "JSON", id="a number without end"),
         pytest.param(body(model=""), "model", id="no model"),
         pytest.param(body(messages=[]), "messages", id="no messages"),
         pytest.param(body(mcp_servers=[{"url": "x"}]), "cannot be bounded", id="MCP servers"),
