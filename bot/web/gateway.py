@@ -32,6 +32,7 @@ Environ = dict[str, Any]
 
 MAX_ERROR = 1024 * 1024
 BODY_SECONDS = 120.0  # for a request's body to come in
+DROP_SECONDS = 3.0  # for one that is refused for its size
 GRACE = 0.4  # seconds after the deadline for a client to take its last bytes
 LARGE = 2 * 1024 * 1024
 _one_at_a_time = threading.Lock()  # reading a large body takes several times its size
@@ -94,7 +95,8 @@ class Gateway:
         return known[route](environ, start_response, account, self._body(environ, account))
 
     def _body(self, environ: Environ, account: Account) -> bytes:
-        seconds = min(BODY_SECONDS, (account.deadline_at - account.now) / 1000)
+        most = DROP_SECONDS if _too_large(environ) else BODY_SECONDS
+        seconds = min(most, (account.deadline_at - account.now) / 1000)
         guard = self.watchdog.guard(_client(environ), time.monotonic() + seconds, socket.SHUT_RD)
         try:
             return _body(environ)
@@ -496,7 +498,7 @@ def _body(environ: Environ) -> bytes:
     stream = environ["wsgi.input"]
     chunked = environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked"
     if length and not chunked:
-        if not (length.isascii() and length.isdigit()) or int(length) > meter.MAX_BODY:
+        if _too_large(environ):
             _drop(stream, length)
             raise _Said(
                 413, "request_too_large", "a request may have 32 MB at most. Nothing was spent.", _CLOSE
@@ -511,6 +513,11 @@ def _body(environ: Environ) -> bytes:
     if len(content) > meter.MAX_BODY:
         raise _Said(413, "request_too_large", "a request may have 32 MB at most. Nothing was spent.", _CLOSE)
     return bytes(content)
+
+
+def _too_large(environ: Environ) -> bool:
+    length = environ.get("CONTENT_LENGTH") or "0"
+    return not (length.isascii() and length.isdigit()) or int(length) > meter.MAX_BODY
 
 
 def _drop(stream: Any, length: str) -> None:
