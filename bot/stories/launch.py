@@ -75,6 +75,11 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
     except Refusal as refusal:
         asides.refuse(story, event, refusal.reason, str(refusal), replies.refused(str(refusal)))
         return None
+    except GitHubError as error:
+        # After the eyes, silence would be the worst answer.
+        why = f"GitHub did not tell what this run needs to know: {error}"
+        asides.refuse(story, event, "github", why, replies.refused(why))
+        return None
     outcome, run_id = story.step("open the run", _open, story.services, event, new)
     if outcome == "busy":
         asides.busy(story, event, run_id)

@@ -211,3 +211,15 @@ def test_a_review_comment_starts_a_run_that_knows_the_file(service: Service) -> 
     assert kind == "review_comment"
     assert task.startswith("this line\n\nThe comment is on `acme_calendar/years.py`")
     end(service, 2)
+
+
+def test_what_github_will_not_tell_starts_nothing_and_is_said(service: Service) -> None:
+    number = issue(service)
+    service.github.fault("GET", f"/repos/{service.github.repo}/issues/{number}/labels", 404, times=50)
+    try:
+        service.github.comment("dana", number, "/agent fix")
+        (answer,) = answers(service, number, seconds=60)
+    finally:
+        service.github.clear_faults()
+    assert "GitHub did not tell" in answer
+    assert runs(service, number) == []
