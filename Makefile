@@ -17,7 +17,7 @@ demo: $(VENV)  ## the whole story on this machine, no account; ONCE=1 ends by it
 test: $(VENV)  ## every test, on SQLite and PostgreSQL
 	@$(PY) -m pytest -n auto
 
-test-fast: $(VENV)  ## the tests that take under a minute together
+test-fast: $(VENV)  ## all tests but the slow ones and those of foreign programs
 	@$(PY) -m pytest -n auto -m "not slow and not peer"
 
 check: $(VENV)  ## format, lint, types, import contracts
