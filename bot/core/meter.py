@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from json.decoder import JSONDecoder
 from typing import Any
@@ -51,7 +50,6 @@ class Request:
     prefixes: tuple[str, ...]  # hash of the fixed part and the first k messages, k = 0 … n
     sizes: tuple[int, ...]  # tokens at the most of each message
     followable: bool  # the next request may be bounded by this one's usage
-    tool_results: int = 0
 
     @property
     def prefix(self) -> str:
@@ -119,12 +117,11 @@ def _read(body: bytes) -> Request:
     seen.mark(top)
     seen.blocks(top.get("system"))
     seen.blocks(top.get("tools"))
-    seen.blocks(messages)
+    images = [seen.images_of(message) for message in messages]
     _refuse_unboundable(top, seen)
     tools = top.get("tools") or []
     overhead = (TOOL_PROMPT_TOKENS if tools else 0) + sum(_tool_tokens(tool) for tool in tools)
-    sizes = tuple(_tokens_of(message) for message in messages)
-    inlined = sum(seen.images)
+    prefixes, sizes = _measure(top, messages, images)
     return Request(
         model=model,
         max_tokens=asked,
@@ -134,12 +131,11 @@ def _read(body: bytes) -> Request:
         long_cache="1h" in seen.lifetimes,
         short_cache="5m" in seen.lifetimes,
         us_only_possible=top.get("inference_geo") in (None, "us"),
-        byte_bound=len(body) - inlined + IMAGE_TOKENS * len(seen.images) + overhead,
-        prefixes=tuple(_prefixes(top, messages)),
+        byte_bound=_with_images(len(body), seen.images) + overhead,
+        prefixes=prefixes,
         sizes=sizes,
         # Edits of the context change what counts from turn to turn: no continuation is assumed.
         followable="context_management" not in top,
-        tool_results=seen.tool_results,
     )
 
 
@@ -244,7 +240,6 @@ class _Seen:
     lifetimes: set[str] = field(default_factory=set)
     images: list[int] = field(default_factory=list)  # bytes of base64 of each
     sources: set[str] = field(default_factory=set)
-    tool_results: int = 0
 
     def mark(self, block: dict[str, Any]) -> None:
         mark = block.get("cache_control")
@@ -259,10 +254,14 @@ class _Seen:
                 self._source(block)
                 self.blocks(block.get("content"))
 
+    def images_of(self, message: Any) -> list[int]:
+        """Look through one message; the images that it brought."""
+        before = len(self.images)
+        self.blocks([message])
+        return self.images[before:]
+
     def _source(self, block: dict[str, Any]) -> None:
         kind, source = block.get("type"), block.get("source")
-        if kind == "tool_result":
-            self.tool_results += 1
         if kind == "container_upload":
             self.sources.add("file")
         if not isinstance(source, dict):
@@ -318,22 +317,27 @@ def _tool_tokens(tool: Any) -> int:
     return next((n for name, n in TOOL_TOKENS.items() if kind.startswith(name)), UNDOCUMENTED_TOOL_TOKENS)
 
 
-def _tokens_of(message: Any) -> int:
-    """Tokens of one message at the most: its bytes, with images at their documented cap."""
-    seen = _Seen()
-    seen.blocks([message])
-    return len(_canonical(message)) - sum(seen.images) + IMAGE_TOKENS * len(seen.images)
-
-
-def _prefixes(top: dict[str, Any], messages: list[Any]) -> Iterator[str]:
+def _measure(
+    top: dict[str, Any], messages: list[Any], images: list[list[int]]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Request.prefixes and .sizes, each message written out once for both."""
     # max_tokens, stream and metadata change nothing that counts as input; cache marks move from turn to turn.
     skipped = ("messages", "max_tokens", "stream", "metadata", "cache_control", "service_tier")
-    fixed = {name: value for name, value in top.items() if name not in skipped}
-    digest = hashlib.sha256(_canonical(fixed))
-    yield digest.hexdigest()
-    for message in messages:
-        digest.update(b"\n" + _canonical(_blocks(message)))
-        yield digest.hexdigest()
+    digest = hashlib.sha256(_canonical({name: value for name, value in top.items() if name not in skipped}))
+    prefixes, sizes = [digest.hexdigest()], []
+    for message, inlined in zip(messages, images, strict=True):
+        blocks = _blocks(message)
+        written = _canonical(blocks)
+        digest.update(b"\n" + written)
+        prefixes.append(digest.hexdigest())
+        size = len(written) if blocks is message else len(written) - _WRAPPING
+        sizes.append(_with_images(size, inlined))
+    return tuple(prefixes), tuple(sizes)
+
+
+def _with_images(size: int, images: list[int]) -> int:
+    """Tokens of so many bytes at the most: each image at its documented cap instead of its base64."""
+    return size - sum(images) + IMAGE_TOKENS * len(images)
 
 
 def _blocks(message: Any) -> Any:
@@ -355,3 +359,7 @@ def _unmarked(value: Any) -> Any:
     if isinstance(value, list):
         return [_unmarked(item) for item in value]
     return value
+
+
+# What _blocks puts around a text that came plain: it is not in the body, so it does not count as input.
+_WRAPPING = len(_canonical([{"type": "text", "text": ""}])) - len(_canonical(""))
