@@ -181,8 +181,6 @@ turns = Table(
     Column("usage", Text),  # the upstream's own usage object, as JSON
     # The conversation, for the bound of the next request (G3).
     Column("prefix", String(64)),  # hash of model, tools, system and messages
-    _count("prefix_bytes"),
-    _count("output_bytes"),
     Index(None, "run", "prefix"),
     Index(None, "state", "lease_until_at"),
     Index(None, "settled_at"),

@@ -227,8 +227,6 @@ def upgrade() -> None:
         sa.Column("cost_tools_nanos", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("usage", sa.Text(), nullable=True),
         sa.Column("prefix", sa.String(length=64), nullable=True),
-        sa.Column("prefix_bytes", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("output_bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.ForeignKeyConstraint(["run"], ["runs.id"], name=op.f("fk_turns_run")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_turns")),
     )
