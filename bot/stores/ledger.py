@@ -111,8 +111,10 @@ class Ledger:
         return _account(rows[0]) if rows else None
 
     def account_of(self, run: str) -> Account:
-        rows = self._driver.read(f"SELECT {self._columns} FROM runs WHERE id = ?", (run,))
-        return _account(rows[0])
+        return self._look(self._driver.read, run)
+
+    def _look(self, send: Send, run: str) -> Account:
+        return _account(send(f"SELECT {self._columns} FROM runs WHERE id = ?", (run,))[0])
 
     def _statements(self) -> None:
         """The hot statements, as two for a transaction and as one for PostgreSQL."""
@@ -181,7 +183,7 @@ class Ledger:
             with self._driver.write() as send:
                 taken = send(self._take, take)
                 if not taken:
-                    return _account(send(f"SELECT {self._columns} FROM runs WHERE id = ?", (run,))[0])
+                    return self._look(send, run)
                 account = _account(taken[0])
                 turn = send(self._note, (run, account.attempt, *note))[0][0]
         self._live.add(turn)
@@ -267,7 +269,7 @@ class Ledger:
             (hold.turn, hold.turn),
         )
         if not old:  # it was not charged as an orphan: what is booked is the truth already
-            return _account(send(f"SELECT {self._columns} FROM runs WHERE id = ?", (hold.account.run,))[0])
+            return self._look(send, hold.account.run)
         booked = _booked(what)
         difference = {n: booked[n] - sum(row[i] for row in old) for i, n in enumerate(_SUMS)}
         # Only the first correction takes back the estimate.
@@ -299,7 +301,7 @@ class Ledger:
                 f"needed_tokens = ?, ended_at = {self._now} WHERE id = ? AND state = 'running'",
                 (reason.value, message, nanos, tokens, run),
             )
-            return _account(send(f"SELECT {self._columns} FROM runs WHERE id = ?", (run,))[0])
+            return self._look(send, run)
 
     def renew(self) -> None:
         """Say that this process's requests are still in flight."""
