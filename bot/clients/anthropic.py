@@ -213,6 +213,11 @@ class Exchange:
             raise Broken("the exchange is closed")
         return self._connection
 
+    @property
+    def request_id(self) -> str | None:
+        """The upstream's own name for this request, once its head has come."""
+        return self._head.get("request-id") if self._head else None
+
     def head(self, deadline: float, client: socket.socket | None = None) -> Head:
         """Wait for status and headers until `deadline` (monotonic); at once when they are known.
 

@@ -177,9 +177,7 @@ class Gateway:
         content = exchange.read_all(admission.deadline, client)
         exchange.close()
         answer = read_message(content, long_cache=admission.request.long_cache)
-        after = self.spend.settle(admission, answer, "json", head.get("request-id"))
-        if after.state == "halted":
-            self.on_halt(after)
+        after = self.settle(admission, answer, "json", head.get("request-id"))
         headers = [*_relayed(head), *_remaining(after), *_clamp(admission)]
         start_response(_line(head.status), [*headers, ("content-length", str(len(content)))])
         return self._watched(content, client, admission.deadline)
@@ -205,6 +203,15 @@ class Gateway:
         start_response(_line(head.status), [*headers, ("content-length", str(len(content)))])
         return (content,)
 
+    def settle(
+        self, admission: Admission, answer: Answer, ending: str, request_id: str | None = None
+    ) -> Account:
+        """Book an answer, and tell if that halted the run."""
+        after = self.spend.settle(admission, answer, ending, request_id)
+        if after.state == "halted":
+            self.on_halt(after)
+        return after
+
     def _deadline(self, admission: Admission, exchange: Exchange | None) -> _Said:
         """The wall clock: the client is cut, the upstream drained for its true usage (G7)."""
         account = self.spend.halt(admission.hold.account, Reason.WALL_CLOCK)
@@ -218,9 +225,7 @@ class Gateway:
             if answer is None:  # an error came after the client had left: nothing was charged
                 self.spend.release(admission, 0, ending)
                 return
-            after = self.spend.settle(admission, answer, ending)
-            if after.state == "halted":
-                self.on_halt(after)
+            self.settle(admission, answer, ending, exchange.request_id if exchange else None)
 
         if exchange is None:
             settle(Answer(), "client gone")
@@ -323,19 +328,16 @@ class _Stream:
 
     _settled = False
 
-    def _settle(self, ending: str) -> Account | None:
+    def _settle(self, ending: str) -> None:
         if self._settled:
-            return None
+            return
         self._settled = True
         answer = self.reader.answer
         if answer.error is not None:
             ending = "error event"
         elif not answer.finished:
             ending = "cut"
-        after = self.gateway.spend.settle(self.admission, answer, ending, self.head.get("request-id"))
-        if after.state == "halted":
-            self.gateway.on_halt(after)
-        return after
+        self.gateway.settle(self.admission, answer, ending, self.head.get("request-id"))
 
     def _cut(self) -> bytes:
         """The deadline in mid-stream: a proper error event, and the rest is drained."""
