@@ -82,12 +82,7 @@ class Spend:
         account = self.ledger.account(token_hash(token)) if token else None
         if account is None:
             raise NoRun("this key is not the token of a run")
-        if account.state == "halted":
-            raise Halted(account)
-        if account.state != "running":
-            raise NoRun(f"this run has ended ({account.state}); its token is worth nothing any more")
-        if account.now >= account.deadline_at:
-            raise Halted(self.halt(account, Reason.WALL_CLOCK))
+        self._check(account)
         return account
 
     def admit(self, account: Account, body: bytes, request: Request, gone: Gone = lambda: False) -> Admission:
@@ -135,6 +130,7 @@ class Spend:
             max_tokens = self._largest(taken, request, bound)
 
     def _check(self, account: Account) -> None:
+        """Raises Halted or NoRun unless the run may still ask."""
         if account.state == "halted":
             raise Halted(account)
         if account.state != "running":
@@ -152,9 +148,8 @@ class Spend:
             raise Halted(self.halt(account, Reason.CACHED_TOKENS))
         nanos = (ceilings.usd - account.spent).nanos
         tokens = ceilings.tokens - account.spent_tokens
-        fits = min(request.max_tokens, bound.fits(nanos, tokens))
-        if fits < meter.floor(request):
-            least = meter.floor(request)
+        fits, least = min(request.max_tokens, bound.fits(nanos, tokens)), meter.floor(request)
+        if fits < least:
             needed = (bound.nanos(least), bound.tokens(least))
             raise Halted(self.halt(account, _tightest(account, bound), needed=needed))
         return fits
