@@ -118,16 +118,6 @@ class PriceBook:
         alike = [price for name, price in self._overrides.items() if same_model(name, model)]
         return max(alike, key=lambda price: (price.rates[0].output, price.rates[0].input), default=None)
 
-    def models(self, at: datetime) -> tuple[str, ...]:
-        """Ids of the models with a usable price, for GET /v1/models."""
-        listed = []
-        for entry in _anthropic().models:
-            try:
-                listed.append(_listed(entry.id, at).model)
-            except UnknownModel:
-                continue
-        return tuple(dict.fromkeys([*self._overrides, *listed]))
-
     def cost(self, usage: Usage, at: datetime) -> Cost:
         """What the answer costs, each part by its own model. Raises UnknownModel."""
         parts = [self._part(part, at) for part in usage.flat()]
