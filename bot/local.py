@@ -10,7 +10,7 @@ import fcntl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -166,18 +166,10 @@ def _locked(state: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _clock(local: Local) -> Iterator[None]:
-    """Halt the run at its deadline even if it asks for nothing any more (G7)."""
+def _beside(watch: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Run `watch` in a thread; at the end of the block the event that it was given is set."""
     over = threading.Event()
-
-    def watch() -> None:
-        account = local.account()
-        deadline = time.monotonic() + (account.deadline_at - account.now) / 1000
-        if not over.wait(max(0.0, deadline - time.monotonic())):
-            local.spend.halt(local.account(), Reason.WALL_CLOCK)
-            local.halted.set()
-
-    thread = threading.Thread(target=watch, daemon=True)
+    thread = threading.Thread(target=watch, args=(over,), daemon=True)
     thread.start()
     try:
         yield
@@ -186,15 +178,24 @@ def _clock(local: Local) -> Iterator[None]:
         thread.join()
 
 
-Progress = Callable[[Account], None]
+def _clock(local: Local) -> AbstractContextManager[None]:
+    """Halt the run at its deadline even if it asks for nothing any more (G7)."""
+
+    def watch(over: threading.Event) -> None:
+        account = local.account()
+        if not over.wait(max(0.0, (account.deadline_at - account.now) / 1000)):
+            local.spend.halt(local.account(), Reason.WALL_CLOCK)
+            local.halted.set()
+
+    return _beside(watch)
 
 
-@contextmanager
-def watched(local: Local, progress: Progress, every: float = 1.0) -> Iterator[None]:
+def watched(
+    local: Local, progress: Callable[[Account], None], every: float = 1.0
+) -> AbstractContextManager[None]:
     """Call `progress` with the run's account whenever it has changed, about once a second."""
-    over = threading.Event()
 
-    def watch() -> None:
+    def watch(over: threading.Event) -> None:
         last = None
         while not over.wait(every):
             account = local.account()
@@ -203,10 +204,4 @@ def watched(local: Local, progress: Progress, every: float = 1.0) -> Iterator[No
                 last = seen
                 progress(account)
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return _beside(watch)
