@@ -16,6 +16,7 @@ from bot.stories.spend import Spend
 from bot.web import health, runs, webhook
 from bot.web.gateway import Gateway
 
+DRAIN_AT_END = 20.0  # seconds; gunicorn kills a worker after 30
 # What GitHub tells us, and the story it starts. Edited and deleted comments are not here: they start nothing.
 ROUTES: webhook.Routes = {
     ("issue_comment", "created"): launch.on_comment,
@@ -40,10 +41,9 @@ def create(services: Services) -> Flask:
     roof.register_blueprint(runs.door(services, verifier, spend))
     roof.register_blueprint(health.door(services))
     roof.wsgi_app = DispatcherMiddleware(roof.wsgi_app, {"/anthropic": gateway})  # type: ignore[method-assign]
-    # What clients have left is read to its end before the process goes; gunicorn kills it after 30 s.
+    # What clients have left is read to its end before the process goes.
     atexit.register(gateway.drain.finish, DRAIN_AT_END)
     return roof
 
 
-DRAIN_AT_END = 20.0
 app = create(build(read(environment()), "web"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from bot.core import reports
 from bot.core.events import CommentCreated
 from bot.core.places import Repo
 from bot.core.replies import Line
@@ -29,7 +30,7 @@ def repo_of(run: Run) -> Repo:
 
 def marker(run: Run) -> str:
     """The first line of its report."""
-    return f"<!-- tollgate-run:{run.id}:{run.attempt} -->"
+    return reports.marker(run.id, run.attempt)
 
 
 def reply_marker(kind: str, event: CommentCreated) -> str:
