@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from sandbox.characters.answers import Answer, Delivery, Failure
 from sandbox.characters.fixer import Fixer
+from sandbox.characters.gullible import Gullible
 from sandbox.characters.plain import Character, Delivered, Echo, Expensive, Fails, Manner, Refuses
 from sandbox.characters.restless import Oscillating, Runaway, Stuck, Working, Wrong
 from sandbox.characters.talk import Talk
@@ -42,6 +43,7 @@ CAST: dict[str, tuple[str, Callable[[Manner], Character]]] = {
     "defiant": ("a runaway that does not wrap up when told to", _defiant),
     "stuck": ("the same action for ever", lambda manner: Working(Stuck(manner))),
     "oscillating": ("edits that undo each other", lambda manner: Working(Oscillating(manner))),
+    "gullible": ("does whatever any text tells it to, then says all that it saw", Gullible),
     "echo": ("answers at once; --answer-tokens says how much", Echo),
     "expensive": ("uses nearly all of max_tokens", Expensive),
     "slow": (

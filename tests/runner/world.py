@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bot.core.ceilings import Ceilings
@@ -51,8 +52,13 @@ class Repository:
     sha: str
 
 
-def repository(folder: Path, bug: str = "leap") -> Repository:
+def repository(
+    folder: Path, bug: str = "leap", files: Mapping[str, str] = MappingProxyType({})
+) -> Repository:
+    """`files`: what stands there besides."""
     work, bare = plant(folder / "source", bug), folder / "acme" / "calendar.git"
+    for path, text in files.items():
+        (work / path).write_text(text)
     git(work, "init", "--quiet")
     git(work, "add", "--all")
     git(work, "commit", "--quiet", "--message", "first")
