@@ -1,4 +1,4 @@
-"""Larger things of a run: its result as the runner posted it."""
+"""Larger things of a run: its result as the runner posted it; its conversation and its changes so far."""
 
 from __future__ import annotations
 
@@ -19,6 +19,20 @@ class Blobs:
         values = {"run": run, "attempt": attempt, "kind": kind, "content": content}
         made = insert.values(stored_at=self.database.now, **values).on_conflict_do_nothing()
         return tx.execute(made.returning(blobs.c.run)).first() is not None
+
+    def replace(self, tx: sa.Connection, run: str, attempt: int, kind: str, content: bytes) -> None:
+        """Keep it in the place of what this run's attempt has of this kind."""
+        insert = sqlite.insert(blobs) if self.database.kind == "sqlite" else postgresql.insert(blobs)
+        values = {"content": content, "stored_at": self.database.now}
+        made = insert.values(run=run, attempt=attempt, kind=kind, **values)
+        tx.execute(made.on_conflict_do_update(index_elements=["run", "attempt", "kind"], set_=values))
+
+    def latest(self, run: str, kind: str) -> tuple[int, bytes] | None:
+        """The newest attempt that left one of this kind, and what it left."""
+        query = sa.select(blobs.c.attempt, blobs.c.content).where(blobs.c.run == run, blobs.c.kind == kind)
+        with self.database.read() as tx:
+            row = tx.execute(query.order_by(blobs.c.attempt.desc()).limit(1)).first()
+        return (row[0], bytes(row[1])) if row else None
 
     def get(self, run: str, attempt: int, kind: str, tx: sa.Connection | None = None) -> bytes | None:
         where = sa.and_(blobs.c.run == run, blobs.c.attempt == attempt, blobs.c.kind == kind)

@@ -7,7 +7,7 @@ is edited under a short lease of its own, so that no late edit can fall on the l
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from bot.stores.runs import LEASE_MS, Run, from_row
 from bot.stores.tables import runs
 
 RESULT = "result"
+# What a run leaves behind after every turn (L4): its conversation, and its changes as a result has them.
+TRANSCRIPT, CHANGESET = "transcript", "changeset"
 LINES = 10
 HAND_IN_MS = 180_000  # an ended run's runner may take so long to post what it made
 STRANDED_MS = 20 * 60_000
@@ -87,6 +89,21 @@ class Handover:
     def result(self, run: str, attempt: int) -> bytes | None:
         """The result that was taken, as the runner posted it."""
         return self.blobs.get(run, attempt, RESULT)
+
+    def keep(self, run: str, attempt: int, work: Mapping[str, bytes]) -> bool:
+        """Keep the work so far, by its kind, in the place of what was there; False if it is too late."""
+        with self.database.begin() as tx:
+            query = sa.select(runs.c.attempt, runs.c.finishing_at).where(runs.c.id == run).with_for_update()
+            row = tx.execute(query).first()
+            if row is None or row.attempt != attempt or row.finishing_at is not None:
+                return False
+            for kind, content in work.items():
+                self.blobs.replace(tx, run, attempt, kind, content)
+            return True
+
+    def latest(self, run: str, kind: str) -> tuple[int, bytes] | None:
+        """The newest attempt's work of this kind, and which attempt that was; None if there is none."""
+        return self.blobs.latest(run, kind)
 
     def unfinished(self) -> tuple[Overdue, ...]:
         """Their end was decided long ago, but their last report does not stand."""

@@ -238,7 +238,8 @@ attributions = Table(
     Index(None, "repository_id", "number"),
 )
 
-# Larger things of a run: its result as the runner posted it, its changeset.
+# Larger things of a run: its result as the runner posted it; its conversation and its changes after the last
+# turn, each put in the place of the one before.
 blobs = Table(
     "blobs",
     metadata,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from bot.core.ceilings import CLASSES, Reason
 from bot.stores.blobs import Blobs
 from bot.stores.database import Database
-from bot.stores.handover import Handover, finish_key
+from bot.stores.handover import CHANGESET, TRANSCRIPT, Handover, finish_key
 from bot.stores.queue import Queue, migrate
 from bot.stores.runs import NewRun, Runs, new_id, token_hash
 from bot.stores.tables import runs
@@ -73,6 +73,25 @@ def test_of_two_results_at_once_one_is_taken(world: World) -> None:
     for thread in threads:
         thread.join()
     assert sorted(taken) == [False] * 5 + [True]
+
+
+def test_work_so_far_is_kept_in_the_place_of_what_was_there_and_the_newest_attempts_counts(
+    world: World,
+) -> None:
+    run = world.running()
+    assert world.handover.latest(run, TRANSCRIPT) is None
+    assert world.handover.keep(run, 1, {TRANSCRIPT: b"one turn", CHANGESET: b"{}"})
+    assert world.handover.keep(run, 1, {TRANSCRIPT: b"two turns"})
+    assert world.handover.latest(run, TRANSCRIPT) == (1, b"two turns")
+    assert world.handover.latest(run, CHANGESET) == (1, b"{}")
+    assert not world.handover.keep(run, 2, {TRANSCRIPT: b"of an attempt that there is not"})
+    world.set(run, attempt=2)
+    assert world.handover.keep(run, 2, {TRANSCRIPT: b"three turns"})
+    assert world.handover.latest(run, TRANSCRIPT) == (2, b"three turns")
+    assert world.handover.latest(run, CHANGESET) == (1, b"{}")
+    world.handover.decide(run, 2)
+    assert not world.handover.keep(run, 2, {TRANSCRIPT: b"too late"})
+    assert world.handover.latest(run, TRANSCRIPT) == (2, b"three turns")
 
 
 def test_tool_calls_only_grow_and_a_beat_extends_the_lease(world: World) -> None:
