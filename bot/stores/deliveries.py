@@ -1,7 +1,7 @@
 """Deliveries of webhooks and refusals of commands: each is recorded once.
 
-The delivery id is only a quick check, for it is not under the signature (L2); what a comment may start is
-guarded by the run's own uniqueness.
+The delivery id is only a quick check, for it is not under the signature: a comment acts once, whatever
+delivery brings it (L2).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.stores.database import Database
 from bot.stores.queue import Queue
-from bot.stores.tables import deliveries, refusals
+from bot.stores.tables import deliveries, handled, refusals
 
 
 class Deliveries:
@@ -36,6 +36,15 @@ class Deliveries:
         if not new and story:
             self.queue.again(story, delivery, *arguments)
         return new is not None
+
+    def take(self, repository_id: int, comment_kind: str, comment_id: int, story: str) -> bool:
+        """Whether `story` acts for this comment: the first that asks does, as often as it asks."""
+        about = {"repository_id": repository_id, "comment_kind": comment_kind, "comment_id": comment_id}
+        insert = _insert(self.database, handled).values(story=story, handled_at=self.database.now, **about)
+        acts = sa.select(handled.c.story).filter_by(**about)
+        with self.database.begin() as tx:
+            tx.execute(insert.on_conflict_do_nothing())
+            return bool(tx.execute(acts).scalar_one() == story)
 
 
 class Refusals:

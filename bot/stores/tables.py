@@ -113,6 +113,7 @@ runs = Table(
     Column("dispatched_at", BigInteger),
     Column("published", Text),  # JSON of reports.Published
     Column("published_pull", BigInteger),  # number of the pull request that was opened for it
+    Column("settled_as", String(12)),  # accepted | discarded: what a person did with its partial work
     Column("result", Text),  # JSON: summary, check, isolation
     Column("finishing_at", BigInteger),  # from here on no result is taken any more
     Column("finished_at", BigInteger),  # the last report stands
@@ -194,6 +195,17 @@ deliveries = Table(
     Column("action", String(64), nullable=False, server_default=""),
     Column("story", String(64)),  # the story that it started; none for what is of no interest
     Column("received_at", BigInteger, nullable=False),
+)
+
+# Commands that were acted on: a comment acts once, whatever delivery brings it (L2).
+handled = Table(
+    "handled",
+    metadata,
+    Column("repository_id", BigInteger, primary_key=True),
+    Column("comment_kind", String(16), primary_key=True),
+    Column("comment_id", BigInteger, primary_key=True),
+    Column("story", String(64), nullable=False),  # the delivery that acts, also when it is told anew
+    Column("handled_at", BigInteger, nullable=False),
 )
 
 # What was asked and started nothing: who, where, why.

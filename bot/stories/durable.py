@@ -46,6 +46,11 @@ class Story:
     record: Record
     wait: Callable[[float], None] = time.sleep
 
+    @property
+    def delivery(self) -> str:
+        """The delivery that it is told for, also when it is told anew after it had failed."""
+        return self.id.partition(".")[0]
+
     def step(self, name: str, do: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """The outcome of `do(*args)`, done once. Waits while GitHub is away. Raises GitHubError."""
         outcome = self.record(name, lambda: self._patiently(lambda: do(*args, **kwargs)))

@@ -30,7 +30,7 @@ ENGINES = ("opus",)  # what this version runs in CI
 def on_comment(story: Story, event: CommentCreated) -> str | None:
     """What a new comment starts; returns the run's id, or None if it starts none."""
     command = commands.parse(event.body)
-    if command is None:
+    if command is None or not story.step("take the comment", _take, story, event):
         return None
     role = story.step("the commenter's role", story.services.github.role, event.repo, event.actor)
     if role < Role.WRITE:
@@ -65,6 +65,11 @@ def on_comment(story: Story, event: CommentCreated) -> str | None:
         case Ack():
             asides.not_yet(story, event, "ack")
     return None
+
+
+def _take(story: Story, event: CommentCreated) -> bool:
+    """False for a comment that another delivery has brought already: it has had its effect."""
+    return story.services.deliveries.take(event.repo.id, event.kind, event.comment_id, story.delivery)
 
 
 def start(story: Story, event: CommentCreated, command: Start, role: Role) -> str | None:
@@ -124,7 +129,7 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
         price_book=story.services.prices.version,
         task=_task(event, command),
         actor=event.actor,
-        opened_by=story.id.partition(".")[0],
+        opened_by=story.delivery,
         installation=event.repo.installation,
         repository_id=event.repo.id,
         repository=event.repo.full_name,

@@ -53,6 +53,28 @@ def test_a_story_is_enqueued_only_if_its_transaction_commits(database: Database,
     assert queue.status("k") is None
 
 
+def test_a_comment_acts_for_one_story_only(database: Database, queue: Queue) -> None:
+    deliveries = Deliveries(database, queue)
+    assert deliveries.take(1, "issue_comment", 2, "d1")
+    assert not deliveries.take(1, "issue_comment", 2, "d2")
+    assert deliveries.take(1, "issue_comment", 2, "d1"), "told anew after a crash"
+    assert deliveries.take(1, "review_comment", 2, "d3"), "ids are unique within a kind only"
+    assert deliveries.take(7, "issue_comment", 2, "d4")
+
+
+def test_one_of_many_that_ask_at_once_acts_for_a_comment(database: Database, queue: Queue) -> None:
+    deliveries, acts = Deliveries(database, queue), []
+    threads = [
+        Thread(target=lambda name=name: acts.append(deliveries.take(1, "issue_comment", 2, name)))
+        for name in "abcdefgh"
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(acts) == [False] * 7 + [True]
+
+
 def test_the_first_reason_of_a_refusal_stands(database: Database) -> None:
     refusals = Refusals(database)
     about = {"repository_id": 1, "repository": "o/r", "thread": 2, "comment_kind": "issue_comment"}

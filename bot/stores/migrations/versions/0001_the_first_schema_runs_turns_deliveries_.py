@@ -1,4 +1,4 @@
-"""The first schema: runs, turns, deliveries, refusals, pulls, attributions, blobs, processes"""
+"""The first schema: runs, turns, deliveries, handled, refusals, pulls, attributions, blobs, processes"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,6 +17,15 @@ def upgrade() -> None:
         sa.Column("story", sa.String(length=64), nullable=True),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
+    )
+    op.create_table(
+        "handled",
+        sa.Column("repository_id", sa.BigInteger(), nullable=False),
+        sa.Column("comment_kind", sa.String(length=16), nullable=False),
+        sa.Column("comment_id", sa.BigInteger(), nullable=False),
+        sa.Column("story", sa.String(length=64), nullable=False),
+        sa.Column("handled_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("repository_id", "comment_kind", "comment_id", name=op.f("pk_handled")),
     )
     op.create_table(
         "processes",
@@ -127,6 +136,7 @@ def upgrade() -> None:
         sa.Column("dispatched_at", sa.BigInteger(), nullable=True),
         sa.Column("published", sa.Text(), nullable=True),
         sa.Column("published_pull", sa.BigInteger(), nullable=True),
+        sa.Column("settled_as", sa.String(length=12), nullable=True),
         sa.Column("result", sa.Text(), nullable=True),
         sa.Column("finishing_at", sa.BigInteger(), nullable=True),
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
