@@ -315,7 +315,7 @@ def _opened(
     model_prices: Path | None,
     state: Path | None,
     report: Path | None,
-    **named: str,
+    **named: Any,
 ) -> Iterator[Local]:
     """A bounded run on this machine; its report is printed and written at the end, however it ends."""
     key = env.get("ANTHROPIC_API_KEY", "").strip() or env.get("ANTHROPIC_AUTH_TOKEN", "").strip()

@@ -18,6 +18,7 @@ from bot.clients.anthropic import Upstream
 from bot.core.ceilings import Ceilings, Reason, halt_message
 from bot.core.prices import PriceBook
 from bot.core.reports import Check, Report
+from bot.core.rules import STRICTEST, Rules
 from bot.stores.database import Database
 from bot.stores.ledger import Account, Ledger
 from bot.stores.runs import NewRun, Runs, new_id, new_token, token_hash
@@ -84,6 +85,7 @@ def opened(
     task: str = "",
     task_class: str = "default",
     actor: str = "",
+    rules: Rules = STRICTEST,
 ) -> Iterator[Local]:
     """A running run behind an embedded gateway; at the end every stream is settled. Raises CannotStart."""
     with _locked(state):
@@ -103,8 +105,9 @@ def opened(
                 task=task,
                 actor=actor,
                 sources=sources,
+                rules=rules,
             )
-            run = _continued(runs, ledger, ceilings, sources) or _fresh(runs, new)
+            run = _continued(runs, ledger, new) or _fresh(runs, new)
             account = ledger.account_of(run)
             if not runs.claim(run, account.attempt, token_hash(token)):
                 raise CannotStart(f"the run {run} in {state} cannot be continued")
@@ -134,13 +137,13 @@ def _fresh(runs: Runs, new: NewRun) -> str:
     return new.id
 
 
-def _continued(runs: Runs, ledger: Ledger, ceilings: Ceilings, sources: dict[str, str]) -> str | None:
-    """The run that this state directory holds: orphans charged, ceilings as they are given now."""
+def _continued(runs: Runs, ledger: Ledger, new: NewRun) -> str | None:
+    """The run that this state directory holds: orphans charged, ceilings and rules as they are given now."""
     run = runs.latest()
     if run is None:
         return None
     ledger.expire(run)
-    runs.reopen(run, ceilings, sources)
+    runs.reopen(run, new.ceilings, new.sources, new.rules)
     return run
 
 

@@ -17,6 +17,7 @@ from bot.core.commands import ENGINES
 from bot.core.document import PolicyError
 from bot.core.limits import MOST
 from bot.core.roles import Role
+from bot.core.rules import Allowance, Rules, Stuck
 
 __all__ = ["FORBIDDEN", "Policy", "PolicyError", "forbidden", "parse", "tighten"]
 
@@ -52,7 +53,13 @@ class Policy:
     publish: str = "push"
     repeats: int = 4
     retention: int = 30
+    allow: Mapping[str, Allowance] = field(default_factory=dict)
     given: frozenset[str] = frozenset()
+
+    @property
+    def rules(self) -> Rules:
+        """What the gateway obeys of it."""
+        return Rules(self.admission, self.allow, Stuck(self.repeats))
 
     @staticmethod
     def default() -> Policy:

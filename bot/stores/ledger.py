@@ -17,6 +17,7 @@ from bot.core.ceilings import Ceilings, Reason
 from bot.core.meter import WINDOW, Previous
 from bot.core.money import Usd
 from bot.core.prices import Cost, same_model
+from bot.core.rules import STRICTEST, Rules
 from bot.core.usage import Usage
 from bot.stores.database import NOW, Database
 from bot.stores.drivers import Driver, Postgresql, Send, Sqlite
@@ -46,6 +47,7 @@ class Account:
     started_at: int
     deadline_at: int
     now: int
+    rules: Rules = STRICTEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,7 +377,7 @@ def whole_hold(ask: Ask, ending: str, status: int = 0, request_id: str | None = 
 _ACCOUNT = (
     "id, attempt, state, reason, message, ceiling_nanos, ceiling_tokens, ceiling_steps, ceiling_seconds, "
     "ceiling_cached_tokens, spent_nanos, held_nanos, spent_tokens, held_tokens, steps, held_steps, "
-    "cache_read, held_cached, started_at, deadline_at"
+    "cache_read, held_cached, started_at, deadline_at, rules"
 )
 _UNHOLD = (
     "held_nanos = held_nanos - ?, held_tokens = held_tokens - ?, held_cached = held_cached - ?, "
@@ -435,7 +437,7 @@ def _booked(what: Settlement) -> dict[str, Any]:
 def _account(row: Sequence[Any]) -> Account:
     (run, attempt, state, reason, message, usd, tokens, most_steps, seconds, most_cached, spent,
      held, spent_tokens, held_tokens, steps, held_steps, cached, held_cached, started, deadline,
-     now) = row  # fmt: skip
+     rules, now) = row  # fmt: skip
     return Account(
         run,
         attempt,
@@ -454,4 +456,5 @@ def _account(row: Sequence[Any]) -> Account:
         started or 0,
         deadline or 0,
         now,
+        Rules.parse(rules),
     )

@@ -18,6 +18,7 @@ from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
 from bot.core.prices import same_model
 from bot.core.reports import Check, CostBy, Published, Report, Spent, Turn
+from bot.core.rules import STRICTEST, Rules
 from bot.stores.database import Database
 from bot.stores.tables import runs, turns
 
@@ -50,6 +51,7 @@ class NewRun:
     snapshot: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     clamps: tuple[str, ...] = ()
+    rules: Rules = STRICTEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ class Runs:
             "ceiling_cached_tokens": new.ceilings.cached_tokens,
             "sources": json.dumps(new.sources),
             "clamps": json.dumps(list(new.clamps)),
+            "rules": new.rules.json(),
             "state": "open",
             "opened_at": self.database.now,
             "lease_until_at": self.database.now + CLAIM_MS,
@@ -222,8 +225,8 @@ class Runs:
             row = tx.execute(sa.select(runs.c.id).order_by(runs.c.opened_at.desc()).limit(1)).first()
         return str(row[0]) if row else None
 
-    def reopen(self, run: str, ceilings: Ceilings, sources: dict[str, str]) -> None:
-        """A further attempt with these totals: spent counts on, time between attempts does not (G7, L4)."""
+    def reopen(self, run: str, ceilings: Ceilings, sources: dict[str, str], rules: Rules = STRICTEST) -> None:
+        """A further attempt with these totals; spent counts on, time between attempts does not (G7, L4)."""
         last = sa.select(sa.func.max(sa.func.coalesce(turns.c.settled_at, turns.c.held_at))).where(
             turns.c.run == run
         )
@@ -248,6 +251,7 @@ class Runs:
             "ceiling_seconds": ceilings.seconds,
             "ceiling_cached_tokens": ceilings.cached_tokens,
             "sources": json.dumps(sources),
+            "rules": rules.json(),
         }
         with self.database.begin() as tx:
             tx.execute(sa.update(runs).where(runs.c.id == run).values(values))

@@ -70,6 +70,7 @@ runs = Table(
     Column("ceiling_cached_tokens", BigInteger),
     Column("sources", Text, nullable=False, server_default="{}"),  # JSON
     Column("clamps", Text, nullable=False, server_default="[]"),  # JSON
+    Column("rules", Text, nullable=False, server_default="{}"),  # JSON of core/rules: what the gateway obeys
     # State (L1) and how it came to it.
     Column("state", String(12), nullable=False),  # open | running | done | halted | failed | lost
     Column("reason", String(32)),

@@ -155,6 +155,7 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
         },
         sources=resolved.sources,
         clamps=resolved.clamps,
+        rules=ruling.rules,
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from threading import Thread
 
 from bot.core.ceilings import CLASSES, Reason
+from bot.core.rules import STRICTEST, Allowance, Rules, Stuck
 from bot.stores.database import Database
+from bot.stores.ledger import Ledger
 from bot.stores.runs import NewRun, Runs, new_id
 
 
@@ -59,3 +61,15 @@ def test_the_first_end_stands_and_nothing_claims_after_it(database: Database) ->
 def test_the_clock_is_the_databases_and_counts_milliseconds(database: Database) -> None:
     assert abs(database.now_ms() - database.now_ms()) < 60_000
     assert database.now_ms() > 1_700_000_000_000
+
+
+def test_the_gateway_finds_a_runs_rules_with_its_account(database: Database) -> None:
+    rules = Rules("expected", {"pdf": Allowance(tokens=9)}, Stuck(repeats=2))
+    runs, ledger = Runs(database), Ledger(database, "test")
+    assert runs.open(a_run(id="a", rules=rules))
+    assert runs.open(a_run(id="b"))
+    assert ledger.account_of("a").rules == rules
+    assert ledger.account_of("b").rules == STRICTEST
+    runs.reopen("a", CLASSES["bugfix"], {})
+    assert ledger.account_of("a").rules == STRICTEST
+    ledger.close()

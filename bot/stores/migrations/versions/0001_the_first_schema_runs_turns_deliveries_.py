@@ -97,6 +97,7 @@ def upgrade() -> None:
         sa.Column("ceiling_cached_tokens", sa.BigInteger(), nullable=True),
         sa.Column("sources", sa.Text(), server_default="{}", nullable=False),
         sa.Column("clamps", sa.Text(), server_default="[]", nullable=False),
+        sa.Column("rules", sa.Text(), server_default="{}", nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("reason", sa.String(length=32), nullable=True),
         sa.Column("message", sa.Text(), server_default="", nullable=False),
