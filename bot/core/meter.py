@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from json.decoder import JSONDecoder
 from typing import Any
@@ -50,6 +51,7 @@ class Request:
     prefixes: tuple[str, ...]  # hash of the fixed part and the first k messages, k = 0 … n
     sizes: tuple[int, ...]  # tokens at the most of each message
     followable: bool  # the next request may be bounded by this one's usage
+    messages: Sequence[Mapping[str, Any]]  # the conversation, as it was read
 
     @property
     def prefix(self) -> str:
@@ -113,6 +115,8 @@ def _read(body: bytes) -> Request:
     messages = top.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Refused("messages: at least one message is required")
+    if not all(isinstance(message, dict) for message in messages):
+        raise Refused("messages: each must be an object")
     seen = _Seen()
     seen.mark(top)
     seen.blocks(top.get("system"))
@@ -136,6 +140,7 @@ def _read(body: bytes) -> Request:
         sizes=sizes,
         # Edits of the context change what counts from turn to turn: no continuation is assumed.
         followable="context_management" not in top,
+        messages=messages,
     )
 
 

@@ -41,6 +41,7 @@ def body(**given: Any) -> bytes:
         pytest.param(b'{"max_tokens":' + b"9" * 5_000 + b"}", "JSON", id="a number without end"),
         pytest.param(body(model=""), "model", id="no model"),
         pytest.param(body(messages=[]), "messages", id="no messages"),
+        pytest.param(body(messages=["hi"]), "messages", id="a message that is none"),
         pytest.param(body(mcp_servers=[{"url": "x"}]), "cannot be bounded", id="MCP servers"),
         pytest.param(body(fallbacks=[{"model": "x"}]), "cannot be bounded", id="fallback models"),
         pytest.param(body(speed="fast"), "cannot be priced", id="fast mode"),
@@ -78,6 +79,11 @@ def body(**given: Any) -> bytes:
 def test_what_cannot_be_read_or_bounded_is_refused_with_a_sentence(raw: bytes, says: str) -> None:
     with pytest.raises(meter.Refused, match=says):
         meter.read(raw)
+
+
+def test_the_conversation_can_be_looked_at() -> None:
+    talk = [{"role": "user", "content": "run it"}, {"role": "assistant", "content": [{"type": "text"}]}]
+    assert list(meter.read(body(messages=talk)).messages) == talk
 
 
 def test_a_tools_own_arguments_are_only_bytes() -> None:
