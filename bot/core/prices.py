@@ -24,6 +24,7 @@ from bot.core.usage import Usage
 
 # `inference_geo: "us"` costs 1.1 times on every token (docs: about-claude/pricing, 2026-08-22).
 GEO_NUMERATOR, GEO_DENOMINATOR = 11, 10
+_PLAIN_GEOS = ("", "global", "not_available")  # any other costs the dearest that is known
 LARGE_WINDOW = 1_000_000  # tokens; no model has a larger one
 _DATED = re.compile(r"(?:[-@][0-9]{8}|-latest)\Z")
 _FIELDS = {
@@ -124,9 +125,11 @@ class PriceBook:
         return Cost(*(_sum(getattr(p, name) for p in parts) for name in _COST))
 
     def _part(self, usage: Usage, at: datetime) -> Cost:
+        if usage.speed not in ("", "standard"):
+            raise UnknownModel(f"no price is known for {usage.model!r} at the speed {usage.speed!r}")
         price = self.price(usage.model, at)
         rates = price.at(usage.total_input)
-        geo = usage.geo == "us"
+        geo = usage.geo not in _PLAIN_GEOS
         writes = usage.cache_write_5m * rates.cache_write_5m + usage.cache_write_1h * rates.cache_write_1h
         return Cost(
             _geo(usage.input * rates.input, geo),

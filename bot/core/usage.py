@@ -26,6 +26,7 @@ class Usage:
     model: str = ""
     geo: str = ""
     service_tier: str = ""
+    speed: str = ""
     others: tuple[Usage, ...] = ()  # iterations that the top level does not contain, each with its model
 
     @property
@@ -60,6 +61,11 @@ def parse(raw: Any, *, model: str = "", long_cache: bool = False) -> Usage:
     """An answer's `usage` object. Writes whose lifetime is not told count as 1-hour ones if `long_cache`."""
     if not isinstance(raw, dict):
         return Usage(model=model)
+    usage = _counters(raw, model, long_cache)
+    return _with_iterations(usage, raw, long_cache) if raw.get("iterations") else usage
+
+
+def _counters(raw: dict[str, Any], model: str, long_cache: bool) -> Usage:
     writes, split = _count(raw, "cache_creation_input_tokens"), raw.get("cache_creation")
     short, long = _count(split, "ephemeral_5m_input_tokens"), _count(split, "ephemeral_1h_input_tokens")
     untold = max(0, writes - short - long)
@@ -73,17 +79,30 @@ def parse(raw: Any, *, model: str = "", long_cache: bool = False) -> Usage:
         model=model,
         geo=str(raw.get("inference_geo") or ""),
         service_tier=str(raw.get("service_tier") or ""),
-        others=_others(raw, model, long_cache),
+        speed=str(raw.get("speed") or ""),
     )
 
 
-def _others(raw: dict[str, Any], model: str, long_cache: bool) -> tuple[Usage, ...]:
-    # Compaction, advisor and fallback iterations are not in the top-level counters; "message" ones are.
-    found = []
-    for entry in raw.get("iterations") or ():
-        if isinstance(entry, dict) and entry.get("type") != "message":
-            found.append(parse(entry, model=str(entry.get("model") or model), long_cache=long_cache))
-    return tuple(found)
+_TOKENS = ("input", "cache_write_5m", "cache_write_1h", "cache_read", "output")
+_OWN = ("message", "fallback_message")
+
+
+def _with_iterations(usage: Usage, raw: dict[str, Any], long_cache: bool) -> Usage:
+    """The answer's own passes stand in the top-level counters; compaction, advice and other models' do not.
+
+    Where the own passes add up to more than the top level says, they count: the dearer of the two.
+    """
+    own, others = Usage(), []
+    for entry in raw["iterations"] if isinstance(raw["iterations"], list) else ():
+        if not isinstance(entry, dict):
+            continue
+        part = _counters(entry, str(entry.get("model") or usage.model), long_cache)
+        if entry.get("type") in _OWN and part.model == usage.model:
+            own = replace(own, **{name: getattr(own, name) + getattr(part, name) for name in _TOKENS})
+        else:
+            others.append(replace(part, geo=usage.geo, service_tier=usage.service_tier, speed=usage.speed))
+    most = {name: max(getattr(usage, name), getattr(own, name)) for name in _TOKENS}
+    return replace(usage, others=tuple(others), **most)
 
 
 @dataclass(slots=True)
@@ -99,6 +118,11 @@ class Answer:
     finished: bool = False  # message_stop was seen, or a whole JSON message
     output_told: bool = False  # the output's final count was seen
     refused_before_output: bool = False
+
+    @property
+    def unstarted(self) -> bool:
+        """An error came in place of the first event: no message was begun, and none is billed (G5)."""
+        return self.error is not None and not self.started
 
 
 def read_message(body: bytes, *, long_cache: bool = False) -> Answer:
@@ -120,6 +144,15 @@ def read_message(body: bytes, *, long_cache: bool = False) -> Answer:
         output_told=True,
         refused_before_output=message.get("stop_reason") == "refusal" and not message.get("content"),
     )
+
+
+def read_count(body: bytes) -> int | None:
+    """What count_tokens answers, in tokens of input; None if it is not that."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return _count(answer, "input_tokens") if told(answer, "input_tokens") else None
 
 
 def _word(value: Any) -> str | None:
@@ -152,7 +185,7 @@ class Reader:
             self._skipping = False
         self._keep(rest)
         if b"content_block_delta" in lines:
-            self._content = True
+            self._content = self.answer.started = True
         # The four kinds of line that matter; text deltas are passed over without being parsed.
         if b'"usage"' in lines or b"message_stop" in lines or b'"error"' in lines or b"stop_reason" in lines:
             for line in lines.split(b"\n"):

@@ -148,3 +148,25 @@ def test_a_model_with_a_price_beyond_its_window_is_bounded_by_the_larger_one(mod
 def test_a_price_file_with_anything_wrong_is_refused(text: str) -> None:
     with pytest.raises(PriceFileError):
         PriceBook.with_file(text)
+
+
+@pytest.mark.parametrize(
+    ("geo", "tenths"), [("", 10), ("global", 10), ("not_available", 10), ("us", 11), ("of tomorrow", 11)]
+)
+def test_a_region_that_is_not_known_costs_the_dearest_that_is(geo: str, tenths: int) -> None:
+    plain = BOOK.cost(Usage(1_000, output=10, model="claude-opus-4-7"), NOW).total.nanos
+    there = BOOK.cost(Usage(1_000, output=10, model="claude-opus-4-7", geo=geo), NOW).total.nanos
+    assert there * 10 == plain * tenths
+
+
+@pytest.mark.parametrize("tier", ["", "standard", "priority", "batch", "of tomorrow"])
+def test_no_service_tier_is_priced_below_the_list(tier: str) -> None:
+    usage = Usage(1_000, output=10, model="claude-opus-4-7")
+    tiered = Usage(1_000, output=10, model="claude-opus-4-7", service_tier=tier)
+    assert BOOK.cost(tiered, NOW) == BOOK.cost(usage, NOW)
+
+
+def test_a_speed_without_a_price_is_not_guessed() -> None:
+    assert BOOK.cost(Usage(1, model="claude-opus-4-7", speed="standard"), NOW).total
+    with pytest.raises(UnknownModel, match="speed"):
+        BOOK.cost(Usage(1, model="claude-opus-4-7", speed="fast"), NOW)

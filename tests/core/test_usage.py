@@ -118,3 +118,45 @@ def test_iterations_of_other_models_are_counted_beside_the_top_level() -> None:
 )
 def test_a_usage_of_any_shape_is_read_without_failing(raw: Any) -> None:
     assert parse(raw).metered >= 0
+
+
+MODEL = "claude-opus-4-7"
+parts = st.fixed_dictionaries(
+    {
+        "type": st.sampled_from(["message", "fallback_message", "compaction", "advisor_message"]),
+        "model": st.sampled_from([None, MODEL, "claude-haiku-4-5"]),
+        "input_tokens": st.integers(0, 10**6),
+        "output_tokens": st.integers(0, 10**6),
+        "cache_read_input_tokens": st.integers(0, 10**6),
+        "cache_creation_input_tokens": st.integers(0, 10**6),
+    }
+)
+
+
+@given(st.lists(parts, max_size=5), st.sampled_from(["", "us"]))
+def test_no_token_of_an_iteration_is_lost(entries: list[dict[str, Any]], geo: str) -> None:
+    own = [e for e in entries if e["type"].endswith("message") and e["type"] != "advisor_message"]
+    own = [e for e in own if e["model"] in (None, MODEL)]
+    names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    top = {name: sum(entry[name] for entry in own) for name in names}
+    usage = parse({**top, "inference_geo": geo, "iterations": entries}, model=MODEL)
+    assert usage.counted("output") == sum(entry["output_tokens"] for entry in entries)
+    assert sum(part.total_input for part in usage.flat()) == sum(
+        e[n] for e in entries for n in names if n != "output_tokens"
+    )
+    assert {part.geo for part in usage.flat()} == {geo}
+    # A top level that told less than the passes did is not believed.
+    assert (
+        parse({"input_tokens": 0, "output_tokens": 0, "iterations": entries}, model=MODEL).metered
+        == usage.metered
+    )
+
+
+@pytest.mark.parametrize("pings", [0, 2])
+def test_an_error_in_place_of_the_first_event_began_no_message(pings: int) -> None:
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    ping = {"type": "ping"}
+    assert read(sse(*[ping] * pings, error), []).answer.unstarted
+    assert not read(sse(START, error), []).answer.unstarted
+    assert not read(sse(TEXT, error), []).answer.unstarted
+    assert not read(sse(ping), []).answer.unstarted
