@@ -23,6 +23,7 @@ from bot.stores.database import NOW, Database
 from bot.stores.drivers import Driver, Postgresql, Send, Sqlite
 
 HOLD_LEASE_MS = 60_000  # of a hold; its gateway process renews it every third of that
+_MANY = 1 << 30  # more than any run has in flight
 LONGEST = {"model": 100, "request_id": 100, "stop_reason": 40, "ending": 32}  # as the columns are
 
 
@@ -63,6 +64,7 @@ class Ask:
     clamped: int | None = None
     price_book: str = ""
     key_name: str = ""
+    alone: bool = False  # only where nothing else of the run is in flight
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,6 @@ class Ledger:
         self._driver: Driver = Sqlite(database) if database.kind == "sqlite" else Postgresql(database)
         self._heard = Heard()
         self._now = NOW[database.kind]
-        # Two that settle at once must not both be step 7. (SQLite has one writer.)
-        self._locked = " FOR UPDATE" if database.kind == "postgresql" else ""
         # Turns that this process answers for; a hold whose booking failed is not among them, and expires.
         self._live: set[int] = set()
         self._statements()
@@ -127,7 +127,7 @@ class Ledger:
             f"WHERE id = ? AND state = 'running' AND deadline_at > {self._now} "
             "AND spent_nanos + held_nanos + ? <= ceiling_nanos "
             "AND spent_tokens + held_tokens + ? <= ceiling_tokens "
-            "AND steps + held_steps + 1 <= ceiling_steps "
+            "AND steps + held_steps + 1 <= ceiling_steps AND held_steps <= ? "
             "AND (ceiling_cached_tokens IS NULL "
             "OR cache_read + held_cached + ? <= ceiling_cached_tokens) "
             f"RETURNING {self._columns}"
@@ -161,7 +161,8 @@ class Ledger:
             return next((known[prefix] for prefix in reversed(recent) if prefix in known), None)
         marks = ", ".join("?" * len(recent))
         rows = self._driver.read(
-            "SELECT prefix, input + cache_write_5m + cache_write_1h + cache_read, output, model_asked, model "
+            "SELECT prefix, input + cache_write_5m + cache_write_1h + cache_read, output, model_asked, "
+            "model, cache_write_5m + cache_write_1h + cache_read, held_at "
             f"FROM turns WHERE run = ? AND state = 'settled' AND prefix IN ({marks}) "
             "ORDER BY id DESC LIMIT 100",
             (account.run, *recent),
@@ -169,11 +170,12 @@ class Ledger:
         # A refusal that was not billed told nothing of its size; another model than asked counts otherwise.
         rows = [row for row in rows if row[1] and same_model(row[3], row[4] or "")]
         found = max(rows, key=lambda row: recent.index(row[0]), default=None)
-        return Previous(found[0], found[1], found[2]) if found else None
+        return Previous(found[0], found[1], found[2], found[5], found[6]) if found else None
 
     def hold(self, run: str, ask: Ask) -> Hold | Account:
         """Take the worst case if it fits every ceiling; otherwise the run as it stands, nothing taken."""
-        take = (ask.nanos, ask.tokens, ask.cached, run, ask.nanos, ask.tokens, ask.cached)
+        beside = 0 if ask.alone else _MANY
+        take = (ask.nanos, ask.tokens, ask.cached, run, ask.nanos, ask.tokens, beside, ask.cached)
         note = (ask.nanos, ask.tokens, ask.cached, self.owner, ask.max_tokens, ask.clamped, ask.model,
                 ask.key_name, ask.price_book, ask.prefix)  # fmt: skip
         if isinstance(self._driver, Postgresql):
@@ -195,6 +197,7 @@ class Ledger:
         """Give a hold back whole: nothing was charged (G5)."""
         self._live.discard(hold.turn)
         with self._driver.write(durable=False) as send:  # lost in a crash, the hold is charged whole
+            self._lock(send, hold)
             moved = send(
                 f"UPDATE turns SET state = 'released', settled_at = {self._now}, status = ?, ending = ? "
                 "WHERE id = ? AND state = 'held' RETURNING id",
@@ -246,10 +249,11 @@ class Ledger:
 
     def _book(self, send: Send, hold: Hold, what: Settlement, still: str = "") -> Account | None:
         """Replace a hold by what was used; None if it is no longer held (or no longer `still` so)."""
+        self._lock(send, hold)
         booked = _booked(what)
         moved = send(
             f"UPDATE turns SET state = ?, settled_at = {self._now}, {_assign(_TURN)}, "
-            f"step = (SELECT steps + 1 FROM runs WHERE id = run{self._locked}) "
+            "step = (SELECT steps + 1 FROM runs WHERE id = run) "
             f"WHERE id = ? AND state = 'held' {still} RETURNING id",
             ("estimated" if what.estimated else "settled", *(booked[name] for name in _TURN), hold.turn),
         )
@@ -290,6 +294,12 @@ class Ledger:
             (*(row[n] for n in _RUN.values()), hold.account.run),
         )
         return _account(rows[0])
+
+    def _lock(self, send: Send, hold: Hold) -> None:
+        # The run before its turn, everywhere: two that wait for each other would end in a deadlock, and two
+        # that settle at once must not both be step 7. (SQLite has one writer.)
+        if isinstance(self._driver, Postgresql):
+            send("SELECT id FROM runs WHERE id = ? FOR UPDATE", (hold.account.run,))
 
     def halt(self, run: str, reason: Reason, message: str, needed: tuple[int, int] | None = None) -> Account:
         """End a running run; the first halt's words stand. The run as it is afterwards.
@@ -353,11 +363,13 @@ class Heard:
         with self._lock:
             steps, known = self._runs.pop(hold.account.run, (0, {}))
             # The same that `previous` takes from the database: told, billed, and by the model that was asked.
-            sent = sum(usage.counted(n) for n in ("input", "cache_write_5m", "cache_write_1h", "cache_read"))
+            cached = sum(usage.counted(n) for n in ("cache_write_5m", "cache_write_1h", "cache_read"))
+            sent = usage.counted("input") + cached
             told = asked.prefix and not what.estimated and sent
             if told and same_model(asked.model, what.model or usage.model):
                 known.pop(asked.prefix, None)
-                known[asked.prefix] = Previous(asked.prefix, sent, usage.counted("output"))
+                at = hold.account.now
+                known[asked.prefix] = Previous(asked.prefix, sent, usage.counted("output"), cached, at)
                 if len(known) > 64:
                     known.pop(next(iter(known)))
             self._runs[hold.account.run] = steps + 1, known

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
+import psycopg
 import pytest
 
 from bot.core.ceilings import Ceilings
@@ -132,3 +134,57 @@ def together(work: Sequence[Callable[[], object]]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+@pytest.mark.parametrize("ends", ["release", "settle", "correct"])
+def test_the_run_is_locked_before_its_turn_whatever_ends_it(
+    ledger: Opened, run: str, database: Database, ends: str
+) -> None:
+    """Else it would be a deadlock: another has the run and wants the turn, we the turn and want the run."""
+    if database.kind != "postgresql":
+        pytest.skip("SQLite has one writer")
+    mine = ledger(60_000)
+    hold = held(mine, run)
+    if ends == "correct":
+        assert mine.expire(run) == 1
+    work = (
+        partial(mine.release, hold, 529, "error") if ends == "release" else partial(mine.settle, hold, USED)
+    )
+    url = database.url.replace("+psycopg", "")
+    with psycopg.connect(url, autocommit=True) as look, psycopg.connect(url) as other:
+        other.execute("SELECT id FROM runs WHERE id = %s FOR UPDATE", (run,))
+        thread = threading.Thread(target=work)
+        thread.start()
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        while look.execute(waiting).fetchone() == (0,):
+            pass
+        other.execute("UPDATE turns SET lease_until_at = lease_until_at WHERE id = %s", (hold.turn,))
+        other.commit()
+        thread.join()
+    account = mine.account_of(run)
+    assert (account.held, account.held_steps) == (Usd(0), 0)
+    assert account.spent == (Usd(0) if ends == "release" else USED.cost.total)
+
+
+def test_a_bound_that_may_be_wrong_is_taken_alone(ledger: Opened, run: str) -> None:
+    one = ledger(60_000)
+    doubtful = replace(ASK, alone=True)
+    first = held(one, run)
+    assert not isinstance(one.hold(run, doubtful), Hold)
+    one.settle(first, USED)
+    assert isinstance(one.hold(run, doubtful), Hold)
+
+
+def test_what_an_answer_left_in_the_cache_is_remembered_here_and_in_the_database(
+    ledger: Opened, run: str
+) -> None:
+    mine, another = ledger(60_000), ledger(60_000)
+    hold = held(mine, run)
+    usage = Usage(input=5, cache_write_5m=20, cache_read=300, output=7, model="claude-opus-4-7")
+    mine.settle(hold, replace(USED, usage=usage, model="claude-opus-4-7"))
+    account = mine.account_of(run)
+    known = mine.previous(account, ["p"])
+    assert known == another.previous(account, ["p"])
+    assert known is not None
+    assert (known.total_input, known.output, known.cached) == (325, 7, 320)
+    assert known.at == hold.account.now
