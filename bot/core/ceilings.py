@@ -66,7 +66,7 @@ def halt_message(reason: Reason, step: int, ceilings: Ceilings, detail: str | No
         Reason.STUCK: f"stuck_loop: {detail or 'the same again and again'}",
         Reason.STOPPED: detail or "stopped",
         Reason.UPSTREAM_LIMIT: "the spend limit of the API key was reached upstream",
-        Reason.BOUND_EXCEEDED: "an answer cost more than its bound",
+        Reason.BOUND_EXCEEDED: detail or "an answer cost more than its bound",
     }[reason]
     return f"halted at step {step}: {why}"
 

@@ -12,27 +12,46 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from json.decoder import JSONDecoder
 from typing import Any
 
-from bot.core.money import Usd
-from bot.core.prices import GEO_DENOMINATOR, GEO_NUMERATOR, Price
+from bot.core import allowances
+from bot.core.allowances import Beyond, Refused
+from bot.core.prices import GEO_DENOMINATOR, GEO_NUMERATOR, Price, Rates
+from bot.core.rules import STRICTEST, Rules
+
+__all__ = [
+    "Bound",
+    "Previous",
+    "Refused",
+    "Request",
+    "bound",
+    "counted",
+    "expected",
+    "floor",
+    "read",
+    "splice",
+]
 
 MOST_TOKENS = 10**9  # no answer is ever so long, and its price still fits into the ledger
 MAX_BODY = 32 * 1024 * 1024  # api/errors: request_too_large
 IMAGE_TOKENS = 4_784
 TOOL_PROMPT_TOKENS = 804  # 675 with tool_choice auto or none, 804 with any or tool
 TOOL_TOKENS = {"bash": 325, "text_editor": 700, "str_replace_based_edit_tool": 700}
-# Client tools whose definition is the model's own; those without a documented size get a wide allowance.
-CLIENT_TOOLS = ("bash_", "text_editor_", "memory_", "computer_")
-UNDOCUMENTED_TOOL_TOKENS = 3_000
+UNDOCUMENTED_TOOL_TOKENS = 3_000  # a wide allowance for a client tool whose definition is the model's own
+FORMAT_TOKENS = 1_000  # a wide one too: output_config.format adds a prompt of an undocumented size
 FLOOR, FLOOR_THINKING = 1_024, 4_096  # G2
 WINDOW = 16  # how many messages back a continued conversation may have been cut off
-
-
-class Refused(Exception):
-    """The request cannot be forwarded: 400 with this sentence, and the run goes on (G8)."""
+# build-with-claude/prompt-caching (2026-08-22): 5 minutes at the least after it was written or read; half a
+# minute of it is for the request to get there.
+CACHE_LIVES_MS = 300_000 - 30_000
+# anthropic SDK 2.13.0, types/beta/message_count_tokens_params.py
+COUNTED = (
+    "messages", "model", "cache_control", "compaction", "context_management", "mcp_servers", "output_config",
+    "speed", "system", "thinking", "tool_choice", "tools",
+)  # fmt: skip
+MARGIN, MARGIN_TOKENS = 10, 1_000  # a tenth and so many tokens above what count_tokens says
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +63,16 @@ class Request:
     span: tuple[int, int]
     stream: bool
     thinking: bool
+    thought: int  # budget_tokens of thinking that is `enabled`: max_tokens must be above it
     long_cache: bool  # a 1-hour breakpoint: the dearest input there is
     short_cache: bool
-    us_only_possible: bool  # inference_geo may be "us": not excluded by the request
+    dearer_geo_possible: bool  # inference_geo may be "us": not excluded by the request
     byte_bound: int  # tokens of input at the most, whatever went before
     prefixes: tuple[str, ...]  # hash of the fixed part and the first k messages, k = 0 … n
     sizes: tuple[int, ...]  # tokens at the most of each message
     followable: bool  # the next request may be bounded by this one's usage
     messages: Sequence[Mapping[str, Any]]  # the conversation, as it was read
+    beyond: tuple[Beyond, ...] = ()  # what bytes do not bound: the run's rules must allow it
 
     @property
     def prefix(self) -> str:
@@ -60,39 +81,59 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """An earlier turn of the same conversation: its prefix, its true input, its output."""
+    """An earlier turn of the same conversation: its prefix, its true input, its output.
+
+    `cached`: how much of its input it left in the cache; `at`: when it was sent, in ms.
+    """
 
     prefix: str
     total_input: int
     output: int
+    cached: int = 0
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The most that a request may use: input tokens, and their rate and the output's, in nano-dollars."""
+    """The most that a request may use: input tokens, and their rate and the output's, in nano-dollars.
+
+    `written`: tokens of output beside max_tokens; `answers`: how many models may answer with max_tokens each;
+    `flat`: nano-dollars that are not for tokens, of which no usage tells `unseen`.
+    `cached`: of the input, what is expected to be read from the cache at `read_rate`. `doubt`: what it says
+    when this bound is beaten that may be; such a one is taken alone, so that one answer at most can do so.
+    """
 
     input: int
     input_rate: int
     output_rate: int
     geo: bool
+    written: int = 0
+    answers: int = 1
+    flat: int = 0
+    unseen: int = 0
+    cached: int = 0
+    read_rate: int = 0
+    doubt: str = ""
 
     def nanos(self, max_tokens: int) -> int:
         """The most it may cost with that many output tokens, in nano-dollars."""
-        nanos = self.input * self.input_rate + max_tokens * self.output_rate
-        return -(-nanos * GEO_NUMERATOR // GEO_DENOMINATOR) if self.geo else nanos
-
-    def usd(self, max_tokens: int) -> Usd:
-        return Usd(self.nanos(max_tokens))
+        nanos = self._input_nanos() + (self.answers * max_tokens + self.written) * self.output_rate
+        return (-(-nanos * GEO_NUMERATOR // GEO_DENOMINATOR) if self.geo else nanos) + self.flat
 
     def tokens(self, max_tokens: int) -> int:
-        return self.input + max_tokens
+        return self.input - self.cached + self.answers * max_tokens + self.written
 
     def fits(self, nanos: int, tokens: int) -> int:
         """The largest max_tokens that fits in so much; negative: not even the input does."""
+        nanos -= self.flat
         if self.geo:
             nanos = nanos * GEO_DENOMINATOR // GEO_NUMERATOR
-        by_money = (nanos - self.input * self.input_rate) // max(1, self.output_rate)
-        return min(by_money, tokens - self.input)
+        left = nanos - self._input_nanos() - self.written * self.output_rate
+        by_money = left // (self.answers * max(1, self.output_rate))
+        return min(by_money, (tokens - self.tokens(0)) // self.answers)
+
+    def _input_nanos(self) -> int:
+        return (self.input - self.cached) * self.input_rate + self.cached * self.read_rate
 
 
 def read(body: bytes) -> Request:
@@ -122,56 +163,132 @@ def _read(body: bytes) -> Request:
     seen.blocks(top.get("system"))
     seen.blocks(top.get("tools"))
     images = [seen.images_of(message) for message in messages]
-    _refuse_unboundable(top, seen)
     tools = top.get("tools") or []
-    overhead = (TOOL_PROMPT_TOKENS if tools else 0) + sum(_tool_tokens(tool) for tool in tools)
+    if not isinstance(tools, list):
+        raise Refused("tools: a list is required")
+    definitions = [*tools, *seen.tools]
+    beyond = allowances.find(top, seen.sources, definitions)
+    overhead = (TOOL_PROMPT_TOKENS if definitions else 0) + sum(_tool_tokens(tool) for tool in definitions)
+    if _object(top, "output_config").get("format"):
+        overhead += FORMAT_TOKENS
+    thinking = _object(top, "thinking")
     prefixes, sizes = _measure(top, messages, images)
     return Request(
         model=model,
         max_tokens=asked,
         span=span,
         stream=top.get("stream") is True,
-        thinking=isinstance(top.get("thinking"), dict) and top["thinking"].get("type") != "disabled",
+        thinking=thinking.get("type", "disabled") != "disabled",
+        thought=_thought(thinking),
         long_cache="1h" in seen.lifetimes,
         short_cache="5m" in seen.lifetimes,
-        us_only_possible=top.get("inference_geo") in (None, "us"),
+        dearer_geo_possible=top.get("inference_geo") != "global",
         byte_bound=_with_images(len(body), seen.images) + overhead,
         prefixes=prefixes,
         sizes=sizes,
-        # Edits of the context change what counts from turn to turn: no continuation is assumed.
-        followable="context_management" not in top,
+        # Edits of the context, and what the server does in between, change what counts from turn to turn: no
+        # continuation is assumed.
+        followable=not ("context_management" in top or "thread" in top or beyond),
+        beyond=beyond,
         messages=messages,
     )
 
 
-def bound(request: Request, price: Price, previous: Previous | None = None) -> Bound:
-    """G3: by the earlier turn where this one continues it, else by bytes; never above the context window."""
-    tokens = request.byte_bound
+def _object(top: dict[str, Any], name: str) -> dict[str, Any]:
+    told = top.get(name)
+    return told if isinstance(told, dict) else {}
+
+
+def bound(
+    request: Request,
+    price: Price,
+    previous: Previous | None = None,
+    rules: Rules = STRICTEST,
+    fallbacks: Sequence[Price] = (),
+) -> Bound:
+    """G3: by the earlier turn where this one continues it, else by bytes; never above the context window.
+
+    `fallbacks`: the prices of the other models that may answer or advise. Raises Refused for what the rules
+    do not allow (G8).
+    """
+    more = allowances.expose(request.beyond, rules.allow)
+    tokens = request.byte_bound + more.sources
     if previous is not None and request.followable and previous.prefix in request.prefixes:
         known = request.prefixes.index(previous.prefix)
         new = request.sizes[known:]
         # The first new message is the last answer coming back: what it was, or its bytes, whichever is more.
         answer = max(previous.output, new[0]) if new else 0
         tokens = min(tokens, previous.total_input + answer + sum(new[1:]))
-    tokens = min(tokens, price.context_window)
-    rates = price.at(tokens)
+    passes = more.passes * more.answers
+    if passes > 1:  # what was written and brought so far is read again
+        tokens += more.results + more.written + more.answers * request.max_tokens
+    models = (price, *fallbacks)
+    tokens = passes * min(tokens, max(model.context_window for model in models))
+    rates = [model.at(tokens) for model in models]
+    return Bound(
+        tokens,
+        max(_dearest_input(rate, request) for rate in rates),
+        max(rate.output for rate in rates),
+        request.dearer_geo_possible,
+        written=more.written,
+        answers=more.answers,
+        flat=more.searches * max(model.search for model in models) + more.nanos,
+        unseen=more.nanos,
+    )
+
+
+def _dearest_input(rates: Rates, request: Request) -> int:
     candidates = [rates.input]
     if request.short_cache or request.long_cache:
         candidates.append(rates.cache_write_5m)
     if request.long_cache:
         candidates.append(rates.cache_write_1h)
-    return Bound(tokens, max(candidates), rates.output, request.us_only_possible)
+    return max(candidates)
+
+
+def expected(strict: Bound, request: Request, price: Price, previous: Previous | None, now: int) -> Bound:
+    """The bound if what the earlier turn left in the cache is read from there (G3); else the same."""
+    marked = request.short_cache or request.long_cache
+    if previous is None or not marked or not request.followable or previous.prefix not in request.prefixes:
+        return strict
+    if not previous.cached or now - previous.at >= CACHE_LIVES_MS:
+        return strict
+    doubt = "an answer cost more than its bound: the cache that its admission counted on was missed"
+    cached = min(previous.cached, strict.input)
+    return replace(strict, cached=cached, read_rate=price.at(strict.input).cache_read, doubt=doubt)
+
+
+def counted(strict: Bound, request: Request, tokens: int) -> Bound:
+    """The bound by the upstream's own estimate of the input, with a margin; never above the strict one."""
+    estimate = tokens + -(-tokens // MARGIN) + MARGIN_TOKENS
+    if request.beyond or estimate >= strict.input:
+        return strict
+    doubt = "an answer cost more than its bound: the upstream had counted its input too low beforehand"
+    return replace(strict, input=estimate, doubt=doubt)
 
 
 def floor(request: Request) -> int:
     """G2: an answer shorter than this is of no use, so the run halts instead."""
+    if request.thought:  # the upstream wants max_tokens above it; with thinking between tools it may be below
+        return min(request.max_tokens, request.thought + FLOOR)
     return min(request.max_tokens, FLOOR_THINKING if request.thinking else FLOOR)
+
+
+def _thought(thinking: dict[str, Any]) -> int:
+    budget = thinking.get("budget_tokens") if thinking.get("type") == "enabled" else 0
+    return budget if isinstance(budget, int) and not isinstance(budget, bool) and budget > 0 else 0
 
 
 def splice(body: bytes, request: Request, max_tokens: int) -> bytes:
     """The same bytes with another max_tokens."""
     start, end = request.span
     return body[:start] + str(max_tokens).encode() + body[end:]
+
+
+def countable(body: bytes) -> bytes:
+    """What of a body count_tokens takes: it refuses what has nothing to do with its input."""
+    top = json.loads(body)
+    return json.dumps({name: top[name] for name in COUNTED if name in top}).encode()
 
 
 # -- reading --
@@ -244,7 +361,8 @@ class _Seen:
 
     lifetimes: set[str] = field(default_factory=set)
     images: list[int] = field(default_factory=list)  # bytes of base64 of each
-    sources: set[str] = field(default_factory=set)
+    sources: list[str] = field(default_factory=list)
+    tools: list[Any] = field(default_factory=list)  # that a message adds
 
     def mark(self, block: dict[str, Any]) -> None:
         mark = block.get("cache_control")
@@ -253,7 +371,7 @@ class _Seen:
 
     def blocks(self, blocks: Any) -> None:
         """Messages, tools and content blocks alike: what nests is `content`, the block's or its source's."""
-        for block in blocks if isinstance(blocks, list) else ():
+        for block in blocks if isinstance(blocks, list) else (blocks,):
             if isinstance(block, dict):
                 self.mark(block)
                 self._source(block)
@@ -268,57 +386,27 @@ class _Seen:
     def _source(self, block: dict[str, Any]) -> None:
         kind, source = block.get("type"), block.get("source")
         if kind == "container_upload":
-            self.sources.add("file")
+            self.sources.append("file")
+        if kind == "tool_addition" and isinstance(block.get("tool"), dict):
+            definition = block["tool"].get("definition")
+            if definition is not None:
+                self.tools.append(definition)
+                self.blocks(definition)
         if not isinstance(source, dict):
             return
         if source.get("type") in ("url", "file"):
-            self.sources.add(str(source["type"]))
+            self.sources.append(str(source["type"]))
         elif kind == "image":
             self.images.append(len(source["data"]) if isinstance(source.get("data"), str) else 0)
         elif source.get("type") == "base64":
-            self.sources.add("pdf")
+            self.sources.append("pdf")
         self.blocks(source.get("content"))
 
 
-_SENTENCES = {
-    "url": "a source by URL has no size that is known beforehand; send it inline",
-    "file": "a source by file id has no size that is known beforehand; send it inline",
-    "pdf": "the tokens of a PDF cannot be bounded beforehand; send its text",
-}
-
-
-def _refuse_unboundable(top: dict[str, Any], seen: _Seen) -> None:
-    for source in sorted(seen.sources):
-        raise Refused(f"this request cannot be bounded: {_SENTENCES[source]}")
-    tools = top.get("tools")
-    if tools is not None and not isinstance(tools, list):
-        raise Refused("tools: a list is required")
-    for tool in tools or ():
-        kind = tool.get("type") if isinstance(tool, dict) else None
-        if not isinstance(tool, dict) or not (
-            kind in (None, "custom") or (isinstance(kind, str) and kind.startswith(CLIENT_TOOLS))
-        ):
-            raise Refused(f"this request cannot be bounded: the tool {kind!r} runs and bills on the server")
-    for name, why in (
-        ("mcp_servers", "MCP servers are called by the upstream, as often as it likes"),
-        ("container", "code execution bills by time"),
-        ("fallbacks", "another model may answer at another price"),
-        ("fallback_models", "another model may answer at another price"),
-    ):
-        if top.get(name):
-            raise Refused(f"this request cannot be bounded: {name}: {why}")
-    if top.get("speed") not in (None, "standard"):
-        raise Refused("this request cannot be priced: speed: only standard has a price in the book")
-    edits = top.get("context_management")
-    for edit in (edits.get("edits") or ()) if isinstance(edits, dict) else ():
-        if str(edit.get("type") if isinstance(edit, dict) else edit).startswith("compact"):
-            raise Refused("this request cannot be bounded: compaction runs the model again on the server")
-
-
 def _tool_tokens(tool: Any) -> int:
-    kind = tool.get("type") if isinstance(tool, dict) else None
-    if kind in (None, "custom"):
-        return 0  # its definition stands in the body: bounded by its bytes
+    kind = tool.get("type")
+    if not allowances.is_client_tool(kind):
+        return 0 if kind in (None, "custom") else UNDOCUMENTED_TOOL_TOKENS  # its bytes bound a custom one
     return next((n for name, n in TOOL_TOKENS.items() if kind.startswith(name)), UNDOCUMENTED_TOOL_TOKENS)
 
 

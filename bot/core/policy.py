@@ -97,16 +97,26 @@ def parse(text: str | bytes | None, *, service: bool = False) -> Policy:
         policy = replace(policy, parallel=said["sweep"]["parallel"])
     if "repeats" in said.get("stuck", {}):
         policy = replace(policy, repeats=said["stuck"]["repeats"])
+    policy = replace(policy, allow=_allow(said.get("allow", {})))
     listed = said.get("paths", {}).get("forbidden", ())
     return replace(policy, forbidden=_union(FORBIDDEN, listed))
 
 
 def _given(said: Mapping[str, Any], above: str = "") -> Iterable[str]:
     for name, value in said.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from _given(value, f"{above}{name}.")
         else:
             yield above + name
+
+
+def _allow(said: Mapping[str, Any]) -> Mapping[str, Allowance]:
+    return {
+        name: Allowance(
+            told.get("uses", 0), told.get("tokens", 0), told["cost"].nanos if "cost" in told else 0
+        )
+        for name, told in said.items()
+    }
 
 
 def _row(row: Ceilings, said: Mapping[str, Any]) -> Ceilings:
@@ -155,7 +165,7 @@ def tighten(service: Policy, repo: Policy) -> Policy:
     """The repository's policy inside the service's: whatever differs, the tighter holds (P2).
 
     The service's maxima, admission, publishing, numbers and engines always bound. Its classes bound where its
-    file sets them. Its model, effort and check hold where the repository's file says nothing.
+    file sets them. Its model, effort, check and allowances hold where the repository's file says nothing.
     """
     taken = {
         name: getattr(service, name)
@@ -170,7 +180,8 @@ def tighten(service: Policy, repo: Policy) -> Policy:
         },
         most={role: least(service.most[role], repo.most[role]) for role in _ROLES},
         engines=tuple(engine for engine in repo.engines if engine in service.engines),
-        admission="expected" if service.admission == repo.admission == "expected" else "strict",
+        admission=service.admission if service.admission == repo.admission else "strict",
+        allow=_tighter_allow(service, repo),
         publish="push" if service.publish == repo.publish == "push" else "pull_request",
         parallel=min(service.parallel, repo.parallel),
         repeats=min(service.repeats, repo.repeats),
@@ -179,6 +190,21 @@ def tighten(service: Policy, repo: Policy) -> Policy:
         given=service.given | repo.given,
         **taken,
     )
+
+
+def _tighter_allow(service: Policy, repo: Policy) -> Mapping[str, Allowance]:
+    """What the service allows, less where the repository says so: never more (P2)."""
+    if not any(key.partition(".")[0] == "allow" for key in repo.given):
+        return service.allow
+    return {
+        name: Allowance(
+            min(most.uses, own.uses),
+            min(most.tokens, own.tokens),
+            most.nanos,  # what the service says it costs is what it costs
+        )
+        for name, most in service.allow.items()
+        if (own := repo.allow.get(name)) is not None
+    }
 
 
 def _tighter_class(name: str, service: Ceilings, repo: Ceilings, given: frozenset[str]) -> Ceilings:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from bot.core import document
+from bot.core import allowances, document
 from bot.core.ceilings import CLASSES
 from bot.core.commands import ENGINES
 from bot.core.document import Node, PolicyError, Scalar, shown
 from bot.core.money import Usd
 from bot.core.quantities import duration, whole
+from bot.core.rules import ADMISSIONS
 
 Schema = dict[str, Any]
 
@@ -166,6 +167,19 @@ CEILINGS = Table(
 CLASS = Table(
     {**CEILINGS.keys, "cached_tokens": Key(WHOLE, "cached reads; no ceiling of their own when not given")}
 )
+_USES = {"uses": Key(_number(1, 100), "how often in one request")}
+_TOKENS = {"tokens": Key(WHOLE, "what each brings into the conversation, or writes, at the most")}
+_COST = {"cost": Key(MONEY, "US dollars of each request, which no usage tells: booked with every answer")}
+ALLOWANCES = {
+    key: Key(Table(parts), allowances.WHY[key])
+    for keys, parts in (
+        (allowances.SOURCES, _TOKENS),
+        (("web_search", "web_fetch", "tool_search", "advisor", "mcp_servers", "compaction"), _USES | _TOKENS),
+        (("code_execution",), _USES | _TOKENS | _COST),
+        (("fallbacks",), _USES),
+    )
+    for key in keys
+}
 KEYS = Table(
     {
         "classes": Key(
@@ -187,9 +201,15 @@ KEYS = Table(
         "model": Key(MODEL, "the model that the native engine uses"),
         "effort": Key(_choice("low", "medium", "high", "xhigh", "max"), "how hard the model tries"),
         "admission": Key(
-            _choice("strict", "expected"),
-            "strict: a cache miss must fit under the ceiling too; expected: the cache is counted on, and one "
-            "miss may pass it",
+            _choice(*ADMISSIONS),
+            "strict: a cache miss must fit under the ceiling too; expected: near a ceiling the cache is "
+            "counted on, and one miss may pass it; counted: near a ceiling the upstream's estimate of the "
+            "input, with a margin, is counted on, and one wrong estimate may pass it",
+        ),
+        "allow": Key(
+            Table(ALLOWANCES),
+            "what may be asked for although it has no bound of its own, and how much of it is held; a "
+            "repository can only take away from what the service allows",
         ),
         "check": Key(COMMAND, "the command that tells whether the work is good, such as python -m pytest"),
         "sweep": Key(

@@ -20,6 +20,7 @@ from bot.clients.anthropic import ClientGone
 from bot.core import meter
 from bot.core.ceilings import Reason, halt_message
 from bot.core.meter import Bound, Request
+from bot.core.money import Usd
 from bot.core.prices import PriceBook, UnknownModel
 from bot.core.usage import Answer, Usage
 from bot.stores.ledger import Account, Ask, Hold, Ledger, Settlement, whole_hold
@@ -30,6 +31,7 @@ LOOK_EVERY = 0.25  # seconds between looks at holds of other processes, and whet
 
 log = logging.getLogger("tollgate.gateway")
 Gone = Callable[[], bool]  # whether the client has left
+Count = Callable[[], int | None]  # the upstream's estimate of a request's input, if it tells one
 
 
 class NoRun(Exception):
@@ -60,6 +62,7 @@ class Admission:
     request: Request
     body: bytes
     deadline: float
+    bound: Bound
     clamped_by: Reason | None = None
 
     @property
@@ -85,33 +88,60 @@ class Spend:
         self._check(account)
         return account
 
-    def admit(self, account: Account, body: bytes, request: Request, gone: Gone = lambda: False) -> Admission:
-        """Hold the worst case of a request, `body` as meter.read it.
+    def admit(
+        self,
+        account: Account,
+        body: bytes,
+        request: Request,
+        gone: Gone = lambda: False,
+        count: Count = lambda: None,
+    ) -> Admission:
+        """Hold the worst case of a request, `body` as meter.read it, by the rules of its run.
 
         Raises meter.Refused, Halted, NoRun, Crowded, ClientGone.
         """
+        models = (request.model, *(beyond.model for beyond in request.beyond if beyond.model))
         try:
-            price = self.prices.price(request.model, _utc(account.now))
+            price, *others = (self.prices.price(model, _utc(account.now)) for model in models)
         except UnknownModel as error:
             raise meter.Refused(f"this request cannot be priced: {error}") from error
         previous = self.ledger.previous(account, request.prefixes)
-        bound = meter.bound(request, price, previous)
+        bound = meter.bound(request, price, previous, account.rules, others)
+
+        def looser(now: Account) -> Bound:
+            match account.rules.admission:
+                case "expected":
+                    return meter.expected(bound, request, price, previous, now.now)
+                case "counted" if _might_fit(now, request, bound):
+                    tokens = count()
+                    return bound if tokens is None else meter.counted(bound, request, tokens)
+                case _:
+                    return bound
+
         until = time.monotonic() + min(PATIENCE, (account.deadline_at - account.now) / 1000)
         self._beat()
         with self._turn(account, until, gone) as lane:
-            hold = self._take(account, request, bound, until, lane, gone)
+            hold, bound = self._take(account, request, bound, looser, until, lane, gone)
         # Of the hold's own time: since the account was read, a body may have come in slowly, or others first.
         deadline = time.monotonic() + (hold.account.deadline_at - hold.account.now) / 1000
         clamped = hold.ask.clamped
         if clamped is None:
-            return Admission(hold, request, body, deadline)
+            return Admission(hold, request, body, deadline, bound)
         by = _tightest(hold.account, bound)
-        return Admission(hold, request, meter.splice(body, request, clamped), deadline, by)
+        return Admission(hold, request, meter.splice(body, request, clamped), deadline, bound, by)
 
     def _take(
-        self, account: Account, request: Request, bound: Bound, until: float, lane: _Lane, gone: Gone
-    ) -> Hold:
-        max_tokens = request.max_tokens
+        self,
+        account: Account,
+        request: Request,
+        bound: Bound,
+        looser: Callable[[Account], Bound],
+        until: float,
+        lane: _Lane,
+        gone: Gone,
+    ) -> tuple[Hold, Bound]:
+        """The hold, and the bound that it holds: where the strict one does not fit, what the rules admit."""
+        max_tokens, strict = request.max_tokens, True
         while True:
             if gone():
                 raise ClientGone
@@ -119,7 +149,7 @@ class Spend:
             clamped = max_tokens if max_tokens < request.max_tokens else None
             taken = self.ledger.hold(account.run, self._ask(request, bound, max_tokens, clamped))
             if isinstance(taken, Hold):
-                return taken
+                return taken, bound
             self._check(taken)
             if taken.held_steps:
                 if time.monotonic() >= until:
@@ -127,6 +157,10 @@ class Spend:
                 lane.wait(seen, LOOK_EVERY)
                 continue
             # Nothing else is in flight: what does not fit now never will.
+            if strict:
+                strict, before, bound = False, bound, looser(taken)
+                if bound is not before:
+                    continue
             max_tokens = self._largest(taken, request, bound)
 
     def _check(self, account: Account) -> None:
@@ -164,6 +198,7 @@ class Spend:
             prefix=request.prefix if request.followable else "",
             clamped=clamped,
             price_book=self.prices.version,
+            alone=bool(bound.doubt),
         )
 
     def halt(
@@ -189,11 +224,14 @@ class Spend:
     ) -> Account:
         """Book what the answer used; halt the run if that beat the bound (G4) or our clamp cut it short."""
         hold = admission.hold
+        if answer.unstarted:
+            self.release(admission, 200, "error first")
+            return self.ledger.account_of(hold.account.run)
         what = self._settlement(admission, answer, ending, request_id)
         account = self.ledger.settle(hold, what)
         self._wake(account.run)
         if what.cost.total.nanos > hold.ask.nanos or what.usage.metered > hold.ask.tokens:
-            return self.halt(account, Reason.BOUND_EXCEEDED)
+            return self.halt(account, Reason.BOUND_EXCEEDED, admission.bound.doubt or None)
         if admission.clamped is not None and answer.stop_reason == "max_tokens":
             # Cut short by us: that is a halt, never a silently short answer.
             return self.halt(account, admission.clamped_by or Reason.COST)
@@ -205,20 +243,25 @@ class Spend:
         ask, usage = admission.hold.ask, answer.usage
         if usage is None:
             return whole_hold(ask, ending, 200, request_id)
-        if answer.refused_before_output:
+        told = answer.finished and answer.output_told
+        if admission.request.beyond and not told:
+            # What the server did beside the answer may be more than was told so far.
+            return replace(whole_hold(ask, ending, 200, request_id), raw_usage=answer.raw)
+        if answer.refused_before_output and not usage.others:
             usage = Usage(model=usage.model)  # not billed though tokens are told (facts: refusals)
-        estimated = not (answer.finished and answer.output_told)
-        if estimated:
+        if not told:
             # Cut after message_start: the input is known, the output may be all that was allowed.
             usage = replace(usage, output=max(usage.output, ask.max_tokens))
         try:
             cost = self.prices.cost(usage, _utc(admission.hold.account.now))
         except UnknownModel:
             return replace(whole_hold(ask, ending, 200, request_id), model=usage.model, raw_usage=answer.raw)
+        if cost.total:
+            cost = replace(cost, server_tools=cost.server_tools + Usd(admission.bound.unseen))
         return Settlement(
             cost=cost,
             usage=usage,
-            estimated=estimated,
+            estimated=not told,
             ending=ending,
             model=usage.model,
             stop_reason=answer.stop_reason,
@@ -317,11 +360,19 @@ def _cached(request: Request, bound: Bound) -> int:
     return bound.input if request.short_cache or request.long_cache else 0
 
 
+def _might_fit(account: Account, request: Request, bound: Bound) -> bool:
+    """Whether a smaller input could make the request fit at all."""
+    ceilings = account.ceilings
+    nanos, tokens = (ceilings.usd - account.spent).nanos, ceilings.tokens - account.spent_tokens
+    least = meter.floor(request)
+    return account.steps < ceilings.steps and replace(bound, input=0).fits(nanos, tokens) >= least
+
+
 def _tightest(account: Account, bound: Bound) -> Reason:
     """Which of the two ceilings on an answer's length leaves less."""
     ceilings = account.ceilings
-    by_money = bound.fits((ceilings.usd - account.spent).nanos, 1 << 62)
-    by_tokens = ceilings.tokens - account.spent_tokens - bound.input
+    by_money = bound.fits((ceilings.usd - account.spent).nanos, 1 << 80)
+    by_tokens = bound.fits(1 << 80, ceilings.tokens - account.spent_tokens)
     return Reason.COST if by_money <= by_tokens else Reason.TOKENS
 
 

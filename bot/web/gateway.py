@@ -21,7 +21,7 @@ from bot.clients.anthropic import Broken, ClientGone, Exchange, Head, TimedOut, 
 from bot.core import meter
 from bot.core.ceilings import Reason
 from bot.core.money import Usd
-from bot.core.usage import Answer, Reader, read_message
+from bot.core.usage import Answer, Reader, read_count, read_message
 from bot.stores.ledger import Account
 from bot.stories.spend import Admission, Crowded, Halted, NoRun, Spend
 from bot.web.drain import DRAIN_SECONDS, Drain
@@ -32,6 +32,7 @@ Environ = dict[str, Any]
 
 MAX_ERROR = 1024 * 1024
 BODY_SECONDS = 120.0  # for a request's body to come in
+COUNT_SECONDS = 10.0  # for the upstream's estimate of a request
 DROP_SECONDS = 3.0  # for one that is refused for its size
 GRACE = 0.4  # seconds after the deadline for a client to take its last bytes
 LARGE = 2 * 1024 * 1024
@@ -114,7 +115,9 @@ class Gateway:
         try:
             with _one_at_a_time if len(body) > LARGE else contextlib.nullcontext():
                 request = meter.read(body)
-            admission = self.spend.admit(account, body, request, lambda: left(client))
+            admission = self.spend.admit(
+                account, body, request, lambda: left(client), lambda: self._count(environ, account, body)
+            )
         except meter.Refused as error:
             raise _Said(
                 400, "invalid_request_error", f"{error}. Nothing was spent.", _remaining(account)
@@ -238,22 +241,39 @@ class Gateway:
     def _pass(
         self, environ: Environ, start_response: StartResponse, account: Account, body: bytes
     ) -> Iterable[bytes]:
-        deadline = time.monotonic() + min(60.0, (account.deadline_at - account.now) / 1000)
-        exchange = None
         try:
-            exchange = self.upstream.send(
-                environ["REQUEST_METHOD"], _target(environ), self._headers(environ), body, deadline
-            )
-            head = exchange.head(deadline, None)
-            content = exchange.read_all(deadline, most=16 * MAX_ERROR)
+            head, content = self._fetch(environ, account, body, _target(environ), 60.0)
         except (Unreachable, Broken, TimedOut) as error:
             message = f"{error or 'the upstream did not answer in time'}. Nothing was spent."
             raise _Said(502, "api_error", message, _remaining(account)) from error
-        finally:
-            _close(exchange)
         headers = [*_relayed(head), *_remaining(account), ("content-length", str(len(content)))]
         start_response(_line(head.status), headers)
         return (content,)
+
+    def _count(self, environ: Environ, account: Account, body: bytes) -> int | None:
+        """The upstream's own estimate of a request's input, in tokens; None if it does not tell."""
+        path, query = "/v1/messages/count_tokens", environ.get("QUERY_STRING", "")
+        target = f"{path}?{query}" if query else path
+        try:
+            head, content = self._fetch(environ, account, meter.countable(body), target, COUNT_SECONDS)
+        except (Unreachable, Broken, TimedOut):
+            return None
+        told = read_count(content) if head.status == 200 else None
+        log.info("run %s: the upstream estimates %s tokens of input", account.run, told)
+        return told
+
+    def _fetch(
+        self, environ: Environ, account: Account, body: bytes, target: str, seconds: float
+    ) -> tuple[Head, bytes]:
+        """A whole answer that costs nothing. Raises Unreachable, Broken, TimedOut."""
+        deadline = time.monotonic() + min(seconds, (account.deadline_at - account.now) / 1000)
+        exchange = None
+        try:
+            headers = self._headers(environ)
+            exchange = self.upstream.send(environ["REQUEST_METHOD"], target, headers, body, deadline)
+            return exchange.head(deadline, None), exchange.read_all(deadline, most=16 * MAX_ERROR)
+        finally:
+            _close(exchange)
 
     def _headers(self, environ: Environ) -> list[tuple[str, str]]:
         sent = [("x-api-key", self.key()), ("accept-encoding", "identity")]
@@ -355,7 +375,9 @@ class _Stream:
         self.over = True
         self._settle("reset")
         self.exchange.close()
-        return _event("api_error", f"{error}. What it had used until then was charged.")
+        unstarted = self.reader.answer.unstarted
+        charged = "Nothing was spent" if unstarted else "What it had used until then was charged"
+        return _event("api_error", f"{error}. {charged}.")
 
     def close(self) -> None:
         """The end, or the client has left: what is still coming is read elsewhere."""

@@ -26,7 +26,7 @@ class Delivery:
     """How an answer is brought. The default: whole, at once, honestly."""
 
     event_ms: int = 0  # pause before each event of a stream
-    ends: str = "complete"  # complete · cut · reset · truncated · error · pings · silent · gibberish
+    ends: str = "complete"  # or cut · reset · truncated · error · error-reset · pings · silent · gibberish
     after_events: int = 1  # for cut, reset, truncated, error: how many events are sent before
     refused: bool = False  # a refusal before any output: listed in the usage, not billed
     overbilled: int = 1  # the input is billed as this many tokens a byte of the body, and 10,000 more

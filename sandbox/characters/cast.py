@@ -63,6 +63,14 @@ CAST: dict[str, tuple[str, Callable[[Manner], Character]]] = {
         _delivered(ends="reset", after_events=4),
     ),
     "error-midway": ("an error event in the middle of a stream", _delivered(ends="error", after_events=4)),
+    "error-first": (
+        "an error event in place of the stream: not billed",
+        _delivered(ends="error", after_events=0),
+    ),
+    "error-first-reset": (
+        "the same, and then resets the connection",
+        _delivered(ends="error-reset", after_events=0),
+    ),
     "pings": (
         "message_start, then pings for ever",
         lambda manner: Delivered(manner, Delivery(ends="pings", event_ms=manner.event_ms)),

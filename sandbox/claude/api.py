@@ -229,7 +229,7 @@ class Claude:
         generated = 0
         for number, (sent, upto) in enumerate(whole):
             if how.ends != "complete" and number == how.after_events:
-                await self._break_off(pen, how, booking, generated)
+                await self._break_off(pen, how, booking, generated, number)
                 return
             if await pen.sleep(how.event_ms / 1000):
                 self._bill_unread(booking, generated)
@@ -241,19 +241,28 @@ class Claude:
             await pen.drain()
         pen.end()
 
-    async def _break_off(self, pen: Writer, how: Delivery, booking: Booking, generated: int) -> None:
+    async def _break_off(
+        self, pen: Writer, how: Delivery, booking: Booking, generated: int, number: int
+    ) -> None:
         if how.ends == "pings":
             while not await pen.sleep(how.event_ms / 1000):
                 pen.send(PING)
                 await pen.drain()
             self._bill_unread(booking, generated)
-        elif how.ends == "error":
+        elif how.ends in ("error", "error-reset"):
             # The answer broke off where it was generated, not on the way: nothing more was made of it.
             booking.full = False
-            self._bill_unread(booking, generated, "error")
+            if number:
+                self._bill_unread(booking, generated, "error")
+            else:
+                self._drop(booking)
             error = {"type": "overloaded_error", "message": "Overloaded"}
             pen.send(event("error", error=error, request_id=booking.request_id))
-            pen.end()
+            if how.ends == "error":
+                pen.end()
+            else:
+                await pen.sleep(0.05)
+                pen.reset()
         else:
             self._bill_unread(booking, generated, how.ends)
             if how.ends == "reset":
@@ -269,6 +278,11 @@ class Claude:
         if not (self._conduct.generates_on and booking.full):
             booking.usage = replace(booking.usage, output=max(1, generated))
         self._bill(booking, ended)
+
+    def _drop(self, booking: Booking) -> None:
+        """No message was begun: as an error with a status of its own, it costs nothing."""
+        booking.open = False
+        self._open.pop(booking.request_id, None)
 
     def _bill(self, booking: Booking, ended: str) -> None:
         if not booking.open:

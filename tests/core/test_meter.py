@@ -78,7 +78,7 @@ def body(**given: Any) -> bytes:
 )
 def test_what_cannot_be_read_or_bounded_is_refused_with_a_sentence(raw: bytes, says: str) -> None:
     with pytest.raises(meter.Refused, match=says):
-        meter.read(raw)
+        meter.bound(meter.read(raw), PRICE)
 
 
 def test_the_conversation_can_be_looked_at() -> None:
@@ -235,3 +235,42 @@ def test_what_fits_does_fit_and_one_token_more_does_not(
         assert bound.nanos(most + 1) > nanos or bound.tokens(most + 1) > tokens
     else:
         assert bound.nanos(0) > nanos or bound.tokens(0) > tokens
+
+
+@pytest.mark.parametrize(
+    ("thinking", "asked", "least"),
+    [
+        (None, 64_000, 1_024),
+        ({"type": "disabled"}, 64_000, 1_024),
+        ({"type": "adaptive"}, 64_000, 4_096),
+        ({"type": "enabled", "budget_tokens": 10_000}, 64_000, 11_024),
+        ({"type": "enabled", "budget_tokens": 10_000}, 10_500, 10_500),
+        ({"type": "enabled", "budget_tokens": 90_000}, 64_000, 64_000),
+        (None, 7, 7),
+    ],
+)
+def test_an_answer_is_never_lowered_below_what_is_of_use(thinking: Any, asked: int, least: int) -> None:
+    assert meter.floor(meter.read(body(max_tokens=asked, thinking=thinking))) == least
+
+
+def test_the_cache_is_counted_on_only_while_it_lives_and_only_for_what_was_left_there() -> None:
+    marked = meter.read(body(system=[{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}]))
+    before = meter.Previous(marked.prefix, 50_000, 10, cached=40_000, at=1_000)
+    strict = meter.bound(marked, PRICE, before)
+    alive = meter.expected(strict, marked, PRICE, before, 1_000 + meter.CACHE_LIVES_MS - 1)
+    assert (alive.cached, alive.read_rate, bool(alive.doubt)) == (min(strict.input, 40_000), 500, True)
+    assert alive.nanos(10) < strict.nanos(10)
+    assert meter.expected(strict, marked, PRICE, before, 1_000 + meter.CACHE_LIVES_MS) is strict
+    assert meter.expected(strict, marked, PRICE, None, 1_000) is strict
+    unmarked = meter.read(body())
+    other = meter.Previous(unmarked.prefix, 50_000, 10, cached=40_000, at=1_000)
+    assert meter.expected(strict, unmarked, PRICE, other, 1_000) is strict
+
+
+@given(st.integers(0, 10**6))
+def test_an_estimate_has_its_margin_and_never_raises_a_bound(tokens: int) -> None:
+    request = meter.read(body(system="a" * 100_000))
+    strict = meter.bound(request, PRICE)
+    counted = meter.counted(strict, request, tokens)
+    assert counted.input == min(strict.input, tokens + -(-tokens // 10) + 1_000)
+    assert bool(counted.doubt) == (counted is not strict)

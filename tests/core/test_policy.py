@@ -18,6 +18,7 @@ from bot.core.limits import MOST
 from bot.core.money import Usd
 from bot.core.policy import FORBIDDEN, Policy, PolicyError, forbidden, parse, tighten
 from bot.core.roles import Role
+from bot.core.rules import ADMISSIONS, Allowance
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = jsonschema.Draft202012Validator(policy_keys.schema())
@@ -322,5 +323,50 @@ def test_the_docs_name_every_key() -> None:
     for name, key in policy_keys.KEYS.keys.items():
         inner = key.kind.keys if isinstance(key.kind, policy_keys.Table) else {}
         assert f"`{name}" in text
-        if name not in ("classes", "max"):
+        if name == "allow":
+            assert all(f"`{other}`" in text for other in inner)
+        elif name not in ("classes", "max"):
             assert all(f"`{name}.{other}`" in text for other in inner)
+
+
+# -- allowances --
+
+
+def allowing(text: str) -> Policy:
+    return parse(f"allow:\n{text}")
+
+
+SERVICE = allowing("  pdf: {tokens: 50k}\n  web_search: {uses: 5, tokens: 20k}\n")
+
+
+@pytest.mark.parametrize(
+    ("repo", "holds"),
+    [
+        pytest.param(parse(None), SERVICE.allow, id="says nothing: the service's"),
+        pytest.param(parse("allow: {}"), {}, id="an empty one takes all away"),
+        pytest.param(allowing("  pdf: {tokens: 10k}"), {"pdf": Allowance(0, 10_000)}, id="less of one"),
+        pytest.param(allowing("  pdf: {tokens: 90k}"), {"pdf": Allowance(0, 50_000)}, id="more of one"),
+        pytest.param(allowing("  url: {tokens: 9}"), {}, id="what the service does not allow"),
+        pytest.param(
+            allowing("  web_search: {uses: 9, tokens: 1k}"), {"web_search": Allowance(5, 1_000)}, id="mixed"
+        ),
+    ],
+)
+def test_a_repository_only_takes_away_from_what_the_service_allows(
+    repo: Policy, holds: dict[str, Allowance]
+) -> None:
+    assert tighten(SERVICE, repo).allow == holds
+    assert tighten(Policy.default(), repo).allow == {}
+
+
+@pytest.mark.parametrize("service", ADMISSIONS)
+@pytest.mark.parametrize("repo", ADMISSIONS)
+def test_an_admission_that_only_one_of_two_files_wants_is_strict(service: str, repo: str) -> None:
+    both = tighten(parse(f"admission: {service}"), parse(f"admission: {repo}"))
+    assert both.rules.admission == (service if service == repo else "strict")
+
+
+def test_a_dollar_that_no_usage_tells_is_the_services_word() -> None:
+    service = allowing('  code_execution: {uses: 2, tokens: 9, cost: "0.05"}')
+    repo = allowing('  code_execution: {uses: 1, tokens: 9, cost: "0.01"}')
+    assert tighten(service, repo).allow["code_execution"] == Allowance(1, 9, 50_000_000)

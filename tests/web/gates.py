@@ -11,6 +11,7 @@ from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
 from bot.core.prices import PriceBook
 from bot.core.reports import Report
+from bot.core.rules import STRICTEST, Rules
 from bot.stores.database import Database
 from bot.stores.ledger import Account, Ledger
 from bot.stores.runs import NewRun, Runs, new_id, new_token, token_hash
@@ -28,10 +29,10 @@ class Gate:
     ledger: Ledger
     gateway: Gateway
 
-    def run(self, ceilings: Ceilings = AMPLE) -> tuple[str, str]:
+    def run(self, ceilings: Ceilings = AMPLE, rules: Rules = STRICTEST) -> tuple[str, str]:
         """Open and claim a run; its id and token."""
         run, token = new_id(), new_token()
-        new = NewRun(run, "github", ceilings, "default", "opus", "claude-opus-4-7", "test")
+        new = NewRun(run, "github", ceilings, "default", "opus", "claude-opus-4-7", "test", rules=rules)
         assert self.runs.open(new)
         assert self.runs.claim(run, 1, token_hash(token), 1)
         return run, token

@@ -255,6 +255,8 @@ ENDINGS = [
     ("reset", True, 502, AT_LEAST),
     ("reset-midway", True, None, AT_LEAST),
     ("error-midway", True, None, AT_LEAST),
+    ("error-first", True, None, NOTHING),
+    ("error-first-reset", True, None, NOTHING),
     ("gibberish", False, 200, AT_LEAST),
 ]
 
@@ -278,6 +280,7 @@ def test_every_ending_is_shown_and_charged_as_the_table_says(
         case "nothing":
             assert report.spent.usd == Usd(0)
             assert invoice == 0
+            assert report.spent.steps == ("refuses" in character)
         case "the invoice":
             assert report.spent.usd.nanos == invoice > 0
             assert report.estimated == Usd(0)
