@@ -98,6 +98,8 @@ def _list(top: Mapping[str, Any], name: str) -> list[Any]:
 def _refuse(top: Mapping[str, Any]) -> None:
     if top.get("speed") not in (None, "standard"):
         raise Refused("this request cannot be priced: speed: only standard has a price in the book")
+    if top.get("fallback_models"):  # as other gateways call it
+        raise Refused("this request cannot be priced: fallback_models: another model may answer")
     thread = top.get("thread")
     if thread is not None and not (isinstance(thread, dict) and thread.get("type") == "create"):
         raise Refused(

@@ -27,6 +27,7 @@ __all__ = [
     "Refused",
     "Request",
     "bound",
+    "countable",
     "counted",
     "expected",
     "floor",

@@ -141,7 +141,7 @@ class Spend:
         gone: Gone,
     ) -> tuple[Hold, Bound]:
         """The hold, and the bound that it holds: where the strict one does not fit, what the rules admit."""
-        max_tokens, strict = request.max_tokens, True
+        first, strict, max_tokens = bound, True, request.max_tokens
         while True:
             if gone():
                 raise ClientGone
@@ -155,11 +155,13 @@ class Spend:
                 if time.monotonic() >= until:
                     raise Crowded(taken)
                 lane.wait(seen, LOOK_EVERY)
+                # What was expected of the cache may not hold any more.
+                bound, strict, max_tokens = first, True, request.max_tokens
                 continue
             # Nothing else is in flight: what does not fit now never will.
             if strict:
-                strict, before, bound = False, bound, looser(taken)
-                if bound is not before:
+                strict, bound = False, looser(taken)
+                if bound is not first:
                     continue
             max_tokens = self._largest(taken, request, bound)
 
