@@ -7,7 +7,7 @@ import atexit
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from bot.clients.anthropic import Upstream
+from bot.clients.anthropic import Key, Upstream
 from bot.clients.oidc import Verifier
 from bot.services import Services, build
 from bot.settings import environment, read
@@ -30,11 +30,8 @@ def create(services: Services) -> Flask:
     """The web process: every door of it."""
     settings = services.settings
     spend = Spend(services.ledger, services.prices)
-    gateway = Gateway(
-        spend,
-        Upstream(settings.anthropic_base_url),
-        lambda: settings.secrets.anthropic_keys["ANTHROPIC_API_KEY"],
-    )
+    key = Key("ANTHROPIC_API_KEY", settings.secrets.anthropic_keys["ANTHROPIC_API_KEY"])
+    gateway = Gateway(spend, Upstream(settings.anthropic_base_url), lambda: key)
     verifier = Verifier(settings.github_oidc_issuer, settings.public_url)
     roof = Flask(__name__, static_folder=None)
     roof.register_blueprint(webhook.door(services, ROUTES))

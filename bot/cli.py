@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from bot import settings
+from bot.clients.anthropic import Key
 from bot.core import reports
 from bot.core.ceilings import CLASSES, Ceilings
 from bot.core.explain import explain as explained
@@ -318,8 +319,9 @@ def _opened(
     **named: Any,
 ) -> Iterator[Local]:
     """A bounded run on this machine; its report is printed and written at the end, however it ends."""
-    key = env.get("ANTHROPIC_API_KEY", "").strip() or env.get("ANTHROPIC_AUTH_TOKEN", "").strip()
-    if not key:
+    names = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+    key = next((Key(name, value) for name in names if (value := env.get(name, "").strip())), None)
+    if key is None:
         _refuse("ANTHROPIC_API_KEY is not set: the key that the gateway sends upstream")
     try:
         prices = PriceBook.with_file(model_prices.read_text("utf-8")) if model_prices else PriceBook()

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from bot.clients.anthropic import Upstream
+from bot.clients.anthropic import Key, Upstream
 from bot.core.ceilings import Ceilings, Reason, halt_message
 from bot.core.prices import PriceBook
 from bot.core.reports import Check, Report
@@ -78,7 +78,7 @@ def opened(
     sources: dict[str, str],
     prices: PriceBook,
     upstream: str,
-    key: str,
+    key: Key,
     state: Path,
     engine: str,
     model: str,

@@ -21,6 +21,7 @@ import httpx2
 import pytest
 from anthropic.types import MessageParam
 
+from bot.clients.anthropic import Key
 from bot.core.ceilings import CLASSES
 from bot.core.prices import PriceBook
 from bot.local import opened
@@ -277,7 +278,7 @@ def test_what_its_client_still_waits_for_at_the_end_is_read_and_counted(
         sources={},
         prices=PriceBook(),
         upstream=claude.url,
-        key=KEY,
+        key=Key("ANTHROPIC_API_KEY", KEY),
         state=tmp_path / "state",
         engine="opus",
         model="claude-opus-4-7",

@@ -16,7 +16,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
 import h11
@@ -48,6 +48,14 @@ class TimedOut(Exception):
 
 class ClientGone(Exception):
     """The client's own connection is closed; nobody waits for the answer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key of the upstream: the name of its variable is booked with each turn, its value never is."""
+
+    name: str
+    value: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

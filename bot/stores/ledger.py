@@ -269,6 +269,10 @@ class Ledger:
 
     def _correct(self, send: Send, hold: Hold, what: Settlement) -> Account:
         # The orphan was charged at its hold. The truth came late: a new row carries the difference.
+        if what.estimated:  # that is no truth: one upper bound does not correct another
+            return self._look(send, hold.account.run)
+        # The run is locked first, as everywhere: reconciliation may be correcting the same turn.
+        send(f"SELECT id FROM runs WHERE id = ?{self._locked}", (hold.account.run,))
         old = send(
             f"SELECT {', '.join(_SUMS)} FROM turns WHERE (id = ? OR corrects = ?) "
             "AND state IN ('estimated', 'corrected')",
@@ -280,8 +284,8 @@ class Ledger:
         difference = {n: booked[n] - sum(row[i] for row in old) for i, n in enumerate(_SUMS)}
         # Only the first correction takes back the estimate.
         estimate = sum(row[0] for row in old) if len(old) == 1 else 0
-        row = {**booked, **difference, "estimated": booked["estimated"] - estimate}
-        copied = "held_at, lease_until_at, owner, max_tokens, model_asked, price_book"
+        row = {**booked, **difference, "estimated": -estimate}
+        copied = "held_at, lease_until_at, owner, max_tokens, model_asked, key_name, price_book"
         send(
             f"INSERT INTO turns (run, attempt, step, state, corrects, hold_nanos, hold_tokens, settled_at, "
             f"{', '.join(_TURN)}, {copied}) "

@@ -93,12 +93,13 @@ class Spend:
         account: Account,
         body: bytes,
         request: Request,
+        key: str = "",
         gone: Gone = lambda: False,
         count: Count = lambda: None,
     ) -> Admission:
         """Hold the worst case of a request, `body` as meter.read it, by the rules of its run.
 
-        Raises meter.Refused, Halted, NoRun, Crowded, ClientGone.
+        `key` names the one that it is sent with. Raises meter.Refused, Halted, NoRun, Crowded, ClientGone.
         """
         models = (request.model, *(beyond.model for beyond in request.beyond if beyond.model))
         try:
@@ -121,7 +122,7 @@ class Spend:
         until = time.monotonic() + min(PATIENCE, (account.deadline_at - account.now) / 1000)
         self._beat()
         with self._turn(account, until, gone) as lane:
-            hold, bound = self._take(account, request, bound, looser, until, lane, gone)
+            hold, bound = self._take(account, request, bound, looser, key, until, lane, gone)
         # Of the hold's own time: since the account was read, a body may have come in slowly, or others first.
         deadline = time.monotonic() + (hold.account.deadline_at - hold.account.now) / 1000
         clamped = hold.ask.clamped
@@ -136,6 +137,7 @@ class Spend:
         request: Request,
         bound: Bound,
         looser: Callable[[Account], Bound],
+        key: str,
         until: float,
         lane: _Lane,
         gone: Gone,
@@ -147,7 +149,7 @@ class Spend:
                 raise ClientGone
             seen = lane.released
             clamped = max_tokens if max_tokens < request.max_tokens else None
-            taken = self.ledger.hold(account.run, self._ask(request, bound, max_tokens, clamped))
+            taken = self.ledger.hold(account.run, self._ask(request, bound, key, max_tokens, clamped))
             if isinstance(taken, Hold):
                 return taken, bound
             self._check(taken)
@@ -190,7 +192,7 @@ class Spend:
             raise Halted(self.halt(account, _tightest(account, bound), needed=needed))
         return fits
 
-    def _ask(self, request: Request, bound: Bound, max_tokens: int, clamped: int | None) -> Ask:
+    def _ask(self, request: Request, bound: Bound, key: str, max_tokens: int, clamped: int | None) -> Ask:
         return Ask(
             nanos=bound.nanos(max_tokens),
             tokens=bound.tokens(max_tokens),
@@ -200,6 +202,7 @@ class Spend:
             prefix=request.prefix if request.followable else "",
             clamped=clamped,
             price_book=self.prices.version,
+            key_name=key,
             alone=bool(bound.doubt),
         )
 

@@ -17,7 +17,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from bot.clients.anthropic import Broken, ClientGone, Exchange, Head, TimedOut, Unreachable, Upstream, left
+from bot.clients.anthropic import (
+    Broken,
+    ClientGone,
+    Exchange,
+    Head,
+    Key,
+    TimedOut,
+    Unreachable,
+    Upstream,
+    left,
+)
 from bot.core import meter
 from bot.core.ceilings import Reason
 from bot.core.money import Usd
@@ -54,7 +64,7 @@ class Gateway:
         self,
         spend: Spend,
         upstream: Upstream,
-        key: Callable[[], str],
+        key: Callable[[], Key],
         on_halt: Callable[[Account], None] = lambda account: None,
         drain_seconds: float = DRAIN_SECONDS,
     ) -> None:
@@ -111,12 +121,17 @@ class Gateway:
     def _messages(
         self, environ: Environ, start_response: StartResponse, account: Account, body: bytes
     ) -> Iterable[bytes]:
-        client = _client(environ)
+        client, key = _client(environ), self.key()
         try:
             with _one_at_a_time if len(body) > LARGE else contextlib.nullcontext():
                 request = meter.read(body)
             admission = self.spend.admit(
-                account, body, request, lambda: left(client), lambda: self._count(environ, account, body)
+                account,
+                body,
+                request,
+                key.name,
+                lambda: left(client),
+                lambda: self._count(environ, account, body),
             )
         except meter.Refused as error:
             raise _Said(
@@ -131,15 +146,15 @@ class Gateway:
             raise _Said(429, "rate_limit_error", str(error), headers) from error
         except ClientGone as error:
             raise _gone() from error
-        return self._forward(environ, start_response, admission)
+        return self._forward(environ, start_response, admission, key)
 
     def _forward(
-        self, environ: Environ, start_response: StartResponse, admission: Admission
+        self, environ: Environ, start_response: StartResponse, admission: Admission, key: Key
     ) -> Iterable[bytes]:
         client = _client(environ)
         exchange = None
         try:
-            headers = self._headers(environ)
+            headers = _headers(environ, key)
             exchange = self.upstream.send(
                 "POST", _target(environ), headers, admission.body, admission.deadline
             )
@@ -269,22 +284,11 @@ class Gateway:
         deadline = time.monotonic() + min(seconds, (account.deadline_at - account.now) / 1000)
         exchange = None
         try:
-            headers = self._headers(environ)
+            headers = _headers(environ, self.key())
             exchange = self.upstream.send(environ["REQUEST_METHOD"], target, headers, body, deadline)
             return exchange.head(deadline, None), exchange.read_all(deadline, most=16 * MAX_ERROR)
         finally:
             _close(exchange)
-
-    def _headers(self, environ: Environ) -> list[tuple[str, str]]:
-        sent = [("x-api-key", self.key()), ("accept-encoding", "identity")]
-        for name, value in environ.items():
-            if name.startswith("HTTP_"):
-                header = name[5:].replace("_", "-").lower()
-                if header not in _NOT_SENT:
-                    sent.append((header, value))
-        if environ.get("CONTENT_TYPE"):
-            sent.append(("content-type", environ["CONTENT_TYPE"]))
-        return sent
 
     def _refusal(self, account: Account) -> _Said:
         self.on_halt(account)
@@ -498,6 +502,19 @@ def _limit_reached(status: int, content: bytes) -> bool:
         or (status == 400 and b"You have reached your specified API usage limits" in content)
         or (status == 429 and b"enforced_spend_limit_reached" in content)
     )
+
+
+def _headers(environ: Environ, key: Key) -> list[tuple[str, str]]:
+    """What the client sent, with our key for its own."""
+    sent = [("x-api-key", key.value), ("accept-encoding", "identity")]
+    for name, value in environ.items():
+        if name.startswith("HTTP_"):
+            header = name[5:].replace("_", "-").lower()
+            if header not in _NOT_SENT:
+                sent.append((header, value))
+    if environ.get("CONTENT_TYPE"):
+        sent.append(("content-type", environ["CONTENT_TYPE"]))
+    return sent
 
 
 def _token(environ: Environ) -> str:

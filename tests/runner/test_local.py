@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.clients.anthropic import Key
 from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
 from bot.core.prices import PriceBook
@@ -36,7 +37,7 @@ def bounded(upstream: str, state: Path, ceilings: Ceilings = AMPLE) -> Iterator[
         sources={},
         prices=PriceBook(),
         upstream=upstream,
-        key="sk-test",
+        key=Key("ANTHROPIC_API_KEY", "sk-test"),
         state=state,
         engine="opus",
         model=MODEL,

@@ -100,6 +100,17 @@ def test_an_orphan_that_turns_out_to_have_cost_nothing_is_corrected_to_nothing(
     assert estimated(own, run) == Usd(0)
 
 
+def test_one_upper_bound_does_not_correct_another(ledger: Opened, run: str) -> None:
+    own = ledger(-1)
+    hold = held(own, run)
+    assert own.expire() == 1
+    cut = Settlement(Cost(output=Usd(900_000)), Usage(input=10, output=40), True, "cut", model="m")
+    assert own.settle(hold, cut).spent == Usd(ASK.nanos)
+    assert estimated(own, run) == Usd(ASK.nanos)
+    assert own.settle(hold, USED).spent == USED.cost.total
+    assert estimated(own, run) == Usd(0)
+
+
 def test_settling_twice_books_once(ledger: Opened, run: str) -> None:
     own = ledger(60_000)
     hold = held(own, run)

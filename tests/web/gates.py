@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from bot.clients.anthropic import Upstream
+from bot.clients.anthropic import Key, Upstream
 from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
 from bot.core.prices import PriceBook
@@ -47,8 +47,9 @@ class Gate:
 @contextmanager
 def gated(database: Database, upstream: str, drain_seconds: float = 20) -> Iterator[Gate]:
     ledger = Ledger(database, "test")
+    key = Key("ANTHROPIC_API_KEY", "sk-test")
     gateway = Gateway(
-        Spend(ledger, PriceBook()), Upstream(upstream), lambda: "sk-test", drain_seconds=drain_seconds
+        Spend(ledger, PriceBook()), Upstream(upstream), lambda: key, drain_seconds=drain_seconds
     )
     try:
         with Embedded(gateway) as served:

@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 
 import anthropic
 import pytest
+import sqlalchemy as sa
 
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
 from bot.stores.database import Database
+from bot.stores.tables import turns
 from sandbox.processes import Started, start
 from tests.web.gates import AMPLE, Gate, gated
 
@@ -63,6 +65,17 @@ def settled(gate: Gate, run: str) -> None:
 
 
 # -- the ordinary way --
+
+
+def test_the_name_of_the_key_is_booked_with_each_turn_and_its_value_nowhere(
+    gate: Gate, database: Database
+) -> None:
+    run, token = gate.run()
+    ask(sdk(gate, token))
+    with database.read() as tx:
+        row = tx.execute(sa.select(turns).where(turns.c.run == run)).mappings().one()
+    assert row["key_name"] == "ANTHROPIC_API_KEY"
+    assert "sk-test" not in str(dict(row))
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["JSON", "SSE"])
