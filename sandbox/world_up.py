@@ -21,7 +21,7 @@ from sandbox.github.client import Client
 from sandbox.processes import ROOT, Started, serving, start
 from sandbox.story import Broken, Narrator, tell
 
-KEY = "sk-ant-sandbox-only"
+KEY, ADMIN_KEY = "sk-ant-sandbox-only", "sk-ant-admin-sandbox-only"
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def world(
                 "claude",
                 character=character,
                 key=KEY,
+                admin_key=ADMIN_KEY,
                 invoice=folder / "invoice.ndjson",
                 think_ms=think_ms,
                 log=folder / "claude.log",
@@ -97,6 +98,7 @@ def environment(
         "GITHUB_API_URL": github.url,
         "GITHUB_OIDC_ISSUER": about["oidc_issuer"],
         "ANTHROPIC_API_KEY": KEY,
+        "ANTHROPIC_ADMIN_KEY": ADMIN_KEY,
         "ANTHROPIC_BASE_URL": claude.url,
         "PROGRESS_SECONDS": str(progress),
         "PYTHONUNBUFFERED": "1",

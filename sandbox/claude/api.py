@@ -8,7 +8,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from secrets import token_hex
 from typing import Any
@@ -17,6 +17,7 @@ from sandbox.characters.answers import Answer, Delivery, Failure
 from sandbox.characters.cast import named
 from sandbox.characters.plain import Character, Manner
 from sandbox.characters.talk import Talk
+from sandbox.claude import admin
 from sandbox.claude.cache import Plan, PromptCache
 from sandbox.claude.checks import Refused, check
 from sandbox.claude.http import Headers, Played, Request, Response, Writer
@@ -42,6 +43,8 @@ class Conduct:
 
     think_ms: int = 0  # before the first event of an answer
     generates_on: bool = True  # an answer whose reader left is generated, and billed, to its end
+    report_lag_ms: int = 300_000  # how far the usage report is behind
+    report_by_start: bool = False  # it counts a request in the minute in which it was asked, not billed
 
 
 @dataclass(slots=True)
@@ -55,6 +58,7 @@ class Booking:
     usage: Usage  # of the whole answer
     stream: bool
     user: str = ""
+    asked_at: int = 0  # ms since the epoch
     full: bool = True  # an answer that its reader did not get to the end is billed to the end
     open: bool = True
 
@@ -68,6 +72,7 @@ class Claude:
         invoice: Invoice,
         *,
         key: str | None = None,
+        admin_key: str | None = None,
         dense: bool = False,
         manner: Manner | None = None,
         conduct: Conduct | None = None,
@@ -79,13 +84,16 @@ class Claude:
         self._for_times = 0
         self._invoice = invoice
         self._key = key
+        self._admin_key = admin_key
         self._cache = PromptCache()
         self._conduct = conduct or Conduct()
         self._ahead = 0.0  # seconds that tests have put the cache's clock forward
         self._open: dict[str, Booking] = {}
         self._seen: deque[tuple[Request, str, int]] = deque(maxlen=REMEMBERED)
         self._peak = 0
-        self._keys: dict[str, str] = {}
+        self._keys: dict[str, str] = {}  # those seen, and the marks by which the invoice knows them
+        if key is not None:
+            self._fingerprint({"x-api-key": key})
         self._routes: dict[tuple[str, str], Callable[[Request], Response | Played]] = {
             ("GET", "/healthz"): self._health,
             ("GET", "/invoice"): self._show_invoice,
@@ -111,6 +119,8 @@ class Claude:
             return self._guarded(request, self._count)
         if request.path.startswith("/v1/models") and request.method in ("GET", "HEAD"):
             return self._guarded(request, self._models)
+        if admin.serves(request.path) and request.method == "GET":
+            return self._guarded(request, self._admin, self._administrator)
         return refusal(404, "Not found")
 
     def stopped(self) -> None:
@@ -120,12 +130,15 @@ class Claude:
         self._invoice.close()
 
     def _guarded(
-        self, request: Request, door: Callable[[Request, str, str], Response | Played]
+        self,
+        request: Request,
+        door: Callable[[Request, str, str], Response | Played],
+        known: Callable[[dict[str, str]], str] | None = None,
     ) -> Response | Played:
         request_id = f"req_011{token_hex(10)}"
         fingerprint = ""
         try:
-            fingerprint = self._fingerprint(request.headers)
+            fingerprint = (known or self._fingerprint)(request.headers)
             answer = door(request, request_id, fingerprint)
         except Refused as refused:
             answer = _error(refused.status, refused.kind, refused.message, request_id)
@@ -135,10 +148,13 @@ class Claude:
         self._seen.append((request, fingerprint, answer.status if isinstance(answer, Response) else 200))
         return answer
 
+    def _administrator(self, headers: dict[str, str]) -> str:
+        if self._admin_key is None or _given(headers) != self._admin_key:
+            raise Refused("invalid x-api-key", 401, "authentication_error")
+        return "admin"
+
     def _fingerprint(self, headers: dict[str, str]) -> str:
-        given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ").strip()
-        if not given:
-            raise Refused("x-api-key header is required", 401, "authentication_error")
+        given = _given(headers)
         if self._key is not None and given != self._key:
             raise Refused("invalid x-api-key", 401, "authentication_error")
         if given not in self._keys:
@@ -167,7 +183,7 @@ class Claude:
         geo = body.get("inference_geo") or ("global" if "geo" in model.allows else "not_available")
         stream = body.get("stream", False)
         user = str((body.get("metadata") or {}).get("user_id") or "")
-        booking = Booking(request_id, key, model, geo, usage, stream, user)
+        booking = Booking(request_id, key, model, geo, usage, stream, user, _milliseconds())
         id, headers = f"msg_01{token_hex(11)}", (("request-id", request_id), _ORGANIZATION, *_LIMITS)
         if answer.delivery.ends == "gibberish":
             return Response(200, b"<html><body>Please sign in to the network.</body></html>", (), "text/html")
@@ -289,9 +305,8 @@ class Claude:
             return
         booking.open = False
         self._open.pop(booking.request_id, None)
-        now = time.time_ns() // 1_000_000
         self._invoice.bill(
-            now,
+            _milliseconds(),
             booking.request_id,
             booking.key,
             booking.model,
@@ -300,6 +315,7 @@ class Claude:
             ended,
             booking.stream,
             booking.user,
+            booking.asked_at,
         )
 
     def _character(self) -> Character:
@@ -331,6 +347,19 @@ class Claude:
         if model is None:
             raise Refused(f"model: {request.path.removeprefix('/v1/models/')}", 404, "not_found_error")
         return _json(_model_json(model), headers=headers)
+
+    def _admin(self, request: Request, request_id: str, key: str) -> Response:
+        how = self._conduct
+        found = admin.answer(
+            request.path,
+            request.raw_query,
+            self._invoice,
+            self._keys,
+            _milliseconds(),
+            how.report_lag_ms,
+            how.report_by_start,
+        )
+        return _json(found, headers=(("request-id", request_id),))
 
     # The sandbox's own paths, for tests and pages
 
@@ -376,11 +405,22 @@ class Claude:
 
     def _set_conduct(self, request: Request) -> Response:
         self._conduct = replace(self._conduct, **json.loads(request.body))
-        return _json({"think_ms": self._conduct.think_ms, "generates_on": self._conduct.generates_on})
+        return _json(asdict(self._conduct))
 
 
 _SSE = "text/event-stream; charset=utf-8"
 _AT_ONCE = Delivery()
+
+
+def _given(headers: dict[str, str]) -> str:
+    given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ").strip()
+    if not given:
+        raise Refused("x-api-key header is required", 401, "authentication_error")
+    return given
+
+
+def _milliseconds() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def refusal(status: int, sentence: str) -> Response:

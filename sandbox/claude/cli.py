@@ -26,6 +26,8 @@ _EPILOG = "\b\nCharacters:\n" + "\n".join(f"  {name:<15} {words}" for name, (wor
     "--invoice", type=click.Path(dir_okay=False, path_type=Path), help="Append a line a billed answer here."
 )
 @click.option("--key", help="The only API key that is taken. Without it: any.")
+@click.option("--admin-key", help="The key of the Admin API (usage report, API keys). Without it: closed.")
+@click.option("--report-lag-ms", default=300_000, show_default=True, help="How far the report is behind.")
 @click.option("--dense", is_flag=True, help="A token a byte: the worst that a tokenizer may do.")
 @click.option("--think-ms", default=0, help="Pause before an answer begins.")
 @click.option(
@@ -45,6 +47,8 @@ def main(
     character: str,
     invoice: Path | None,
     key: str | None,
+    admin_key: str | None,
+    report_lag_ms: int,
     dense: bool,
     think_ms: int,
     event_ms: int,
@@ -58,8 +62,16 @@ def main(
     behaves.
     """
     manner = Manner(answer_tokens, 5 if dense else 16, event_ms, retry_after)
-    conduct = Conduct(think_ms, generates_on)
-    claude = Claude(character, Invoice(invoice), key=key, dense=dense, manner=manner, conduct=conduct)
+    conduct = Conduct(think_ms, generates_on, report_lag_ms)
+    claude = Claude(
+        character,
+        Invoice(invoice),
+        key=key,
+        admin_key=admin_key,
+        dense=dense,
+        manner=manner,
+        conduct=conduct,
+    )
     asyncio.run(_serve(claude, host, port))
 
 

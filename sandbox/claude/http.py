@@ -28,6 +28,7 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     body: bytes
+    raw_query: str = ""  # where a name may stand several times
 
 
 @dataclass(slots=True)
@@ -229,7 +230,7 @@ class Connection(asyncio.Protocol):
             )
         path, _, query = target.partition("?")
         request = Request(
-            method, path, dict(parse_qsl(query, keep_blank_values=True)) if query else {}, headers, b""
+            method, path, dict(parse_qsl(query, keep_blank_values=True)) if query else {}, headers, b"", query
         )
         connection = headers.get("connection", "").lower()
         keep = "close" not in connection and (version == "HTTP/1.1" or "keep-alive" in connection)

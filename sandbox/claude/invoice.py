@@ -31,6 +31,7 @@ class Row:
     stream: bool
     user: str = ""  # the request's own metadata.user_id
     service_tier: str = "standard"
+    asked_at: int = 0  # when its request came
 
     def json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -65,6 +66,7 @@ class Invoice:
         ended: str,
         stream: bool,
         user: str = "",
+        asked_at: int = 0,
     ) -> None:
         """Add one row. A refusal before any output is listed at a price of nothing, as it is billed."""
         self._add(
@@ -84,6 +86,7 @@ class Invoice:
                 ended,
                 stream,
                 user,
+                asked_at=asked_at or at,
             )
         )
 
