@@ -40,14 +40,19 @@ class Settings:
 class Secrets:
     """Keys, never printed: no repr, no dataclass."""
 
-    __slots__ = ("anthropic_keys", "github_private_key", "github_webhook_secret")
+    __slots__ = ("anthropic_admin_key", "anthropic_keys", "github_private_key", "github_webhook_secret")
 
     def __init__(
-        self, anthropic_keys: dict[str, str], github_private_key: str, github_webhook_secret: str
+        self,
+        anthropic_keys: dict[str, str],
+        github_private_key: str,
+        github_webhook_secret: str,
+        anthropic_admin_key: str = "",
     ) -> None:
         self.anthropic_keys = anthropic_keys  # by the name of its variable: ANTHROPIC_API_KEY…
         self.github_private_key = github_private_key
         self.github_webhook_secret = github_webhook_secret
+        self.anthropic_admin_key = anthropic_admin_key  # reads the usage report; empty: nothing reconciles
 
 
 def environment() -> dict[str, str]:
@@ -116,7 +121,7 @@ def read(env: Mapping[str, str]) -> Settings:
         price_file=file("PRICE_FILE"),
         progress_seconds=seconds("PROGRESS_SECONDS", 20),
         hold_lease_ms=round(seconds("HOLD_LEASE_SECONDS", 60) * 1000),
-        secrets=Secrets(keys, private_key, secret),
+        secrets=Secrets(keys, private_key, secret, env.get("ANTHROPIC_ADMIN_KEY", "").strip()),
     )
     if problems:
         raise SettingsError(problems)
