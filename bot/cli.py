@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -287,6 +287,39 @@ def metrics(since: datetime | None, until: datetime | None, by: str | None, as_j
     click.echo(json.dumps(signals.as_json(found), indent=2) if as_json else signals.as_text(found))
 
 
+@main.command(short_help="The ledger against Anthropic's usage report; estimates are corrected.")
+@click.option("--from", "since", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC; two days ago.")
+@click.option("--to", "until", type=click.DateTime(["%Y-%m-%d"]), help="The day after the last, UTC; now.")
+@click.option("--json", "as_json", is_flag=True, help="For machines: money as decimal strings.")
+def reconcile(since: datetime | None, until: datetime | None, as_json: bool) -> None:
+    """The ledger against Anthropic's usage report, minute by minute; needs ANTHROPIC_ADMIN_KEY.
+
+    What was charged whole because its usage was never told is corrected in further rows; what the report
+    has beyond that is shown. Exit code: 1 when the report could not be read, and nothing was changed.
+    """
+    from bot import services
+    from bot.clients.usage_api import UsageError
+    from bot.core import statement
+    from bot.core.reconcile import Finding
+    from bot.stories.reconcile import DAY, DAYS
+    from bot.stories.reconcile import reconcile as reconciled
+
+    def say(finding: Finding) -> None:
+        if finding.books:
+            at = datetime.fromtimestamp(finding.stretch.since / 1000, UTC)
+            click.echo(f"{at:%Y-%m-%d %H:%M} corrected by {finding.correction.usd}", err=True)
+
+    with _named(), services.opened(_settings(), "reconcile") as opened_services:
+        now = opened_services.database.now_ms()
+        first = _ms(since) or (now // DAY - DAYS + 1) * DAY
+        try:
+            found = reconciled(opened_services, first, min(now, _ms(until) or now), now, say=say)
+        except UsageError as error:
+            click.echo(str(error), err=True)
+            raise click.exceptions.Exit(1) from None
+    click.echo(json.dumps(statement.as_json(found), indent=2) if as_json else statement.as_text(found))
+
+
 def _settings() -> settings.Settings:
     with _named():
         return settings.read(settings.environment())
@@ -401,6 +434,6 @@ def _login() -> str:
         return ""
 
 
-def _refuse(why: str) -> Any:
+def _refuse(why: str) -> NoReturn:
     click.echo(f"Not started: {why}. Nothing was spent.", err=True)
     sys.exit(REFUSED)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from bot.clients.github import GitHub
+from bot.clients.usage_api import UsageApi
 from bot.core import policy
 from bot.core.policy import Policy, PolicyError
 from bot.core.prices import PriceBook, PriceFileError
@@ -23,6 +24,7 @@ from bot.stores.processes import Process, Processes
 from bot.stores.pulls import Pulls
 from bot.stores.queue import Queue
 from bot.stores.queue import migrate as migrate_queue
+from bot.stores.reconciliation import Reconciliation
 from bot.stores.runs import Runs
 from bot.stores.signals import SignalStore
 from bot.stores.tables import runs
@@ -48,11 +50,15 @@ class Services:
     signals: SignalStore
     processes: Processes
     ledger: Ledger
+    reconciliation: Reconciliation
     prices: PriceBook
     policy: Policy  # the service's own; a repository's can only tighten it
     github: GitHub
+    usage: UsageApi | None  # without an admin key there is none
 
     def close(self) -> None:
+        if self.usage is not None:
+            self.usage.close()
         self.github.close()
         self.ledger.close()
         self.queue.close()
@@ -71,6 +77,7 @@ def build(settings: Settings, kind: str) -> Services:
         raise
     process = Process.this(kind)
     queue, blobs = Queue(database), Blobs(database)
+    admin_key = settings.secrets.anthropic_admin_key
     return Services(
         settings=settings,
         process=process,
@@ -85,9 +92,11 @@ def build(settings: Settings, kind: str) -> Services:
         signals=SignalStore(database),
         processes=Processes(database),
         ledger=Ledger(database, process.id, settings.hold_lease_ms),
+        reconciliation=Reconciliation(database),
         prices=prices,
         policy=rules,
         github=GitHub(settings.github_app_id, settings.secrets.github_private_key, settings.github_api_url),
+        usage=UsageApi(settings.anthropic_base_url, admin_key) if admin_key else None,
     )
 
 

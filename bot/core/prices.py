@@ -119,16 +119,19 @@ class PriceBook:
         alike = [price for name, price in self._overrides.items() if same_model(name, model)]
         return max(alike, key=lambda price: (price.rates[0].output, price.rates[0].input), default=None)
 
-    def cost(self, usage: Usage, at: datetime) -> Cost:
-        """What the answer costs, each part by its own model. Raises UnknownModel."""
-        parts = [self._part(part, at) for part in usage.flat()]
+    def cost(self, usage: Usage, at: datetime, total_input: int | None = None) -> Cost:
+        """What the answer costs, each part by its own model. Raises UnknownModel.
+
+        `total_input`: of each request, where `usage` is the sum of several.
+        """
+        parts = [self._part(part, at, total_input) for part in usage.flat()]
         return Cost(*(_sum(getattr(p, name) for p in parts) for name in _COST))
 
-    def _part(self, usage: Usage, at: datetime) -> Cost:
+    def _part(self, usage: Usage, at: datetime, total_input: int | None) -> Cost:
         if usage.speed not in ("", "standard"):
             raise UnknownModel(f"no price is known for {usage.model!r} at the speed {usage.speed!r}")
         price = self.price(usage.model, at)
-        rates = price.at(usage.total_input)
+        rates = price.at(usage.total_input if total_input is None else total_input)
         geo = usage.geo not in _PLAIN_GEOS
         writes = usage.cache_write_5m * rates.cache_write_5m + usage.cache_write_1h * rates.cache_write_1h
         return Cost(
@@ -140,9 +143,13 @@ class PriceBook:
         )
 
 
+def undated(model: str) -> str:
+    return _DATED.sub("", model)
+
+
 def same_model(asked: str, answered: str) -> bool:
     """Whether an answer is of the model that was asked for; one of the two names may carry a date."""
-    return _DATED.sub("", asked) == _DATED.sub("", answered)
+    return undated(asked) == undated(answered)
 
 
 _COST = ("input", "cache_write", "cache_read", "output", "server_tools")
@@ -164,8 +171,8 @@ def _anthropic() -> Any:
 def _listed(model: str, at: datetime) -> Price:
     entry = _anthropic().find_model(model)
     # The list matches by prefix: claude-opus-4-1 would also price a claude-opus-4-10 that nobody knows yet.
-    plain = _DATED.sub("", model)
-    if entry is None or plain not in (entry.id, entry.id.removesuffix("-0"), _DATED.sub("", entry.id)):
+    plain = undated(model)
+    if entry is None or plain not in (entry.id, entry.id.removesuffix("-0"), undated(entry.id)):
         raise UnknownModel(f"no price is known for the model {model!r}")
     prices = entry.get_prices(at)
     values = {ours: getattr(prices, theirs) for ours, theirs in _FIELDS.items()}

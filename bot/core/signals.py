@@ -56,6 +56,7 @@ class Signals:
     merged: tuple[MergedPull, ...]
     spent: Usd
     estimated: Usd  # the part of `spent` that is an upper bound, not the upstream's word (M2)
+    pooled: Usd  # the part of `spent` that corrects estimates of several runs at once; usually negative
     unattributed: Usd  # the part of `spent` that belongs to no merged pull request
     ended: tuple[Ended, ...]
     by: str | None
@@ -145,6 +146,7 @@ def as_json(signals: Signals) -> dict[str, Any]:
         "spend": {
             "usd": signals.spent.exact,
             "estimated_usd": signals.estimated.exact,
+            "pooled_usd": signals.pooled.exact,
             "attributed_usd": (signals.spent - signals.unattributed).exact,
             "unattributed_usd": signals.unattributed.exact,
         },
@@ -183,6 +185,10 @@ def as_text(signals: Signals) -> str:
         + (f"; {signals.estimated} is estimated" if signals.estimated != ZERO else "")
         + ")",
     ]
+    if signals.pooled:
+        lines.append(
+            f"Corrected, of no run           {signals.pooled} (estimates of several runs, reconciled)"
+        )
     for title, counts in (
         ("Halts by ceiling", signals.exhausted_by("reason")),
         ("Halts by class", signals.exhausted_by("task_class")),
@@ -199,6 +205,8 @@ def as_text(signals: Signals) -> str:
     if signals.by:
         lines += ["", f"Spend by {signals.by}"]
         lines += [f"  {share.usd!s:>12}  {share.name}  ({share.runs} runs)" for share in signals.shares]
+        if signals.pooled:
+            lines.append(f"  {signals.pooled!s:>12}  (corrected, of no run)")
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from bot.core.money import Usd
 from bot.core.signals import Ended, MergedPull, Share, Signals
 from bot.stores.database import Database
-from bot.stores.tables import attributions, pulls, runs, turns
+from bot.stores.tables import attributions, pool_corrections, pulls, runs, turns
 
 BY = {"developer": runs.c.actor, "repo": runs.c.repository, "class": runs.c.task_class}
 _COSTS = ("settled", "estimated", "corrected")
@@ -30,13 +30,15 @@ class SignalStore:
             window = sa.and_(
                 turns.c.state.in_(_COSTS), turns.c.settled_at >= since_ms, turns.c.settled_at < until
             )
+            pooled = self._pooled(tx, since_ms, until)
             return Signals(
                 since=_date(since_ms) if since_ms else "the beginning",
                 until=_date(until),
                 merged=self._merged(tx, since_ms, until),
-                spent=self._sum(tx, window),
+                spent=self._sum(tx, window) + pooled,
                 estimated=self._sum(tx, sa.and_(window, turns.c.state == "estimated", ~_corrected())),
-                unattributed=self._sum(tx, sa.and_(window, ~_attributed())),
+                pooled=pooled,
+                unattributed=self._sum(tx, sa.and_(window, ~_attributed())) + pooled,
                 ended=self._ended(tx, since_ms, until),
                 by=by,
                 shares=self._shares(tx, window, by) if by else (),
@@ -46,6 +48,13 @@ class SignalStore:
     def _sum(tx: sa.Connection, where: sa.ColumnElement[bool]) -> Usd:
         total = sa.func.coalesce(sa.func.sum(turns.c.nanos), 0)
         return Usd(int(tx.execute(sa.select(total).where(where)).scalar_one()))
+
+    @staticmethod
+    def _pooled(tx: sa.Connection, since: int, until: int) -> Usd:
+        """What reconciliation booked to no run."""
+        at = pool_corrections.c.booked_at
+        total = sa.func.coalesce(sa.func.sum(pool_corrections.c.nanos), 0)
+        return Usd(int(tx.execute(sa.select(total).where(at >= since, at < until)).scalar_one()))
 
     @staticmethod
     def _merged(tx: sa.Connection, since: int, until: int) -> tuple[MergedPull, ...]:

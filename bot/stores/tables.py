@@ -188,6 +188,33 @@ turns = Table(
     Index(None, "settled_at"),
 )
 
+# What reconciliation books to no run: corrections of stretches in which several runs had estimates (M2).
+pool_corrections = Table(
+    "pool_corrections",
+    metadata,
+    Column("id", _SERIAL, primary_key=True, autoincrement=True),
+    Column("key_name", String(64), nullable=False),
+    Column("model", String(100), nullable=False),  # without its date
+    Column("since_at", BigInteger, nullable=False),  # the stretch: whole minutes, until_at exclusive
+    Column("until_at", BigInteger, nullable=False),
+    Column("price_book", String(100), nullable=False),
+    Column("booked_at", BigInteger, nullable=False),
+    _count("nanos"),
+    _count("tokens"),
+    _count("input"),
+    _count("cache_write_5m"),
+    _count("cache_write_1h"),
+    _count("cache_read"),
+    _count("output"),
+    _count("cost_input_nanos"),
+    _count("cost_write_nanos"),
+    _count("cost_read_nanos"),
+    _count("cost_output_nanos"),
+    _count("cost_tools_nanos"),
+    Index(None, "until_at"),
+    Index(None, "booked_at"),
+)
+
 deliveries = Table(
     "deliveries",
     metadata,

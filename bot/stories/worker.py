@@ -15,7 +15,7 @@ from dbos import DBOS
 
 from bot.services import Services
 from bot.stores.queue import APPLICATION, STORIES, VERSION, system_url
-from bot.stories import finish, launch, lost, merge, progress
+from bot.stories import finish, launch, lost, merge, progress, reconcile
 from bot.stories.durable import Record, Tell, durably, register
 
 # Every story that this process can tell; app.py names which event starts which.
@@ -24,11 +24,13 @@ ALL: Sequence[Tell] = (
     finish.finish,
     lost.on_workflow_completed,
     merge.on_closed,
+    reconcile.daily,
 )
 
 POLL_SECONDS = 0.2  # between two looks for new stories
 BEAT_SECONDS = 5.0
 WATCH_SECONDS = 2.0
+DAY_SECONDS = 600.0  # between two looks whether a new day's work is to be enqueued
 AT_ONCE = 32  # stories told side by side
 THREADS = 64
 GRACE_SECONDS = 4  # for stories under way when the process is told to end; then they are taken over
@@ -48,6 +50,7 @@ def work(services: Services, record: Record = durably) -> None:
         (BEAT_SECONDS, lambda: services.processes.seen(services.process)),
         (WATCH_SECONDS, lambda: take_over(services)),
         (WATCH_SECONDS, lambda: lost.watch(services)),
+        (DAY_SECONDS, lambda: reconcile.enqueue(services)),
         (min(1.0, services.settings.progress_seconds), lambda: progress.edit(services)),
     )
     for every, do in loops:

@@ -1,4 +1,4 @@
-"""The first schema: runs, turns, deliveries, handled, refusals, pulls, attributions, blobs, processes"""
+"""The first schema: every table"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -27,6 +27,35 @@ def upgrade() -> None:
         sa.Column("handled_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("repository_id", "comment_kind", "comment_id", name=op.f("pk_handled")),
     )
+    op.create_table(
+        "pool_corrections",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("key_name", sa.String(length=64), nullable=False),
+        sa.Column("model", sa.String(length=100), nullable=False),
+        sa.Column("since_at", sa.BigInteger(), nullable=False),
+        sa.Column("until_at", sa.BigInteger(), nullable=False),
+        sa.Column("price_book", sa.String(length=100), nullable=False),
+        sa.Column("booked_at", sa.BigInteger(), nullable=False),
+        sa.Column("nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("tokens", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("input", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cache_write_5m", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cache_write_1h", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cache_read", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("output", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_input_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_write_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_read_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_output_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_tools_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pool_corrections")),
+    )
+    with op.batch_alter_table("pool_corrections", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_pool_corrections_booked_at"), ["booked_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_pool_corrections_until_at"), ["until_at"], unique=False)
+
     op.create_table(
         "processes",
         sa.Column("id", sa.String(length=64), nullable=False),
