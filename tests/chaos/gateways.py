@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot import services, settings
@@ -82,10 +82,12 @@ class World:
     runs: Runs
     ledger: Ledger
     env: dict[str, str]
+    opened: list[str] = field(default_factory=list)
 
     def run(self, ceilings: Ceilings) -> tuple[str, str]:
         """Open and claim a run; its id and token."""
         run, token = new_id(), new_token()
+        self.opened.append(run)
         new = NewRun(run, "github", ceilings, "default", "opus", "claude-opus-4-7", "test")
         assert self.runs.open(new)
         assert self.runs.claim(run, 1, token_hash(token), 1)

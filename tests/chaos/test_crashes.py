@@ -1,10 +1,16 @@
-"""Gateways die and upstreams fail, as often as they like: every dollar of the invoice is in the ledger."""
+"""Gateways die and upstreams fail, as often as they like: every dollar of the invoice is in the ledger.
+
+And reconciled with the upstream's report, the ledger is the invoice, to the nano-dollar.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
 import random
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -14,15 +20,21 @@ from urllib.parse import urlsplit
 import pytest
 import sqlalchemy as sa
 
+from bot import services, settings
 from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
-from bot.stores.tables import turns
-from sandbox.processes import start
-from tests.chaos.gateways import Gateway, World, gateways
+from bot.core.reconcile import COSTS, COUNTERS, Finding
+from bot.services import Services
+from bot.stores.tables import pool_corrections, runs, turns
+from bot.stories.reconcile import reconcile
+from sandbox.processes import Started, start
+from tests.chaos.gateways import ROOT, Gateway, World, gateways
 
 pytestmark = pytest.mark.slow
 
-MODEL = "claude-opus-4-7"
+MODEL, ADMIN, HOUR = "claude-opus-4-7", "sk-ant-admin-test", 3_600_000
+# Of these one run each, so that it is alone in its stretches; all others share MODEL.
+ALONE = ("claude-opus-4-8", "claude-opus-4-6", "claude-sonnet-4-6", "claude-haiku-4-5")
 REQUESTS, RUNS, CLIENTS, SEED = 1_000, 50, 16, 20261125
 # Twice: those by which a run goes on.
 CHARACTERS = [
@@ -46,10 +58,16 @@ def ceilings(number: int) -> Ceilings:
             return wide
 
 
-def ask(gateway: Gateway, run: str, token: str, character: str, stream: bool, patience: float) -> int | str:
+def model_of(number: int) -> str:
+    return ALONE[number] if number < len(ALONE) else MODEL
+
+
+def ask(
+    gateway: Gateway, run: str, token: str, model: str, character: str, stream: bool, patience: float
+) -> int | str:
     """One request as an agent makes it, and leaves if it takes too long; its status, or how it broke."""
     asked = {
-        "model": MODEL,
+        "model": model,
         "max_tokens": 300,
         "stream": stream,
         "metadata": {"user_id": run},
@@ -91,11 +109,19 @@ def test_the_ledger_is_never_below_the_invoice_and_above_it_only_by_what_is_mark
     chance, seen, stop = random.Random(SEED), Counter[int | str](), threading.Event()
     died: list[int] = []
     with (
-        start("claude", character="auto", invoice=tmp_path / "invoice", event_ms=20) as claude,
-        gateways(tmp_path, database_url, claude.url, private_key, 2, hold_lease_seconds="1.5") as world,
-    ):
+        start(
+            "claude", character="auto", invoice=tmp_path / "invoice", event_ms=20, admin_key=ADMIN
+        ) as claude,
+        gateways(
+            tmp_path, database_url, claude.url, private_key, 2,
+            hold_lease_seconds="1.5", anthropic_admin_key=ADMIN,
+        ) as world,
+    ):  # fmt: skip
         opened = [(*world.run(ceilings(number)), ceilings(number)) for number in range(RUNS)]
-        work = [(*opened[i % RUNS][:2], chance.choice(CHARACTERS), chance.random()) for i in range(REQUESTS)]
+        work = [
+            (*opened[i % RUNS][:2], model_of(i % RUNS), chance.choice(CHARACTERS), chance.random())
+            for i in range(REQUESTS)
+        ]
         left = iter(work)
         lock = threading.Lock()
 
@@ -106,11 +132,12 @@ def test_the_ledger_is_never_below_the_invoice_and_above_it_only_by_what_is_mark
                     task = next(left, None)
                 if task is None:
                     return
-                run, token, character, dice = task
+                run, token, model, character, dice = task
                 patience = mine.choice([0.3, 1.0]) if character in ("pings", "silent", "slow") else 30
                 outcome: int | str = "ConnectionRefusedError"
                 while outcome == "ConnectionRefusedError":  # of a gateway that is just starting
-                    outcome = ask(mine.choice(world.gateways), run, token, character, dice < 0.5, patience)
+                    gateway = mine.choice(world.gateways)
+                    outcome = ask(gateway, run, token, model, character, dice < 0.5, patience)
                 with lock:
                     seen[outcome] += 1
 
@@ -170,6 +197,101 @@ def test_the_ledger_is_never_below_the_invoice_and_above_it_only_by_what_is_mark
         assert not any(billed.values())
         assert estimates >= died[0]
         assert seen[200] > REQUESTS / 5, seen
+        reconciled(world, claude)
+
+
+def reconciled(world: World, claude: Started) -> None:
+    """After the report: each run that had estimates alone is its invoice, all of them together theirs."""
+    rows = claude.invoice()["rows"]
+    billed: dict[str, int] = defaultdict(int)
+    for row in rows:
+        billed[row["user"]] += row["nanos"]
+    before = ledger(world)
+    with services.opened(settings.read(world.env), "test") as ready:
+        now = ready.database.now_ms() + HOUR  # the report has caught up with everything
+        claude.ask("/_sandbox/conduct", {"report_lag_ms": 0})
+        live = look(ready, now)
+        assert not any(finding.books for finding in live)  # what is given back might be spent again
+        for run in before:
+            world.runs.end(run, "done")
+        halted = states(world)
+    died = deaths(world, now)
+    with services.opened(settings.read(world.env), "test") as ready:
+        look(ready, now)
+        after, once = ledger(world), entries(world)
+        again = look(ready, now)
+        assert not any(finding.books or finding.drift for finding in again)
+        assert entries(world) == once
+        told = ready.signals.read()
+    assert died >= len(ALONE)
+    assert states(world) == halted
+    for number, run in enumerate(before):
+        if number < len(ALONE):
+            assert after[run]["spent_nanos"] == billed[run], model_of(number)
+            assert after[run]["estimated_nanos"] == 0
+        else:
+            assert after[run] == before[run]
+    with world.database.read() as tx:
+        pool = dict(tx.execute(sa.select(*map(_sum, pool_corrections.c))).mappings().one())
+        shown = tx.execute(sa.select(*map(_sum, runs.c))).mappings().one()
+    charged = [row for row in rows if row["ended"] != "refused"]
+    assert pool["nanos"] < 0
+    assert shown["spent_nanos"] + pool["nanos"] == sum(billed.values()) == told.spent.nanos
+    assert told.pooled.nanos == pool["nanos"]
+    for counter in COUNTERS:
+        assert shown[counter] + pool[counter] == sum(row[counter] for row in charged), counter
+    for cost in COSTS:
+        assert shown[cost] == sum(row[cost] for row in after.values())
+    assert sum(pool[cost] for cost in COSTS) == pool["nanos"]
+    kept = [row for row in once if row["state"] == "corrected" and row["ending"] == "reconciled"]
+    of = {row["id"]: row for row in once}
+    assert kept
+    assert all(of[row["corrects"]]["state"] == "estimated" for row in kept)
+
+
+def look(ready: Services, now: int) -> tuple[Finding, ...]:
+    return reconcile(ready, now - 3 * HOUR, now, now)
+
+
+def deaths(world: World, now: int) -> int:
+    """Reconcile in processes that die in the middle of what they book, until one has nothing left to do."""
+    for died in range(100):
+        done = subprocess.run(
+            [
+                sys.executable, "-m", "tests.chaos.dying_reconcile",
+                str(now - 3 * HOUR), str(now), ("inside", "after")[died % 2],
+            ],
+            env=world.env, cwd=ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode == 0:
+            return died
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    raise AssertionError("it never came to its end")
+
+
+def ledger(world: World) -> dict[str, dict[str, int]]:
+    """Every run's counters, in the order in which they were opened."""
+    names = ("spent_nanos", "spent_tokens", "estimated_nanos", *COUNTERS, *COSTS)
+    with world.database.read() as tx:
+        found = tx.execute(sa.select(runs)).mappings().all()
+    shown = {row["id"]: {name: row[name] for name in names} for row in found}
+    return {run: shown[run] for run in world.opened}
+
+
+def states(world: World) -> dict[str, tuple[str, str | None]]:
+    with world.database.read() as tx:
+        return {row.id: (row.state, row.reason) for row in tx.execute(sa.select(runs)).all()}
+
+
+def entries(world: World) -> list[dict[str, object]]:
+    with world.database.read() as tx:
+        return [dict(row) for row in tx.execute(sa.select(turns).order_by(turns.c.id)).mappings()]
+
+
+def _sum(column: sa.Column[object]) -> sa.ColumnElement[int]:
+    number = isinstance(column.type, sa.BigInteger)
+    whole = sa.func.coalesce(sa.func.sum(column), 0) if number else sa.literal(0)
+    return sa.cast(whole, sa.BigInteger).label(column.name)
 
 
 def booked(world: World, run: str) -> tuple[dict[str, int], list[int]]:

@@ -1,0 +1,182 @@
+"""The usage report is read whole or not at all, and what cannot be read is said in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anthropic
+import httpx2
+import pytest
+
+from bot.clients.usage_api import UsageApi, UsageError
+from bot.core.usage import Usage
+from sandbox.processes import Started, start
+
+ADMIN, KEY, MINUTE = "sk-ant-admin-secret", "sk-ant-api03-0123456789abcdefghij-wxyz", 60_000
+Answer = Callable[[httpx2.Request], httpx2.Response]
+ROW: dict[str, Any] = {
+    "api_key_id": "apikey_1", "model": "claude-opus-4-7", "inference_geo": "us", "service_tier": "standard",
+    "context_window": "200k-1M", "workspace_id": None, "uncached_input_tokens": 1,
+    "cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 3},
+    "cache_read_input_tokens": 4, "output_tokens": 5, "server_tool_use": {"web_search_requests": 6},
+}  # fmt: skip
+
+
+@pytest.fixture
+def claude() -> Iterator[Started]:
+    with start("claude", character="echo", key=KEY, admin_key=ADMIN, report_lag_ms=0) as started:
+        yield started
+
+
+def api(answer: Answer, waited: list[float] | None = None) -> UsageApi:
+    waits = [] if waited is None else waited
+    return UsageApi("https://api.example", ADMIN, waits.append, httpx2.MockTransport(answer))
+
+
+def page(*rows: dict[str, Any], at: str = "2026-11-25T10:00:00Z", following: str | None = None) -> Any:
+    bucket = {"starting_at": at, "ending_at": at, "results": list(rows)}
+    return {"data": [bucket], "has_more": following is not None, "next_page": following}
+
+
+def keys(*hints: str | None) -> Answer:
+    data = [{"id": f"apikey_{n}", "name": "k", "partial_key_hint": hint} for n, hint in enumerate(hints)]
+    return lambda request: httpx2.Response(200, json={"data": data, "has_more": False, "last_id": None})
+
+
+def test_a_row_of_the_report_is_read_whole() -> None:
+    (counted,) = api(lambda request: httpx2.Response(200, json=page(ROW))).report(0, MINUTE, ["apikey_1"])
+    assert (counted.at, counted.key_id, counted.long) == (
+        1_764_064_800_000 + 31_536_000_000,
+        "apikey_1",
+        True,
+    )
+    assert counted.usage == Usage(1, 2, 3, 4, 5, 6, "claude-opus-4-7", "us", "standard")
+
+
+def test_every_page_is_read_and_what_is_asked_for_is_minutes_by_key_and_price() -> None:
+    asked: list[httpx2.URL] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url)
+        assert request.headers["x-api-key"] == ADMIN
+        following = None if "page" in request.url.params else "page_2"
+        return httpx2.Response(200, json=page(ROW, following=following))
+
+    assert len(list(api(answer).report(0, MINUTE, ["apikey_1", "apikey_2"]))) == 2
+    first = asked[0].params
+    assert first.get_list("api_key_ids[]") == ["apikey_1", "apikey_2"]
+    assert "inference_geo" in first.get_list("group_by[]")
+    assert (first["bucket_width"], first["limit"]) == ("1m", "1440")
+    assert (first["starting_at"], first["ending_at"]) == ("1970-01-01T00:00:00Z", "1970-01-01T00:01:00Z")
+    assert asked[1].params["page"] == "page_2"
+
+
+@pytest.mark.parametrize(
+    "missing", ["uncached_input_tokens", "cache_creation", "cache_read_input_tokens", "output_tokens"]
+)
+def test_a_count_that_is_missing_is_never_zero(missing: str) -> None:
+    row = {name: value for name, value in ROW.items() if name != missing}
+    with pytest.raises(UsageError, match="missing is never zero"):
+        list(api(lambda request: httpx2.Response(200, json=page(row))).report(0, MINUTE, []))
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "waits"),
+    [
+        pytest.param(429, {"retry-after": "7"}, [7.0], id="a rate limit, as long as it says"),
+        pytest.param(503, {}, [2.0], id="an outage"),
+        pytest.param(529, {"retry-after": "9999"}, [120.0], id="never longer than two minutes"),
+    ],
+)
+def test_what_may_pass_is_asked_again(status: int, headers: dict[str, str], waits: list[float]) -> None:
+    answers = iter([httpx2.Response(status, headers=headers), httpx2.Response(200, json=page(ROW))])
+    waited: list[float] = []
+    assert len(list(api(lambda request: next(answers), waited).report(0, MINUTE, []))) == 1
+    assert waited == waits
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(httpx2.Response(401, json={"error": {"message": "invalid x-api-key"}}), id="no admin"),
+        pytest.param(httpx2.Response(500), id="an outage that lasts"),
+        pytest.param(httpx2.Response(200, content=b"<html>"), id="a page"),
+        pytest.param(httpx2.Response(200, json={"data": 3}), id="another shape"),
+    ],
+)
+def test_what_cannot_be_read_is_a_sentence_without_the_key(answer: httpx2.Response) -> None:
+    with pytest.raises(UsageError) as said:
+        list(api(lambda request: answer).report(0, MINUTE, []))
+    assert "Admin API" in str(said.value)
+    assert ADMIN not in str(said.value)
+
+
+def test_reports_are_asked_for_once_a_minute_at_most() -> None:
+    waited: list[float] = []
+    asked = api(lambda request: httpx2.Response(200, json=page()), waited)
+    for _ in range(2):
+        list(asked.report(0, MINUTE, []))
+    assert [50 < pause <= 60 for pause in waited] == [True]
+
+
+def test_a_key_is_known_by_its_hint() -> None:
+    ours = api(keys("sk-ant-api03-zzz...wxyz", None, "sk-ant-api03-012...wxyz", "..."))
+    assert ours.key_ids({"ANTHROPIC_API_KEY": KEY}) == {"ANTHROPIC_API_KEY": "apikey_2"}
+
+
+@pytest.mark.parametrize(
+    ("hints", "said"),
+    [
+        pytest.param(("sk-ant-api03-zzz...wxyz",), "no key of the 1", id="missing"),
+        pytest.param(("sk-ant-api03-012...wxyz",) * 2, "2 keys of the 2", id="two that look like it"),
+    ],
+)
+def test_a_key_that_cannot_be_told_is_refused_by_its_name(hints: tuple[str, ...], said: str) -> None:
+    with pytest.raises(UsageError, match=f"ANTHROPIC_API_KEY cannot be told apart.*{said}") as refused:
+        api(keys(*hints)).key_ids({"ANTHROPIC_API_KEY": KEY})
+    assert KEY not in str(refused.value)
+
+
+def test_two_names_of_one_key_are_refused() -> None:
+    with pytest.raises(UsageError, match="the same key as another"):
+        api(keys("sk-ant-api03-012...wxyz")).key_ids({"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_API_KEY_2": KEY})
+
+
+# -- against the sandbox, over HTTP --
+
+
+def test_the_report_is_the_invoice(claude: Started) -> None:
+    with anthropic.Anthropic(api_key=KEY, base_url=claude.url, max_retries=0) as sdk:
+        for model in ("claude-opus-4-7", "claude-haiku-4-5", "claude-opus-4-7"):
+            sdk.messages.create(model=model, max_tokens=50, messages=[{"role": "user", "content": "hello"}])
+    rows = claude.invoice()["rows"]
+    ours = UsageApi(claude.url, ADMIN)
+    ids = ours.key_ids({"ANTHROPIC_API_KEY": KEY})
+    since = rows[0]["at"] // MINUTE * MINUTE
+    # Three days: more than one page.
+    found = list(ours.report(since - 2 * 1440 * MINUTE, since + 1440 * MINUTE, list(ids.values())))
+    ours.close()
+    for model in {row["model"] for row in rows}:
+        billed = [row for row in rows if row["model"] == model]
+        mine = [each.usage for each in found if each.usage.model == model]
+        for counter in ("input", "cache_write_5m", "cache_write_1h", "cache_read", "output"):
+            told = sum(getattr(usage, counter) for usage in mine)
+            assert told == sum(row[counter] for row in billed), (model, counter)
+    assert {each.at for each in found} <= {row["at"] // MINUTE * MINUTE for row in rows}
+
+
+def test_the_sandboxs_report_is_late_and_closed_to_all_but_the_admin_key(claude: Started) -> None:
+    with anthropic.Anthropic(api_key=KEY, base_url=claude.url, max_retries=0) as sdk:
+        sdk.messages.create(
+            model="claude-opus-4-7", max_tokens=50, messages=[{"role": "user", "content": "hello"}]
+        )
+    at = claude.invoice()["rows"][0]["at"] // MINUTE * MINUTE
+    claude.ask("/_sandbox/conduct", {"report_lag_ms": 300_000})
+    late = UsageApi(claude.url, ADMIN)
+    assert list(late.report(at, at + 2 * MINUTE, [])) == []
+    late.close()
+    stranger = UsageApi(claude.url, KEY)
+    with pytest.raises(UsageError, match=r"answered 401 \(invalid x-api-key\)"):
+        stranger.key_ids({"ANTHROPIC_API_KEY": KEY})
+    stranger.close()
