@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from bot.clients.github import GitHub
-from bot.clients.usage_api import UsageApi
 from bot.core import policy
 from bot.core.policy import Policy, PolicyError
 from bot.core.prices import PriceBook, PriceFileError
@@ -29,6 +29,9 @@ from bot.stores.runs import Runs
 from bot.stores.signals import SignalStore
 from bot.stores.tables import runs
 from bot.stores.threads import Threads
+
+if TYPE_CHECKING:
+    from bot.clients.usage_api import UsageApi
 
 MOST_OFF_MS = 5_000
 
@@ -54,7 +57,7 @@ class Services:
     prices: PriceBook
     policy: Policy  # the service's own; a repository's can only tighten it
     github: GitHub
-    usage: UsageApi | None  # without an admin key there is none
+    usage: UsageApi | None  # without an admin key, and in the web process, there is none
 
     def close(self) -> None:
         if self.usage is not None:
@@ -77,7 +80,6 @@ def build(settings: Settings, kind: str) -> Services:
         raise
     process = Process.this(kind)
     queue, blobs = Queue(database), Blobs(database)
-    admin_key = settings.secrets.anthropic_admin_key
     return Services(
         settings=settings,
         process=process,
@@ -96,8 +98,16 @@ def build(settings: Settings, kind: str) -> Services:
         prices=prices,
         policy=rules,
         github=GitHub(settings.github_app_id, settings.secrets.github_private_key, settings.github_api_url),
-        usage=UsageApi(settings.anthropic_base_url, admin_key) if admin_key else None,
+        usage=None if kind == "web" else usage_api(settings),
     )
+
+
+def usage_api(settings: Settings) -> UsageApi | None:
+    # Here and not above: an HTTP client that a web process never needs.
+    from bot.clients.usage_api import UsageApi
+
+    key = settings.secrets.anthropic_admin_key
+    return UsageApi(settings.anthropic_base_url, key) if key else None
 
 
 @contextmanager

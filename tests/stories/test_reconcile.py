@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from bot import services, settings
+from bot.core import signals as words
 from bot.core.ceilings import Reason
 from bot.core.money import ZERO
 from bot.core.reconcile import Finding, Sums
@@ -139,6 +140,8 @@ def test_several_runs_estimates_are_corrected_as_a_pool_and_the_signals_total_is
     assert told.spent.nanos == claude.invoice()["total_nanos"]
     assert sum(share.usd.nanos for share in told.shares) + told.pooled.nanos == told.spent.nanos
     assert told.unattributed == told.spent
+    assert "(corrected, of no run)" in words.as_text(told)
+    assert words.as_json(told)["spend"]["pooled_usd"] == told.pooled.exact
     assert not any(each.books for each in look(ready))
 
 
