@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx2
 
+from bot.core.reconcile import MINUTE
 from bot.core.usage import Usage
 
 VERSION = "2023-06-01"
@@ -45,6 +46,14 @@ class Counted:
     long: bool
 
 
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """A key of ours as the organization lists it. `created_at`: ms; before it, its name meant another."""
+
+    id: str
+    created_at: int
+
+
 class UsageApi:
     """The Admin API of one organization. One thread at a time."""
 
@@ -65,25 +74,26 @@ class UsageApi:
     def close(self) -> None:
         self._http.close()
 
-    def key_ids(self, keys: Mapping[str, str]) -> dict[str, str]:
-        """The upstream's id of each key, by name; `keys` are values by name. Raises UsageError.
+    def known(self, keys: Mapping[str, str]) -> dict[str, KnownKey]:
+        """Each key in the organization's list, by name; `keys` are values by name. Raises UsageError.
 
         Nothing but the hint of a key tells which it is: `sk-ant-api03-R2D...igAA`.
         """
         listed = list(self._listed())
-        found: dict[str, str] = {}
+        found: dict[str, KnownKey] = {}
         for name, value in keys.items():
-            ids = [key["id"] for key in listed if _hints_at(key.get("partial_key_hint"), value)]
-            if len(ids) != 1:
-                why = "no key" if not ids else f"{len(ids)} keys"
+            alike = [key for key in listed if _hints_at(key.get("partial_key_hint"), value)]
+            if len(alike) != 1:
+                why = "no key" if not alike else f"{len(alike)} keys"
                 raise UsageError(
                     f"{name} cannot be told apart in the organization's list of API keys: {why} of the "
                     f"{len(listed)} there look like it. Nothing was changed; is the admin key of the same "
                     "organization?"
                 )
-            if ids[0] in found.values():
+            known = KnownKey(str(alike[0].get("id")), _milliseconds(alike[0], "created_at"))
+            if known in found.values():
                 raise UsageError(f"{name} is the same key as another of ours. Nothing was changed.")
-            found[name] = ids[0]
+            found[name] = known
         return found
 
     def report(self, since: int, until: int, key_ids: Sequence[str]) -> Iterator[Counted]:
@@ -91,7 +101,8 @@ class UsageApi:
         self._pause()
         query: list[tuple[str, str]] = [
             ("starting_at", _rfc3339(since)),
-            ("ending_at", _rfc3339(until)),
+            # "Buckets that end before": one more, should that leave out one that ends just then.
+            ("ending_at", _rfc3339(until + MINUTE)),
             ("bucket_width", "1m"),
             ("limit", str(MINUTES)),
             *(("group_by[]", group) for group in GROUPS),
@@ -101,9 +112,10 @@ class UsageApi:
         for _ in range(PAGES):
             answer = self._get("/v1/organizations/usage_report/messages", [*query, *page])
             for bucket in _list(answer, "data"):
-                at = _milliseconds(bucket)
-                for row in _list(bucket, "results"):
-                    yield _counted(at, row)
+                at = _milliseconds(bucket, "starting_at")
+                if at < until:
+                    for row in _list(bucket, "results"):
+                        yield _counted(at, row)
             if not answer.get("has_more"):
                 return
             page = [("page", str(answer.get("next_page")))]
@@ -192,11 +204,11 @@ def _object(path: str, answer: httpx2.Response) -> dict[str, Any]:
     return found
 
 
-def _milliseconds(bucket: dict[str, Any]) -> int:
+def _milliseconds(said: dict[str, Any], name: str) -> int:
     try:
-        return round(datetime.fromisoformat(str(bucket.get("starting_at"))).timestamp() * 1000)
+        return round(datetime.fromisoformat(str(said.get(name))).timestamp() * 1000)
     except ValueError as error:
-        raise UsageError("a bucket of the usage report does not say when it begins") from error
+        raise UsageError(f"an answer of Anthropic's Admin API has no time {name!r}") from error
 
 
 def _rfc3339(milliseconds: int) -> str:

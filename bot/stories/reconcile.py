@@ -60,13 +60,18 @@ def reconcile(
     if services.usage is None:
         raise UsageError("ANTHROPIC_ADMIN_KEY is not set: without it the usage report cannot be read")
     store, settings = services.reconciliation, services.settings
-    ids = {id: name for name, id in services.usage.key_ids(settings.secrets.anthropic_keys).items()}
+    known = services.usage.known(settings.secrets.anthropic_keys)
+    names = {key.id: name for name, key in known.items()}
     booked = store.read(since // MINUTE * MINUTE, until)
-    counted = services.usage.report(booked.since, min(booked.until, now), list(ids))
-    report = _minutes(counted, ids, services.prices)
+    counted = services.usage.report(booked.since, min(booked.until, now), list(names))
+    report = _minutes(counted, names, services.prices)
     found = []
     for stretch, entries, invoice in stretches(booked.entries, report):
-        finding = compare(stretch, entries, booked.pooled, invoice, now, lag)
+        key = known.get(stretch.key)
+        if key is None or stretch.since < key.created_at:
+            finding = Finding(stretch, Sums(), invoice, left="its key is not the one of that name now")
+        else:
+            finding = compare(stretch, entries, booked.pooled, invoice, now, lag)
         if finding.books:
             finding = store.book(stretch, invoice, now, lag, services.prices.version)
         say(finding)
@@ -74,10 +79,10 @@ def reconcile(
     return tuple(found)
 
 
-def _minutes(counted: Iterable[Counted], ids: dict[str, str], prices: PriceBook) -> Iterable[Minute]:
+def _minutes(counted: Iterable[Counted], names: dict[str, str], prices: PriceBook) -> Iterable[Minute]:
     """The report at our prices. Of batches nothing passes the gateway: they are others' use, and left out."""
     for row in counted:
-        if row.key_id not in ids or row.usage.service_tier == "batch":
+        if row.key_id not in names or row.usage.service_tier == "batch":
             continue
         usage = row.usage
         try:
@@ -98,4 +103,4 @@ def _minutes(counted: Iterable[Counted], ids: dict[str, str], prices: PriceBook)
             cost.output.nanos,
             cost.server_tools.nanos,
         )
-        yield Minute(row.at, ids[row.key_id], undated(usage.model), sums)
+        yield Minute(row.at, names[row.key_id], undated(usage.model), sums)

@@ -9,7 +9,7 @@ import anthropic
 import httpx2
 import pytest
 
-from bot.clients.usage_api import UsageApi, UsageError
+from bot.clients.usage_api import KnownKey, UsageApi, UsageError
 from bot.core.usage import Usage
 from sandbox.processes import Started, start
 
@@ -34,20 +34,23 @@ def api(answer: Answer, waited: list[float] | None = None) -> UsageApi:
     return UsageApi("https://api.example", ADMIN, waits.append, httpx2.MockTransport(answer))
 
 
-def page(*rows: dict[str, Any], at: str = "2026-11-25T10:00:00Z", following: str | None = None) -> Any:
+def page(*rows: dict[str, Any], at: str = "1970-01-01T00:00:00Z", following: str | None = None) -> Any:
     bucket = {"starting_at": at, "ending_at": at, "results": list(rows)}
     return {"data": [bucket], "has_more": following is not None, "next_page": following}
 
 
 def keys(*hints: str | None) -> Answer:
-    data = [{"id": f"apikey_{n}", "name": "k", "partial_key_hint": hint} for n, hint in enumerate(hints)]
+    data = [
+        {"id": f"apikey_{n}", "name": "k", "partial_key_hint": hint, "created_at": "1970-01-01T00:00:01Z"}
+        for n, hint in enumerate(hints)
+    ]
     return lambda request: httpx2.Response(200, json={"data": data, "has_more": False, "last_id": None})
 
 
 def test_a_row_of_the_report_is_read_whole() -> None:
     (counted,) = api(lambda request: httpx2.Response(200, json=page(ROW))).report(0, MINUTE, ["apikey_1"])
     assert (counted.at, counted.key_id, counted.long) == (
-        1_764_064_800_000 + 31_536_000_000,
+        0,
         "apikey_1",
         True,
     )
@@ -68,8 +71,13 @@ def test_every_page_is_read_and_what_is_asked_for_is_minutes_by_key_and_price() 
     assert first.get_list("api_key_ids[]") == ["apikey_1", "apikey_2"]
     assert "inference_geo" in first.get_list("group_by[]")
     assert (first["bucket_width"], first["limit"]) == ("1m", "1440")
-    assert (first["starting_at"], first["ending_at"]) == ("1970-01-01T00:00:00Z", "1970-01-01T00:01:00Z")
+    assert (first["starting_at"], first["ending_at"]) == ("1970-01-01T00:00:00Z", "1970-01-01T00:02:00Z")
     assert asked[1].params["page"] == "page_2"
+
+
+def test_a_minute_beyond_what_was_asked_for_is_left_out() -> None:
+    beyond = page(ROW, at="1970-01-01T00:01:00Z")
+    assert list(api(lambda request: httpx2.Response(200, json=beyond)).report(0, MINUTE, [])) == []
 
 
 @pytest.mark.parametrize(
@@ -122,7 +130,7 @@ def test_reports_are_asked_for_once_a_minute_at_most() -> None:
 
 def test_a_key_is_known_by_its_hint() -> None:
     ours = api(keys("sk-ant-api03-zzz...wxyz", None, "sk-ant-api03-012...wxyz", "..."))
-    assert ours.key_ids({"ANTHROPIC_API_KEY": KEY}) == {"ANTHROPIC_API_KEY": "apikey_2"}
+    assert ours.known({"ANTHROPIC_API_KEY": KEY}) == {"ANTHROPIC_API_KEY": KnownKey("apikey_2", 1000)}
 
 
 @pytest.mark.parametrize(
@@ -134,13 +142,13 @@ def test_a_key_is_known_by_its_hint() -> None:
 )
 def test_a_key_that_cannot_be_told_is_refused_by_its_name(hints: tuple[str, ...], said: str) -> None:
     with pytest.raises(UsageError, match=f"ANTHROPIC_API_KEY cannot be told apart.*{said}") as refused:
-        api(keys(*hints)).key_ids({"ANTHROPIC_API_KEY": KEY})
+        api(keys(*hints)).known({"ANTHROPIC_API_KEY": KEY})
     assert KEY not in str(refused.value)
 
 
 def test_two_names_of_one_key_are_refused() -> None:
     with pytest.raises(UsageError, match="the same key as another"):
-        api(keys("sk-ant-api03-012...wxyz")).key_ids({"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_API_KEY_2": KEY})
+        api(keys("sk-ant-api03-012...wxyz")).known({"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_API_KEY_2": KEY})
 
 
 # -- against the sandbox, over HTTP --
@@ -152,10 +160,12 @@ def test_the_report_is_the_invoice(claude: Started) -> None:
             sdk.messages.create(model=model, max_tokens=50, messages=[{"role": "user", "content": "hello"}])
     rows = claude.invoice()["rows"]
     ours = UsageApi(claude.url, ADMIN)
-    ids = ours.key_ids({"ANTHROPIC_API_KEY": KEY})
+    ids = ours.known({"ANTHROPIC_API_KEY": KEY})
     since = rows[0]["at"] // MINUTE * MINUTE
     # Three days: more than one page.
-    found = list(ours.report(since - 2 * 1440 * MINUTE, since + 1440 * MINUTE, list(ids.values())))
+    found = list(
+        ours.report(since - 2 * 1440 * MINUTE, since + 1440 * MINUTE, [key.id for key in ids.values()])
+    )
     ours.close()
     for model in {row["model"] for row in rows}:
         billed = [row for row in rows if row["model"] == model]
@@ -178,5 +188,5 @@ def test_the_sandboxs_report_is_late_and_closed_to_all_but_the_admin_key(claude:
     late.close()
     stranger = UsageApi(claude.url, KEY)
     with pytest.raises(UsageError, match=r"answered 401 \(invalid x-api-key\)"):
-        stranger.key_ids({"ANTHROPIC_API_KEY": KEY})
+        stranger.known({"ANTHROPIC_API_KEY": KEY})
     stranger.close()

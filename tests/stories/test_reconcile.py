@@ -87,11 +87,11 @@ def used(gate: Gate, claude: Started, *characters: str) -> str:
     return run
 
 
-def look(ready: Services) -> tuple[Finding, ...]:
+def look(ready: Services, at: int | None = None) -> tuple[Finding, ...]:
     """An hour later, when the report has everything; as a minute in between would be asked for, anew."""
     assert ready.usage is not None
     ready.usage._asked_at = None
-    now = ready.database.now_ms() + HOUR
+    now = (ready.database.now_ms() if at is None else at) + HOUR
     return reconcile(ready, now - 3 * HOUR, now, now)
 
 
@@ -169,6 +169,23 @@ def test_other_use_of_the_key_is_shown_and_not_booked(gate: Gate, claude: Starte
     (finding,) = look(ready)
     assert gate.report(run).spent == held
     assert finding.drift.usd.nanos == claude.invoice()["total_nanos"] - held.usd.nanos > 0
+
+
+def test_an_estimate_of_another_key_that_had_the_name_then_is_left_as_it_stands(
+    gate: Gate, claude: Started, ready: Services
+) -> None:
+    run = used(gate, claude, "reset")
+    held = gate.report(run).spent
+    long_ago = 1_700_000_000_000  # before the sandbox's keys were created
+    with ready.database.begin() as tx:
+        tx.execute(sa.update(turns).values(held_at=long_ago, settled_at=long_ago))
+    (finding,) = look(ready, long_ago)
+    assert "not the one of that name" in finding.left
+    with ready.database.begin() as tx:
+        now = ready.database.now_ms()
+        tx.execute(sa.update(turns).values(held_at=now, settled_at=now, key_name="ANTHROPIC_API_KEY_OLD"))
+    assert not any(each.books for each in look(ready))
+    assert gate.report(run).spent == held
 
 
 def test_what_the_gateway_hears_after_all_is_exact_and_takes_the_pool_back(
