@@ -271,8 +271,6 @@ class Ledger:
         # The orphan was charged at its hold. The truth came late: a new row carries the difference.
         if what.estimated:  # that is no truth: one upper bound does not correct another
             return self._look(send, hold.account.run)
-        # The run is locked first, as everywhere: reconciliation may be correcting the same turn.
-        send(f"SELECT id FROM runs WHERE id = ?{self._locked}", (hold.account.run,))
         old = send(
             f"SELECT {', '.join(_SUMS)} FROM turns WHERE (id = ? OR corrects = ?) "
             "AND state IN ('estimated', 'corrected')",

@@ -9,7 +9,7 @@ import pytest
 
 from bot.clients.github import GitHubError, Unavailable
 from bot.services import Services
-from bot.stories import finish, launch, lost, merge, worker
+from bot.stories import finish, launch, lost, merge, reconcile, worker
 from bot.stories.durable import LONGEST_WAIT, PATIENCE, Story, name_of
 
 
@@ -75,5 +75,6 @@ def test_what_a_story_can_do_without_does_not_stop_it(service: Services) -> None
 
 def test_the_worker_knows_every_story_that_is_started_by_name() -> None:
     named = {name_of(tell) for tell in worker.ALL}
-    started = (launch.on_comment, merge.on_closed, lost.on_workflow_completed, finish.finish)
+    events = (launch.on_comment, merge.on_closed, lost.on_workflow_completed)
+    started = (*events, finish.finish, reconcile.daily)
     assert {name_of(tell) for tell in started} == named
