@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import click
 
 from bot import settings
-from bot.clients.anthropic import Key
 from bot.core import reports
 from bot.core.ceilings import CLASSES, Ceilings
 from bot.core.explain import explain as explained
 from bot.core.money import Usd
-from bot.core.prices import PriceBook, PriceFileError
-from bot.core.quantities import duration, whole
 from bot.core.reports import Report
 from bot.local import CannotStart, Local, opened, watched
+from bot.options import (
+    HALTED,
+    MODEL,
+    REFUSED,
+    Bounded,
+    ceilings_of,
+    ceilings_options,
+    keeping_options,
+    key_and_upstream,
+    price_book,
+    refuse,
+    who,
+)
 from bot.runner.group import bounded
 from bot.runner.joblog import event_line
 from bot.runner.local import run_local
 from bot.stores.ledger import Account
-
-HALTED, REFUSED = 3, 4
-MODEL = "claude-opus-4-7"
-F = TypeVar("F", bound=Callable[..., Any])
-
 
 EXAMPLES = """\b
 python -m bot exec --cost 2 -- claude -p "fix the failing test"
@@ -49,60 +52,6 @@ def main() -> None:
     """Claude under four hard ceilings: tokens, dollars, steps, wall-clock."""
 
 
-class Bounded(click.Command):
-    """A command whose exit codes tell: words that cannot be read are a refusal like any other (4)."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            error.exit_code = REFUSED  # type: ignore[misc]  # click asks the instance
-            raise
-
-
-class Quantity(click.ParamType[Any]):
-    """An option's value, read as the comment's are."""
-
-    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
-        self.name = name
-        self.read = read
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return self.read(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-def ceilings_options(command: F) -> F:
-    """--cost --tokens --steps --wall, and where prices, state and report are."""
-    for option in reversed(
-        [
-            click.option("--cost", type=Quantity("$", Usd.parse), help="Most dollars, such as 5 or $0.50."),
-            click.option("--tokens", type=Quantity("N", whole), help="Most tokens, such as 800k."),
-            click.option("--steps", type=Quantity("N", whole), help="Most answered requests to the model."),
-            click.option("--wall", type=Quantity("TIME", duration), help="Most time, such as 90s or 20m."),
-            click.option(
-                "--model-prices",
-                type=click.Path(exists=True, dir_okay=False, path_type=Path),
-                help="JSON of prices that rule over the list's, $ per million tokens.",
-            ),
-            click.option(
-                "--state",
-                type=click.Path(file_okay=False, path_type=Path),
-                help="Keep the counters here: the same directory goes on with them after a crash.",
-            ),
-            click.option(
-                "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JSON."
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
 @main.command(
     "exec",
     cls=Bounded,
@@ -110,6 +59,7 @@ def ceilings_options(command: F) -> F:
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 @ceilings_options
+@keeping_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def exec_(
     command: tuple[str, ...],
@@ -130,7 +80,7 @@ def exec_(
     Exit code: CMD's own; 3 after a halt; 4 when nothing was started.
     """
     env = settings.environment()
-    ceilings, sources = _ceilings(env, "default", cost, tokens, steps, wall)
+    ceilings, sources = ceilings_of(env, "default", cost, tokens, steps, wall)
     with _opened(env, "exec", ceilings, sources, model_prices, state, report, engine=command[0]) as local:
         child = {k: v for k, v in env.items() if not k.startswith("ANTHROPIC_AUTH")}
         child |= {"ANTHROPIC_BASE_URL": local.url, "ANTHROPIC_API_KEY": local.token}
@@ -147,6 +97,7 @@ def exec_(
 
 @main.command(cls=Bounded, short_help="Let the native agent work on a local checkout under ceilings.")
 @ceilings_options
+@keeping_options
 @click.option(
     "--repo",
     default=".",
@@ -186,7 +137,7 @@ def run(
     started.
     """
     env = settings.environment()
-    ceilings, sources = _ceilings(env, task_class, cost, tokens, steps, wall)
+    ceilings, sources = ceilings_of(env, task_class, cost, tokens, steps, wall)
     named = {"engine": "opus", "model": model, "task": task, "task_class": task_class}
     with _opened(env, "run", ceilings, sources, model_prices, state, report, **named) as local:
         result = run_local(
@@ -352,15 +303,10 @@ def _opened(
     **named: Any,
 ) -> Iterator[Local]:
     """A bounded run on this machine; its report is printed and written at the end, however it ends."""
-    names = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
-    key = next((Key(name, value) for name in names if (value := env.get(name, "").strip())), None)
+    key, upstream = key_and_upstream(env)
     if key is None:
-        _refuse("ANTHROPIC_API_KEY is not set: the key that the gateway sends upstream")
-    try:
-        prices = PriceBook.with_file(model_prices.read_text("utf-8")) if model_prices else PriceBook()
-    except PriceFileError as error:
-        _refuse(str(error))
-    upstream = env.get("ANTHROPIC_BASE_URL", "").strip() or settings.ANTHROPIC
+        refuse("ANTHROPIC_API_KEY is not set: the key that the gateway sends upstream")
+    prices = price_book(model_prices)
     with tempfile.TemporaryDirectory(prefix="tollgate-") as scratch:
         place = state or Path(scratch)
         try:
@@ -372,7 +318,7 @@ def _opened(
                 upstream=upstream,
                 key=key,
                 state=place,
-                actor=_login(),
+                actor=who(),
                 model=named.pop("model", ""),
                 engine=named.pop("engine", ""),
                 **named,
@@ -384,7 +330,7 @@ def _opened(
                     local.end("failed", "interrupted")
             _show(local.report(), report)
         except CannotStart as error:
-            _refuse(str(error))
+            refuse(str(error))
 
 
 def _show(report: Report, to: Path | None) -> None:
@@ -398,42 +344,3 @@ def _progress(account: Account) -> None:
     flight = f", {account.held_steps} in flight" if account.held_steps else ""
     line = f"step {account.steps} of {ceilings.steps} · {account.spent} of {ceilings.usd}{flight}"
     click.echo(click.style(line, dim=True), err=True)
-
-
-def _ceilings(
-    env: dict[str, str],
-    task_class: str,
-    cost: Usd | None,
-    tokens: int | None,
-    steps: int | None,
-    wall: int | None,
-) -> tuple[Ceilings, dict[str, str]]:
-    """Each ceiling from its option, else the budget variables, else the class."""
-    sources = dict.fromkeys(("usd", "tokens", "steps", "seconds"), f"class {task_class}")
-    default = CLASSES[task_class]
-    for name, given in (("usd", cost), ("tokens", tokens), ("steps", steps), ("seconds", wall)):
-        if given is not None:
-            sources[name] = "option"
-    try:
-        if cost is None and env.get("ANTHROPIC_COST_BUDGET", "").strip():
-            cost, sources["usd"] = Usd.parse(env["ANTHROPIC_COST_BUDGET"]), "ANTHROPIC_COST_BUDGET"
-        if tokens is None and env.get("ANTHROPIC_TOKEN_BUDGET", "").strip():
-            tokens, sources["tokens"] = whole(env["ANTHROPIC_TOKEN_BUDGET"]), "ANTHROPIC_TOKEN_BUDGET"
-    except ValueError as error:
-        _refuse(str(error))
-    usd = cost if cost is not None else default.usd
-    if usd <= Usd(0):
-        _refuse("a cost ceiling of nothing would start nothing")
-    return Ceilings(usd, tokens or default.tokens, steps or default.steps, wall or default.seconds), sources
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""
-
-
-def _refuse(why: str) -> NoReturn:
-    click.echo(f"Not started: {why}. Nothing was spent.", err=True)
-    sys.exit(REFUSED)
