@@ -1,0 +1,16 @@
+# The steps of a release. Called in a condition, bash ignores `set -e` in all of them: each one says itself that it
+# failed.
+
+checksum() { # checksum PACKAGE: one line, sum and name
+    local sum
+    sum=$(set -o pipefail; cksum <"$1" | cut -d ' ' -f 1) || return 1
+    echo "$sum $(basename "$1")"
+}
+
+publish() { # publish PACKAGE FOLDER
+    mkdir -p "$2" &&
+        rm -f "$2/READY" &&
+        checksum "$1" >"$2/SUM" &&
+        cp "$1" "$2/" &&
+        echo ready >"$2/READY"
+}

@@ -1,0 +1,19 @@
+import { ahead } from "./zones.mjs";
+
+const MINUTE = 60_000;
+const DAY = 24 * 60 * MINUTE;
+
+/** The instant one day later at the same time of day in `zone`, as a Date. */
+export function tomorrow(at, zone) {
+  const later = new Date(at.getTime() + DAY);
+  return new Date(later.getTime() + (ahead(at, zone) - ahead(later, zone)) * MINUTE);
+}
+
+/** The next `count` instants of a daily reminder that was first due at `at`. */
+export function daily(at, zone, count) {
+  const due = [];
+  for (let next = tomorrow(at, zone); due.length < count; next = tomorrow(next, zone)) {
+    due.push(next);
+  }
+  return due;
+}

@@ -1,0 +1,16 @@
+"""An invoice as text. Money in cents."""
+
+from billing.customers import AGREED, customer
+
+
+def invoice(name, net):
+    """The lines of an invoice for a customer."""
+    settings = customer(name)
+    tax = {"name": "VAT", "percent": 19, **AGREED[name].get("tax", {})}
+    amount = net * tax["percent"] // 100
+    return [
+        f"{name}: {net} {settings['currency']}",
+        f"{tax['name']} {tax['percent']} %: {amount}",
+        f"total: {net + amount} {settings['currency']}",
+        f"due in {settings['terms']['days']} days",
+    ]
