@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ NOW = {
     "postgresql": "CAST(extract(epoch from clock_timestamp()) * 1000 AS BIGINT)",
 }
 BUSY_SECONDS = 30
+_MIGRATING = threading.Lock()  # alembic keeps its context in a module
 
 
 class Database:
@@ -51,14 +53,14 @@ class Database:
             return int(connection.execute(sa.select(self.now)).scalar_one())
 
     def migrate(self) -> None:
-        """Bring the schema to this version. Several processes may call it at once."""
+        """Bring the schema to this version. Several processes and threads may call it at once."""
         # Here and not above: twelve megabytes that a web process never needs.
         from alembic import command
         from alembic.config import Config
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self.engine.connect() as connection:
+        with _MIGRATING, self.engine.connect() as connection:
             if self.kind == "postgresql":
                 connection.exec_driver_sql("SELECT pg_advisory_lock(727461)")
                 connection.commit()
