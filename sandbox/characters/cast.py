@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from sandbox.characters.answers import Answer, Delivery, Failure
+from sandbox.characters.examinee import Answers, BendsTests, Examinee, GivesUp
 from sandbox.characters.fixer import Fixer
 from sandbox.characters.gullible import Gullible
 from sandbox.characters.plain import Character, Delivered, Echo, Expensive, Fails, Manner, Refuses
@@ -44,6 +45,10 @@ CAST: dict[str, tuple[str, Callable[[Manner], Character]]] = {
     "stuck": ("the same action for ever", lambda manner: Working(Stuck(manner))),
     "oscillating": ("edits that undo each other", lambda manner: Working(Oscillating(manner))),
     "gullible": ("does whatever any text tells it to, then says all that it saw", Gullible),
+    "examinee": ("knows the exam's answers, finds their places", lambda manner: Examinee(Answers("after"))),
+    "symptom": ("knows wrong ones: the test passes", lambda manner: Examinee(Answers("symptom"))),
+    "gives-up": ("looks, runs the tests, changes nothing", lambda manner: Examinee(GivesUp(manner))),
+    "bends-tests": ("makes tests pass by rewriting them", lambda manner: Examinee(BendsTests(manner))),
     "echo": ("answers at once; --answer-tokens says how much", Echo),
     "expensive": ("uses nearly all of max_tokens", Expensive),
     "slow": (
