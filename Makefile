@@ -1,4 +1,4 @@
-.PHONY: help demo test test-fast check format lock bench-gateway bench-overshoot
+.PHONY: help demo test test-fast check format lock bench-gateway bench-overshoot exam
 PY := .venv/bin/python
 VENV := .venv/.ready
 
@@ -33,6 +33,9 @@ format: $(VENV)  ## put the code in its form
 lock: $(VENV)  ## rebuild requirements.lock (hashes of the whole run-time tree)
 	@$(PY) -m pip install --quiet pip-tools==7.5.3
 	@CUSTOM_COMPILE_COMMAND="make lock" $(PY) -m piptools compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --strip-extras -o requirements.lock requirements.txt
+
+exam: $(VENV)  ## fifteen small repositories with a bug each; with ANTHROPIC_API_KEY it costs money; ARGS=…
+	@$(PY) -m bot exam --cost 1 $(ARGS)
 
 bench-gateway: $(VENV)  ## latency, throughput and memory of the gateway beside LiteLLM's
 	@$(PY) -m benchmarks.gateway $(ARGS)

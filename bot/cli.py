@@ -18,6 +18,7 @@ from bot.core.ceilings import CLASSES, Ceilings
 from bot.core.explain import explain as explained
 from bot.core.money import Usd
 from bot.core.reports import Report
+from bot.exam.command import exam
 from bot.local import CannotStart, Local, opened, watched
 from bot.options import (
     HALTED,
@@ -176,6 +177,9 @@ def explain(labels: str, comment: str, role: str, policy: Path | None) -> None:
     """Say what a comment would start: the ceilings, where each comes from, and every clamp, as JSON."""
     text = policy.read_text(encoding="utf-8") if policy else None
     click.echo(json.dumps(explained(labels, comment, role, text), indent=2))
+
+
+main.add_command(exam)
 
 
 # -- the service; its parts are imported when they are asked for, so that `exec` starts quickly --

@@ -45,7 +45,7 @@ runs = Table(
     metadata,
     Column("id", String(12), primary_key=True),
     # Where it came from. L2: one run for each (repository, comment kind, comment).
-    Column("origin", String(12), nullable=False),  # github | exec | run
+    Column("origin", String(12), nullable=False),  # github | exec | run | exam
     Column("installation", BigInteger),
     Column("repository_id", BigInteger),
     Column("repository", String(200), nullable=False, server_default=""),
