@@ -150,7 +150,7 @@ def replacements(text: str, wanted: str) -> Iterator[tuple[str, str]]:
         _, a, b, c, d = changes[index]
         # The lines beside it are equal: they make it longer until it is the only one.
         piece = "".join(old[a:b])
-        while text.count(piece) != 1:
+        while text.count(piece) != 1 or text.find(piece) != len("".join(old[:a])):
             if a > 0 and c > 0 and old[a - 1] == new[c - 1]:
                 a, c = a - 1, c - 1
             elif b < len(old) and d < len(new) and old[b] == new[d]:
