@@ -124,7 +124,7 @@ class Sitting:
 
     def _end(self, why: Over) -> None:
         with self._lock:
-            self.over = self.over or why
+            self.over = why
             for local in self._live:
                 local.halted.set()
 
