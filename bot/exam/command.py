@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from bot import settings
+from bot.clients.anthropic import Key
 from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
 from bot.exam import paper, sheet
@@ -96,12 +97,12 @@ def exam(
     with ExitStack() as stack:
         place = stack.enter_context(_place(keep))
         sandbox = None
-        if sits:
+        if sits or key is None:
             try:
                 sandbox = stack.enter_context(scripted(sits))
             except NoSandbox as error:
                 refuse(str(error))
-            key, upstream = "sandbox", sandbox.url
+            key, upstream = Key("sandbox", "sandbox"), sandbox.url
         terms = Terms(upstream, key, prices, ceilings, sources, total, model, engine, env, place, who())
         for words in sheet.first(terms, sits, len(exercises), chosen=bool(character)):
             say(words)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bot.clients.anthropic import Key
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import ZERO, Usd
 from bot.core.prices import PriceBook
@@ -37,7 +38,7 @@ class Terms:
     """What holds for every task. `ceilings`: of one; `total`: of all together; `keep`: where work stays."""
 
     upstream: str
-    key: str
+    key: Key
     prices: PriceBook
     ceilings: Ceilings
     sources: dict[str, str]
