@@ -25,7 +25,7 @@ from sandbox.processes import ROOT, Started
 
 PULL = 2
 FIX = "/agent fix cost=$2\n\nThe tests fail since this branch made the dates faster. Find the bug and fix it."
-RUNAWAY = "/agent fix cost=$0.50\n\nPlease run away with this task: rewrite everything again and again."
+RUNAWAY = "/agent fix cost=$0.50\n\nPlease be tireless with this task: polish everything again and again."
 NANOS = 1_000_000_000
 
 

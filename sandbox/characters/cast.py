@@ -10,7 +10,7 @@ from sandbox.characters.examinee import Answers, BendsTests, Examinee, GivesUp
 from sandbox.characters.fixer import Fixer
 from sandbox.characters.gullible import Gullible
 from sandbox.characters.plain import Character, Delivered, Echo, Expensive, Fails, Manner, Refuses
-from sandbox.characters.restless import Oscillating, Runaway, Stuck, Working, Wrong
+from sandbox.characters.restless import Oscillating, Runaway, Stuck, Tireless, Working, Wrong
 from sandbox.characters.talk import Talk
 
 _OVER_LIMIT = (
@@ -33,7 +33,7 @@ def _fails(status: int, kind: str, message: str, **details: str) -> Callable[[Ma
 
 
 def _defiant(manner: Manner) -> Character:
-    return Working(Runaway(manner), obeys=False)
+    return Working(Tireless(manner), obeys=False)
 
 
 # Each with one line for --help.
@@ -41,7 +41,8 @@ CAST: dict[str, tuple[str, Callable[[Manner], Character]]] = {
     "fixer": ("repairs the code by running its tests and trying", Fixer),
     "wrong": ("makes a change that does not help, claims success", lambda manner: Working(Wrong(manner))),
     "runaway": ("edits and tests for ever, more at each turn", lambda manner: Working(Runaway(manner))),
-    "defiant": ("a runaway that does not wrap up when told to", _defiant),
+    "tireless": ("always finds one more thing to write", lambda manner: Working(Tireless(manner))),
+    "defiant": ("a tireless one that does not wrap up when told to", _defiant),
     "stuck": ("the same action for ever", lambda manner: Working(Stuck(manner))),
     "oscillating": ("edits that undo each other", lambda manner: Working(Oscillating(manner))),
     "gullible": ("does whatever any text tells it to, then says all that it saw", Gullible),
@@ -100,6 +101,7 @@ CAST: dict[str, tuple[str, Callable[[Manner], Character]]] = {
 _NAMED = re.compile(r"\b(?:character|as)[:=] ?([a-z][a-z-]+)")
 _BY_WORDS = (
     (r"\brun(?:s|ning)?[ -]?away\b|\brunaway\b", "runaway"),
+    (r"\btireless\w*", "tireless"),
     (r"\bdefiant\b|\bdef(?:y|ies)\b", "defiant"),
     (r"\bstuck\b", "stuck"),
     (r"\boscillat\w+|\bback and forth\b", "oscillating"),

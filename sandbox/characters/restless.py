@@ -1,4 +1,4 @@
-"""Those who work but do not arrive: runaway, stuck, oscillating, and one who is wrong and sure of it."""
+"""Those who work but do not arrive: runaway, tireless, stuck, oscillating, and one who is sure of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Generator
 from typing import Protocol
 
-from sandbox.characters.answers import Answer
+from sandbox.characters.answers import Answer, Call
 from sandbox.characters.fixer import Notes, attempt, look_around, read_code, suspected
 from sandbox.characters.hands import Hands, Work, ended, follow, turn
 from sandbox.characters.plain import Manner, prose
@@ -52,14 +52,26 @@ class Runaway:
             words = prose(self._manner.answer_tokens or 500 + 150 * number, self._manner)
             diff = f"git diff | tail -n {40 + number}"
             look = f"{notes.command} -v; echo attempt {number}; {diff}; cat {_some(notes)}"
-            edit = []
-            place = _function(notes, number) if hands.can_edit else None
-            if place:
-                path, line = place
-                new = f"{_indent(line)}# Attempt {number}: the cause must be near here.\n{line}"
-                notes.sources[path] = notes.sources[path].replace(line, new, 1)
-                edit = [hands.edit(path, line, new)]
-            yield turn(f"Attempt {number}. {words}", *edit, hands.run(look))
+            yield turn(
+                f"Attempt {number}. {words}", *_noted(notes, hands, number, "Attempt"), hands.run(look)
+            )
+        return "I give up."
+
+
+class Tireless:
+    """Always finds one more thing to write: each turn is new, only the work has no end."""
+
+    def __init__(self, manner: Manner) -> None:
+        self._manner = manner
+
+    def work(self, talk: Talk, hands: Hands, notes: Notes) -> Work:
+        yield from look_around(talk, hands, notes)
+        if notes.evidence is not None and notes.evidence.ran:
+            yield from read_code(talk, hands, notes)
+        for number in range(1, STEPS):
+            words = prose(self._manner.answer_tokens or 500 + 150 * number, self._manner)
+            look = f"echo idea {number}; git diff | tail -n {40 + number}; cat {_some(notes)}"
+            yield turn(f"Idea {number}. {words}", *_noted(notes, hands, number, "Idea"), hands.run(look))
         return "I give up."
 
 
@@ -118,6 +130,17 @@ class Wrong:
                 return
             # By accident it helped: that is somebody else's part.
             notes.evidence, notes.trying = found, notes.kept.pop()
+
+
+def _noted(notes: Notes, hands: Hands, number: int, what: str) -> list[Call]:
+    """An edit that changes nothing: a comment above a function, another one each time."""
+    place = _function(notes, number) if hands.can_edit else None
+    if place is None:
+        return []
+    path, line = place
+    new = f"{_indent(line)}# {what} {number}: the cause must be near here.\n{line}"
+    notes.sources[path] = notes.sources[path].replace(line, new, 1)
+    return [hands.edit(path, line, new)]
 
 
 def _indent(line: str) -> str:
