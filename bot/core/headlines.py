@@ -211,7 +211,10 @@ def _after_halt(report: Report, again: str) -> str:
         )
     match report.reason:
         case Reason.STUCK:
-            return f"It went round in circles. {again}, with a word on what it missed, starts it again."
+            return (
+                f"It went round in circles. {again}, with a word on what it missed, starts it again. If it "
+                "was on its way, `stuck` in the policy says when that counts."
+            )
         case Reason.CACHED_TOKENS:
             return (
                 "Its context was read too often: split the task, or have the policy raise `cached_tokens`. "

@@ -51,7 +51,7 @@ class Policy:
     parallel: int = 3
     forbidden: tuple[str, ...] = FORBIDDEN
     publish: str = "push"
-    repeats: int = 4
+    stuck: Stuck = field(default_factory=Stuck)
     retention: int = 30
     allow: Mapping[str, Allowance] = field(default_factory=dict)
     given: frozenset[str] = frozenset()
@@ -59,7 +59,7 @@ class Policy:
     @property
     def rules(self) -> Rules:
         """What the gateway obeys of it."""
-        return Rules(self.admission, self.allow, Stuck(self.repeats))
+        return Rules(self.admission, self.allow, self.stuck)
 
     @staticmethod
     def default() -> Policy:
@@ -95,9 +95,8 @@ def parse(text: str | bytes | None, *, service: bool = False) -> Policy:
     )
     if "parallel" in said.get("sweep", {}):
         policy = replace(policy, parallel=said["sweep"]["parallel"])
-    if "repeats" in said.get("stuck", {}):
-        policy = replace(policy, repeats=said["stuck"]["repeats"])
     policy = replace(policy, allow=_allow(said.get("allow", {})))
+    policy = replace(policy, stuck=replace(policy.stuck, **said.get("stuck", {})))
     listed = said.get("paths", {}).get("forbidden", ())
     return replace(policy, forbidden=_union(FORBIDDEN, listed))
 
@@ -184,7 +183,11 @@ def tighten(service: Policy, repo: Policy) -> Policy:
         allow=_tighter_allow(service, repo),
         publish="push" if service.publish == repo.publish == "push" else "pull_request",
         parallel=min(service.parallel, repo.parallel),
-        repeats=min(service.repeats, repo.repeats),
+        stuck=Stuck(
+            repeats=min(service.stuck.repeats, repo.stuck.repeats),
+            idle=min(service.stuck.idle, repo.stuck.idle),
+            errors=min(service.stuck.errors, repo.stuck.errors),
+        ),
         retention=min(service.retention, repo.retention),
         forbidden=_union(service.forbidden, repo.forbidden),
         given=service.given | repo.given,

@@ -230,7 +230,13 @@ KEYS = Table(
             _choice("push", "pull_request"), "push to the pull request's branch, or open one of its own"
         ),
         "stuck": Key(
-            Table({"repeats": Key(_number(2, 20), "halt when the same has happened so many times")}),
+            Table(
+                {
+                    "repeats": Key(_number(2, 20), "halt when the same has happened so many times"),
+                    "idle": Key(_number(3, 50), "halt after so many turns that changed and read nothing new"),
+                    "errors": Key(_number(3, 50), "halt after so many turns of nothing but tool errors"),
+                }
+            ),
             "when a run counts as going round in circles",
         ),
         "retention": Key(DAYS, "how long transcripts and changesets are kept, such as 30d"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.core import headlines
+from bot.core.ceilings import Reason
 from bot.core.comments import accepted, final, progress
 from bot.core.outcomes import Check, CostBy, Published, Report, Spent, Turn
 from bot.core.untrusted import cut, fenced, line, neutral, printable
@@ -116,6 +117,8 @@ def _next(report: Report) -> list[str]:
     if report.outcome != "halted":
         return []
     option, called = headlines.raised(report)
+    if report.reason is Reason.STUCK:
+        return ["To go on: start it again, with a word on what it missed."]
     if not option:
         return []
     name, _, value = option.partition("=")

@@ -28,9 +28,14 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """When a run goes round in circles: the same has happened `repeats` times."""
+    """When a run goes round in circles (core/stuck).
+
+    The same has happened `repeats` times; `idle` turns brought nothing new; `errors` turns only failed tools.
+    """
 
     repeats: int = 4
+    idle: int = 8
+    errors: int = 6
 
 
 @dataclass(frozen=True, slots=True)

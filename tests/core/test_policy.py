@@ -56,7 +56,7 @@ def test_every_key_reaches_the_policy() -> None:
     assert policy.engines == ("aider", "opus")
     assert (policy.effort, policy.admission, policy.publish) == ("medium", "expected", "pull_request")
     assert policy.check == "python -m pytest -q"
-    assert (policy.parallel, policy.repeats, policy.retention) == (2, 3, 14)
+    assert (policy.parallel, policy.stuck.repeats, policy.retention) == (2, 3, 14)
     assert policy.forbidden == (*FORBIDDEN, "migrations/**", "*.lock")
     assert SCHEMA.is_valid(yaml.safe_load(WHOLE))
 
@@ -179,7 +179,7 @@ documents = st.fixed_dictionaries(
         "sweep": st.dictionaries(st.just("parallel"), st.integers(0, 21)),
         "paths": st.dictionaries(st.just("forbidden"), st.lists(st.text("a/*.?", max_size=12), max_size=3)),
         "publish": st.sampled_from(["push", "pull_request", "force"]),
-        "stuck": st.dictionaries(st.just("repeats"), st.integers(1, 21)),
+        "stuck": st.dictionaries(st.sampled_from(["repeats", "idle", "errors"]), st.integers(1, 51)),
         "retention": st.sampled_from(["30d", "366d", "0d", "1h"]),
     },
 )  # fmt: skip

@@ -219,6 +219,13 @@ def test_a_terminal_shows_what_holds_and_then_what_was() -> None:
     assert "--cost 10 raises the cost ceiling" in end  # a dollar sign would be the shell's
 
 
+def test_who_went_in_circles_is_told_to_start_again_with_a_word_on_what_was_missed() -> None:
+    stuck = halted(Reason.STUCK, "t.py failed 4 times")
+    assert "`/agent fix …`, with a word on what it missed, starts it again." in reports.final(stuck)
+    assert "`stuck` in the policy" in reports.final(stuck)
+    assert reports.terminal(stuck).endswith("start it again, with a word on what it missed.")
+
+
 def test_a_terminal_is_not_steered() -> None:
     text = reports.terminal(
         replace(DONE, summary="\x1b]0;owned\x07\x1b[2Jred\x9b31m\u202e", message="\x1b[1m")
