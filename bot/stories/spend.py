@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from bot.clients.anthropic import ClientGone
-from bot.core import meter
+from bot.core import meter, stuck
 from bot.core.ceilings import Reason, halt_message
 from bot.core.meter import Bound, Request
 from bot.core.money import Usd
@@ -101,6 +101,9 @@ class Spend:
 
         `key` names the one that it is sent with. Raises meter.Refused, Halted, NoRun, Crowded, ClientGone.
         """
+        loop = stuck.judge(request.messages, account.rules.stuck)
+        if loop is not None:  # before a hold: nothing is spent on a turn of a run that goes round in circles
+            raise Halted(self.halt(account, Reason.STUCK, loop.evidence))
         models = (request.model, *(beyond.model for beyond in request.beyond if beyond.model))
         try:
             price, *others = (self.prices.price(model, _utc(account.now)) for model in models)

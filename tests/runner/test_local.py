@@ -96,8 +96,8 @@ def test_one_who_is_wrong_and_sure_of_it_does_not_pass_the_check(folder: Path) -
     assert result.check.exit_code != 0
 
 
-@pytest.mark.parametrize("character", ["runaway", "defiant"])
-def test_a_runaway_halts_under_its_ceiling_with_its_work_kept(folder: Path, character: str) -> None:
+@pytest.mark.parametrize("character", ["tireless", "defiant"])
+def test_one_without_an_end_halts_under_its_ceiling_with_its_work_kept(folder: Path, character: str) -> None:
     ceilings = Ceilings(Usd.parse("0.5"), 500_000, 50, 600)
     events: list[Event] = []
     with start("claude", character=character) as claude:
@@ -112,6 +112,31 @@ def test_a_runaway_halts_under_its_ceiling_with_its_work_kept(folder: Path, char
         assert report.outcome == "halted"
         assert result.ending.message == report.message
         assert report.message.endswith("$0.50 cost ceiling reached")
+
+
+@pytest.mark.parametrize(
+    ("character", "evidence"),
+    [
+        ("runaway", "failed the same way 4 times"),
+        ("oscillating", "the last 4 edits only undo and redo each other"),
+        ("stuck", "gave the same result 4 times"),
+    ],
+)
+def test_who_goes_round_in_circles_is_halted_with_the_reason(
+    folder: Path, character: str, evidence: str
+) -> None:
+    events: list[Event] = []
+    with start("claude", character=character) as claude:
+        result, report = worked(claude, folder, Ceilings(Usd.parse("20"), 5_000_000, 80, 600), events)
+        invoice = claude.invoice()
+    assert (result.outcome, result.ending.reason) == ("halted", "stuck_loop")
+    assert report.message == f"halted at step {report.spent.steps}: {report.message.partition(': ')[2]}"
+    assert "stuck_loop: " in report.message
+    assert evidence in report.message
+    tries = [event for event in events if event.kind == "tool" and "view" not in event.text]
+    assert len(tries) <= 2 + 2 * 6  # a look around, then at most six repetitions of two calls
+    assert report.spent.usd == Usd(invoice["total_nanos"])
+    assert report.spent.steps == invoice["count"]
 
 
 def test_at_the_step_ceiling_no_further_request_is_answered(folder: Path) -> None:
