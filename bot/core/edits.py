@@ -26,6 +26,7 @@ class Edit:
 # -- in words and patches --
 
 _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})\s*([\w.+-]*)")
+_SEARCH, _BECOMES, _REPLACE = "<<<<<<< SEARCH\n", "\n=======\n", "\n>>>>>>> REPLACE"
 _HUNK = re.compile(r"^@@|^\*\*\* (?:Update|Add|Delete) File: ", re.M)
 
 
@@ -50,19 +51,16 @@ def in_words(said: str) -> Iterator[Edit]:
     """Aider's SEARCH/REPLACE blocks, each under the name of its file, or the hunks of a diff."""
     if is_patch(said):
         yield from in_patch(said, "")
-    path, part, old, new = "", "", list[str](), list[str]()
-    for line in said.split("\n"):
-        if line.startswith("<<<<<") and line.endswith("SEARCH"):
-            part, old, new = "old", [], []
-        elif part == "old" and line.startswith("====="):
-            part = "new"
-        elif part == "new" and line.startswith(">>>>>") and line.endswith("REPLACE"):
-            part = ""
-            yield Edit(path, "\n".join(old), "\n".join(new))
-        elif part:
-            (old if part == "old" else new).append(line)
-        elif line.strip() and not line.startswith(("```", "~~~")):
-            path = line.strip()
+    path, at = "", 0
+    while (start := said.find(_SEARCH, at)) >= 0:
+        middle = said.find(_BECOMES, start + len(_SEARCH) - 1)
+        end = said.find(_REPLACE, middle + len(_BECOMES) - 1)
+        if middle < 0 or end < 0:
+            return
+        above = said[at:start].replace("`" * 3, "\n").split("\n")
+        path = next((line.strip() for line in reversed(above) if "." in line or "/" in line), path)
+        yield Edit(path, said[start + len(_SEARCH) : middle + 1], said[middle + len(_BECOMES) : end + 1])
+        at = end + len(_REPLACE)
 
 
 def is_patch(text: str) -> bool:
