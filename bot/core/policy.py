@@ -164,13 +164,19 @@ def tighten(service: Policy, repo: Policy) -> Policy:
     """The repository's policy inside the service's: whatever differs, the tighter holds (P2).
 
     The service's maxima, admission, publishing, numbers and engines always bound. Its classes bound where its
-    file sets them. Its model, effort, check and allowances hold where the repository's file says nothing.
+    file sets them. Its model, effort, check, numbers, admission and allowances hold where the repository's
+    file says nothing.
     """
     taken = {
         name: getattr(service, name)
         for name in ("model", "effort", "check")
         if name not in repo.given and name in service.given
     }
+    admission = repo.admission if "admission" in repo.given else service.admission
+
+    def least_of(key: str, most: int, own: int) -> int:
+        return min(most, own) if key in repo.given else most
+
     return replace(
         repo,
         classes={
@@ -179,16 +185,16 @@ def tighten(service: Policy, repo: Policy) -> Policy:
         },
         most={role: least(service.most[role], repo.most[role]) for role in _ROLES},
         engines=tuple(engine for engine in repo.engines if engine in service.engines),
-        admission=service.admission if service.admission == repo.admission else "strict",
+        admission=service.admission if service.admission == admission else "strict",
         allow=_tighter_allow(service, repo),
         publish="push" if service.publish == repo.publish == "push" else "pull_request",
-        parallel=min(service.parallel, repo.parallel),
+        parallel=least_of("sweep.parallel", service.parallel, repo.parallel),
         stuck=Stuck(
-            repeats=min(service.stuck.repeats, repo.stuck.repeats),
-            idle=min(service.stuck.idle, repo.stuck.idle),
-            errors=min(service.stuck.errors, repo.stuck.errors),
+            repeats=least_of("stuck.repeats", service.stuck.repeats, repo.stuck.repeats),
+            idle=least_of("stuck.idle", service.stuck.idle, repo.stuck.idle),
+            errors=least_of("stuck.errors", service.stuck.errors, repo.stuck.errors),
         ),
-        retention=min(service.retention, repo.retention),
+        retention=least_of("retention", service.retention, repo.retention),
         forbidden=_union(service.forbidden, repo.forbidden),
         given=service.given | repo.given,
         **taken,

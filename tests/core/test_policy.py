@@ -359,6 +359,16 @@ def test_a_repository_only_takes_away_from_what_the_service_allows(
     assert tighten(Policy.default(), repo).allow == {}
 
 
+def test_what_only_the_service_says_holds_in_a_repository_that_says_nothing() -> None:
+    above = parse("stuck: {repeats: 10, idle: 20}\nretention: 90d\nadmission: expected\nsweep: {parallel: 8}")
+    for text in (None, "effort: low"):
+        both = tighten(above, parse(text))
+        assert (both.stuck.repeats, both.stuck.idle, both.stuck.errors) == (10, 20, 6)
+        assert (both.retention, both.admission, both.parallel) == (90, "expected", 8)
+    own = tighten(above, parse("stuck: {repeats: 12, idle: 5}\nadmission: strict"))
+    assert (own.stuck.repeats, own.stuck.idle, own.admission) == (10, 5, "strict")
+
+
 @pytest.mark.parametrize("service", ADMISSIONS)
 @pytest.mark.parametrize("repo", ADMISSIONS)
 def test_an_admission_that_only_one_of_two_files_wants_is_strict(service: str, repo: str) -> None:
