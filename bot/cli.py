@@ -33,6 +33,7 @@ from bot.options import (
     refuse,
     who,
 )
+from bot.runner.engines import Event
 from bot.runner.group import bounded
 from bot.runner.joblog import event_line
 from bot.runner.local import run_local
@@ -141,6 +142,13 @@ def run(
     ceilings, sources = ceilings_of(env, task_class, cost, tokens, steps, wall)
     named = {"engine": "opus", "model": model, "task": task, "task_class": task_class}
     with _opened(env, "run", ceilings, sources, model_prices, state, report, **named) as local:
+
+        def tell(event: Event) -> None:
+            if event.kind == "wrap_up":
+                local.ledger.open_slice(local.run)
+            if event.kind != "results":
+                click.echo(click.style(event_line(event, ceilings.usd), dim=True), err=True)
+
         result = run_local(
             task,
             repo,
@@ -151,9 +159,7 @@ def run(
             env=env,
             task_class=task_class,
             check_command=check_command,
-            on_event=lambda event: click.echo(
-                click.style(event_line(event, ceilings.usd), dim=True), err=True
-            ),
+            on_event=tell,
             halted=local.halted,
         )
         local.keep(result.summary, result.check, result.tool_calls)

@@ -106,6 +106,7 @@ def opened(
                 actor=actor,
                 sources=sources,
                 rules=rules,
+                keeps_back=origin == "run",  # `exec` has an engine of its own, which nobody tells (G10)
             )
             run = _continued(runs, ledger, new) or _fresh(runs, new)
             account = ledger.account_of(run)
@@ -143,7 +144,7 @@ def _continued(runs: Runs, ledger: Ledger, new: NewRun) -> str | None:
     if run is None:
         return None
     ledger.expire(run)
-    runs.reopen(run, new.ceilings, new.sources, new.rules)
+    runs.reopen(run, ledger.account_of(run).attempt, new)
     return run
 
 

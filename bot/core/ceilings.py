@@ -33,6 +33,11 @@ class Ceilings:
     cached_tokens: int | None = None
 
 
+# What a refusal says that halts nothing: the rest is kept back until the agent was told to wrap up (G10).
+WRAP_UP = "wrap_up"
+PARTS = 33  # it is a thirty-third of each ceiling, 3 %
+
+
 # INTERFACE section 4.
 CLASSES: dict[str, Ceilings] = {
     "default": Ceilings(Usd.parse("10"), 800_000, 50, 20 * 60),
@@ -53,6 +58,32 @@ def least(one: Ceilings, other: Ceilings) -> Ceilings:
         min(one.seconds, other.seconds),
         min(cached) if cached else None,
     )
+
+
+def less_kept_back(ceilings: Ceilings) -> Ceilings:
+    """What may be used before the agent was told to wrap up; of a ceiling of 1 nothing is kept back (G10)."""
+
+    def less(ceiling: int) -> int:
+        return ceiling - (ceiling + PARTS - 2) // PARTS
+
+    cached = ceilings.cached_tokens
+    return Ceilings(
+        Usd(less(ceilings.usd.nanos)),
+        less(ceilings.tokens),
+        less(ceilings.steps),
+        ceilings.seconds,
+        None if cached is None else less(cached),
+    )
+
+
+def left_of(reason: Reason, ceilings: Ceilings, usd: Usd, tokens: int, steps: int, cached: int) -> str:
+    """`$0.15 of $5.00`: what is left of the ceiling of that name, when so much is used."""
+    return {
+        Reason.COST: f"{ceilings.usd - usd} of {ceilings.usd}",
+        Reason.TOKENS: f"{ceilings.tokens - tokens:,} of {ceilings.tokens:,} tokens",
+        Reason.STEPS: f"{ceilings.steps - steps} of {ceilings.steps} steps",
+        Reason.CACHED_TOKENS: f"{(ceilings.cached_tokens or 0) - cached:,} cached tokens",
+    }[reason]
 
 
 def halt_message(reason: Reason, step: int, ceilings: Ceilings, detail: str | None = None) -> str:

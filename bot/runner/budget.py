@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 
-from bot.core.ceilings import Ceilings, Reason
+from bot.core.ceilings import PARTS, Ceilings, Reason
 from bot.core.meter import FLOOR_THINKING
 from bot.core.money import ZERO, Usd
 from bot.runner.engines import Remaining, Reply
 
-PARTS = 33  # nearly gone: a thirty-third of a ceiling, 3 % (G10)
 SECONDS = 15
 
 
@@ -24,7 +24,8 @@ class Budget:
     suffice for two more such turns is as good as gone: told in its last turn, a model cannot act on it.
 
     And a gateway that must bound the next request (G3) refuses while there is still money left: how far off
-    that is, a lowered max_tokens tells, for it falls with every turn until it is under the floor (G2).
+    that is, a lowered max_tokens tells, for it falls with every turn until it is under the floor (G2). That
+    is counted without the slice which the gateway keeps back for wrapping up, and opens then (G10).
     """
 
     ceilings: Ceilings
@@ -52,8 +53,9 @@ class Budget:
                 return Reason.STEPS, f"{_count(steps, 'step')} of {ceilings.steps}"
         if reply.clamped is not None:
             falls = max(room - reply.clamped, 0) if room is not None else reply.clamped // 4
-            if reply.clamped - 2 * falls <= FLOOR_THINKING:
-                return self._scarcer(reply)
+            ceiling, left_of_it = self.scarcer(reply)
+            if (reply.clamped - FLOOR_THINKING) <= falls * self._turns_ahead(ceiling):
+                return ceiling, left_of_it
         if left.usd is not None:
             usd = max(left.usd - self._dearest, ZERO)
             if usd <= max(ceilings.usd.over(PARTS), self._dearest * 2):
@@ -68,7 +70,17 @@ class Budget:
                 return Reason.WALL_CLOCK, f"{_count(seconds, 'second')} of {ceilings.seconds}"
         return None
 
-    def _scarcer(self, reply: Reply) -> tuple[Reason, str]:
+    def _turns_ahead(self, ceiling: Reason) -> Fraction:
+        """Two, less those that the slice which is opened then will pay for (G10)."""
+        most, turn = (
+            (self.ceilings.usd.nanos, self._dearest.nanos)
+            if ceiling is Reason.COST
+            else (self.ceilings.tokens, self._longest)
+        )
+        # A turn takes what it costs, and makes the next one's worst case dearer by about as much.
+        return max(Fraction(0), 2 - Fraction(most, PARTS * 2 * turn)) if turn else Fraction(2)
+
+    def scarcer(self, reply: Reply) -> tuple[Reason, str]:
         """Which of dollars and tokens lowered max_tokens: the one of which the smaller part is left."""
         left, ceilings = reply.before, self.ceilings
         usd, tokens = left.usd or ZERO, left.tokens or 0

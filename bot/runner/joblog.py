@@ -41,7 +41,8 @@ class Job:
         )
 
     def event(self, event: Event) -> None:
-        self._write(event_line(event, self._brief.ceilings.usd if self._brief else None))
+        if event.kind != "results":
+            self._write(event_line(event, self._brief.ceilings.usd if self._brief else None))
 
     def heard(self, standing: Standing) -> None:
         self._standing = standing
@@ -94,7 +95,7 @@ def event_line(event: Event, most: Usd | None) -> str:
             return f"turn {event.turn} · {cost}{_short(words)}"
         case "tool":
             return f"  {words if words.startswith('$ ') else '· ' + words}"
-        case "wrap_up" | "note":
+        case "wrap_up" | "note" | "results":
             return f"· {words}"
 
 

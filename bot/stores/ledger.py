@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.core.ceilings import Ceilings, Reason
+from bot.core.ceilings import PARTS, Ceilings, Reason, less_kept_back
 from bot.core.meter import WINDOW, Previous
 from bot.core.money import Usd
 from bot.core.prices import Cost, same_model
@@ -49,6 +49,12 @@ class Account:
     deadline_at: int
     now: int
     rules: Rules = STRICTEST
+    kept_back: bool = False
+
+    @property
+    def within(self) -> Ceilings:
+        """What holds may come up to now: the ceilings, less what is kept back for wrapping up (G10)."""
+        return less_kept_back(self.ceilings) if self.kept_back else self.ceilings
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +131,11 @@ class Ledger:
             "UPDATE runs SET held_nanos = held_nanos + ?, held_tokens = held_tokens + ?, "
             "held_cached = held_cached + ?, held_steps = held_steps + 1 "
             f"WHERE id = ? AND state = 'running' AND deadline_at > {self._now} "
-            "AND spent_nanos + held_nanos + ? <= ceiling_nanos "
-            "AND spent_tokens + held_tokens + ? <= ceiling_tokens "
-            "AND steps + held_steps + 1 <= ceiling_steps AND held_steps <= ? "
+            f"AND spent_nanos + held_nanos + ? <= {_within('ceiling_nanos')} "
+            f"AND spent_tokens + held_tokens + ? <= {_within('ceiling_tokens')} "
+            f"AND steps + held_steps + 1 <= {_within('ceiling_steps')} AND held_steps <= ? "
             "AND (ceiling_cached_tokens IS NULL "
-            "OR cache_read + held_cached + ? <= ceiling_cached_tokens) "
+            f"OR cache_read + held_cached + ? <= {_within('ceiling_cached_tokens')}) "
             f"RETURNING {self._columns}"
         )
         turn = (
@@ -317,6 +323,11 @@ class Ledger:
             )
             return self._look(send, run)
 
+    def open_slice(self, run: str) -> None:
+        """The agent has been told to wrap up: what was kept back for that may be held too (G10)."""
+        with self._driver.write() as send:
+            send("UPDATE runs SET kept_back = 0 WHERE id = ? AND kept_back = 1 RETURNING id", (run,))
+
     def renew(self) -> None:
         """Say that this process's requests are still in flight."""
         live = sorted(self._live)
@@ -391,7 +402,7 @@ def whole_hold(ask: Ask, ending: str, status: int = 0, request_id: str | None = 
 _ACCOUNT = (
     "id, attempt, state, reason, message, ceiling_nanos, ceiling_tokens, ceiling_steps, ceiling_seconds, "
     "ceiling_cached_tokens, spent_nanos, held_nanos, spent_tokens, held_tokens, steps, held_steps, "
-    "cache_read, held_cached, started_at, deadline_at, rules"
+    "cache_read, held_cached, started_at, deadline_at, rules, kept_back"
 )
 _UNHOLD = (
     "held_nanos = held_nanos - ?, held_tokens = held_tokens - ?, held_cached = held_cached - ?, "
@@ -413,6 +424,11 @@ _RUN = {
 
 
 _SUMS = _TURN[:12]
+
+
+def _within(ceiling: str) -> str:
+    """Account.within in SQL: as less_kept_back has it."""
+    return f"{ceiling} - kept_back * (({ceiling} + {PARTS - 2}) / {PARTS})"
 
 
 def _assign(names: Sequence[str]) -> str:
@@ -451,7 +467,7 @@ def _booked(what: Settlement) -> dict[str, Any]:
 def _account(row: Sequence[Any]) -> Account:
     (run, attempt, state, reason, message, usd, tokens, most_steps, seconds, most_cached, spent,
      held, spent_tokens, held_tokens, steps, held_steps, cached, held_cached, started, deadline,
-     rules, now) = row  # fmt: skip
+     rules, kept_back, now) = row  # fmt: skip
     return Account(
         run,
         attempt,
@@ -471,4 +487,5 @@ def _account(row: Sequence[Any]) -> Account:
         deadline or 0,
         now,
         Rules.parse(rules),
+        bool(kept_back),
     )

@@ -23,6 +23,7 @@ from bot.stores.database import Database
 from bot.stores.tables import runs, turns
 
 LEASE_MS = 90_000  # of a runner; it calls at least every 20 s
+RESUMABLE = ("halted", "lost", "failed")
 CLAIM_MS = 15 * 60_000  # a dispatched workflow that has not claimed by then never will
 
 
@@ -52,6 +53,7 @@ class NewRun:
     sources: dict[str, str] = field(default_factory=dict)
     clamps: tuple[str, ...] = ()
     rules: Rules = STRICTEST
+    keeps_back: bool = False  # a slice of each ceiling for wrapping up: the native engine's alone (G10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class Run:
     last_lines: tuple[str, ...]
     published: Published | None
     result: dict[str, Any]
+    resumed: dict[str, Any]  # empty for a first attempt
 
     @property
     def live(self) -> bool:
@@ -149,14 +152,7 @@ class Runs:
             "effort": new.effort,
             "task": new.task,
             "snapshot": json.dumps(new.snapshot),
-            "ceiling_nanos": new.ceilings.usd.nanos,
-            "ceiling_tokens": new.ceilings.tokens,
-            "ceiling_steps": new.ceilings.steps,
-            "ceiling_seconds": new.ceilings.seconds,
-            "ceiling_cached_tokens": new.ceilings.cached_tokens,
-            "sources": json.dumps(new.sources),
-            "clamps": json.dumps(list(new.clamps)),
-            "rules": new.rules.json(),
+            **_limits(new),
             "state": "open",
             "opened_at": self.database.now,
             "lease_until_at": self.database.now + CLAIM_MS,
@@ -179,8 +175,10 @@ class Runs:
             "state": "running",
             "token_hash": hashed_token,
             "workflow_run_id": workflow_run_id,
-            "started_at": sa.func.coalesce(runs.c.started_at, now),
-            "deadline_at": sa.func.coalesce(runs.c.deadline_at, now + runs.c.ceiling_seconds * 1000),
+            "started_at": sa.func.coalesce(runs.c.started_at, now - runs.c.earlier_ms),
+            "deadline_at": sa.func.coalesce(
+                runs.c.deadline_at, now - runs.c.earlier_ms + runs.c.ceiling_seconds * 1000
+            ),
             "lease_until_at": now + LEASE_MS,
         }
         claimed = (
@@ -225,36 +223,43 @@ class Runs:
             row = tx.execute(sa.select(runs.c.id).order_by(runs.c.opened_at.desc()).limit(1)).first()
         return str(row[0]) if row else None
 
-    def reopen(self, run: str, ceilings: Ceilings, sources: dict[str, str], rules: Rules = STRICTEST) -> None:
-        """A further attempt with these totals; spent counts on, time between attempts does not (G7, L4)."""
+    def reopen(self, run: str, attempt: int, new: NewRun, resumed: dict[str, Any] | None = None) -> bool:
+        """A further attempt as `new` has it; False unless `attempt` is the last and over, and no other run of
+        its thread is live (L3).
+
+        Spent counts on and so does its time, but not the time between attempts (G7, L4). `resumed`: who asked
+        for it and with which words.
+        """
         last = sa.select(sa.func.max(sa.func.coalesce(turns.c.settled_at, turns.c.held_at))).where(
             turns.c.run == run
         )
         stopped = sa.func.coalesce(runs.c.ended_at, last.scalar_subquery(), runs.c.started_at)
-        used = sa.func.coalesce(stopped - runs.c.started_at, 0)
-        values = {
+        values = _limits(new) | {
             "state": "open",
-            "reason": None,
+            "attempt": attempt + 1,
+            "opened_by": new.opened_by,
+            "earlier_ms": sa.func.coalesce(stopped - runs.c.started_at, runs.c.earlier_ms),
+            "lease_until_at": self.database.now + CLAIM_MS,
+            "price_book": new.price_book,
+            "resumed": json.dumps(resumed or {}),
             "message": "",
-            "attempt": runs.c.attempt + 1,
-            "token_hash": None,
-            "ended_at": None,
-            "workflow_run_id": None,
-            "dispatched_at": None,
-            "finishing_at": None,
-            "finished_at": None,
-            "started_at": self.database.now - used,
-            "deadline_at": self.database.now - used + ceilings.seconds * 1000,
-            "ceiling_nanos": ceilings.usd.nanos,
-            "ceiling_tokens": ceilings.tokens,
-            "ceiling_steps": ceilings.steps,
-            "ceiling_seconds": ceilings.seconds,
-            "ceiling_cached_tokens": ceilings.cached_tokens,
-            "sources": json.dumps(sources),
-            "rules": rules.json(),
+            "workflow_url": "",
+            "last_lines": "[]",
+            **dict.fromkeys(_OF_AN_ATTEMPT),
         }
-        with self.database.begin() as tx:
-            tx.execute(sa.update(runs).where(runs.c.id == run).values(values))
+        if new.snapshot:
+            values["snapshot"] = json.dumps(new.snapshot)
+        over = sa.and_(
+            runs.c.state.in_(RESUMABLE), runs.c.finished_at.is_not(None), runs.c.settled_as.is_(None)
+        )
+        # On one machine a lock says that nothing runs any more, whatever a crash has left in the row.
+        free = sa.or_(runs.c.origin != "github", over)
+        again = sa.update(runs).where(runs.c.id == run, runs.c.attempt == attempt, free).values(values)
+        try:
+            with self.database.begin() as tx:
+                return tx.execute(again).rowcount == 1
+        except sa.exc.IntegrityError:
+            return False
 
     def set(self, run: str, **columns: Any) -> None:
         """Facts that no other process competes for: comment id, check id, result …; JSON for dicts."""
@@ -321,10 +326,25 @@ class Runs:
         )
 
 
+def _limits(new: NewRun) -> dict[str, Any]:
+    """The columns of what an attempt may spend, and why."""
+    return {
+        "ceiling_nanos": new.ceilings.usd.nanos,
+        "ceiling_tokens": new.ceilings.tokens,
+        "ceiling_steps": new.ceilings.steps,
+        "ceiling_seconds": new.ceilings.seconds,
+        "ceiling_cached_tokens": new.ceilings.cached_tokens,
+        "kept_back": int(new.keeps_back),
+        "sources": json.dumps(new.sources),
+        "clamps": json.dumps(list(new.clamps)),
+        "rules": new.rules.json(),
+    }
+
+
 def from_row(row: sa.RowMapping) -> Run:
     """A row of the runs table as a value."""
     ended, started = row["ended_at"], row["started_at"]
-    seconds = (ended - started) // 1000 if ended and started else 0
+    seconds = (ended - started if ended and started else row["earlier_ms"]) // 1000
     published = json.loads(row["published"]) if row["published"] else None
     return Run(
         **{name: row[name] for name in _PLAIN},
@@ -359,9 +379,16 @@ def from_row(row: sa.RowMapping) -> Run:
         last_lines=tuple(json.loads(row["last_lines"])),
         published=Published(**published) if published else None,
         result=json.loads(row["result"]) if row["result"] else {},
+        resumed=json.loads(row["resumed"]) if row["resumed"] else {},
     )
 
 
+# What the next attempt begins without.
+_OF_AN_ATTEMPT = (
+    "reason", "token_hash", "started_at", "deadline_at", "ended_at", "needed_nanos", "needed_tokens",
+    "report_comment_id", "check_run_id", "workflow_run_id", "dispatched_at", "published", "result",
+    "finishing_at", "finished_at", "reported_at", "reported_digest", "reporting_until_at",
+)  # fmt: skip
 _COUNTERS = ("steps", "tool_calls", "input", "cache_write_5m", "cache_write_1h", "cache_read", "output")
 _PLAIN = (
     "id", "origin", "installation", "repository_id", "repository", "thread", "thread_kind", "comment_kind",

@@ -68,6 +68,8 @@ runs = Table(
     Column("ceiling_steps", BigInteger, nullable=False),
     Column("ceiling_seconds", BigInteger, nullable=False),
     Column("ceiling_cached_tokens", BigInteger),
+    # 1: a slice of each is out of reach until the agent was told to wrap up (G10); 0: it is not, or no more.
+    Column("kept_back", Integer, nullable=False, server_default="0"),
     Column("sources", Text, nullable=False, server_default="{}"),  # JSON
     Column("clamps", Text, nullable=False, server_default="[]"),  # JSON
     Column("rules", Text, nullable=False, server_default="{}"),  # JSON of core/rules: what the gateway obeys
@@ -82,6 +84,7 @@ runs = Table(
     Column("deadline_at", BigInteger),
     Column("lease_until_at", BigInteger),
     Column("ended_at", BigInteger),
+    _count("earlier_ms"),  # that the attempts before this one took; started_at is earlier by it (G7)
     # Counters. held_* is what requests in flight may still cost.
     _count("spent_nanos"),
     _count("held_nanos"),
@@ -114,6 +117,7 @@ runs = Table(
     Column("dispatched_at", BigInteger),
     Column("published", Text),  # JSON of reports.Published
     Column("published_pull", BigInteger),  # number of the pull request that was opened for it
+    Column("resumed", Text),  # JSON of how this attempt was asked for; none: it is the first
     Column("settled_as", String(12)),  # accepted | discarded: what a person did with its partial work
     Column("result", Text),  # JSON: summary, check, isolation
     Column("finishing_at", BigInteger),  # from here on no result is taken any more

@@ -25,6 +25,7 @@ from bot.stories.names import CHECK, WORKFLOW, marker, repo_of, run_name, run_of
 from bot.stories.scene import POLICY, Scene, look
 
 ENGINES = ("opus",)  # what this version runs in CI
+NATIVE = "opus"  # the one that can be told to wrap up (G10)
 
 
 def on_comment(story: Story, event: CommentCreated) -> str | None:
@@ -155,6 +156,7 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
         },
         sources=resolved.sources,
         clamps=resolved.clamps,
+        keeps_back=resolved.engine == NATIVE,
         rules=ruling.rules,
     )
 

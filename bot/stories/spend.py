@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import NoReturn
 
 from bot.clients.anthropic import ClientGone
 from bot.core import meter, stuck
-from bot.core.ceilings import Reason, halt_message
+from bot.core.ceilings import Reason, halt_message, left_of
 from bot.core.meter import Bound, Request
 from bot.core.money import Usd
 from bot.core.prices import PriceBook, UnknownModel
@@ -44,6 +45,17 @@ class Halted(Exception):
     def __init__(self, account: Account) -> None:
         super().__init__(account.message)
         self.account = account
+
+
+class KeptBack(Exception):
+    """What is left is kept back until the agent has been told to wrap up: 402, but no halt (G10)."""
+
+    def __init__(self, account: Account, ceiling: Reason) -> None:
+        most = account.ceilings
+        used = account.spent, account.spent_tokens, account.steps, account.cached
+        self.account, self.ceiling = account, ceiling
+        self.left = left_of(ceiling, most, *used)
+        super().__init__(f"{self.left} left, which is kept back for wrapping up. Nothing was spent")
 
 
 class Crowded(Exception):
@@ -99,7 +111,8 @@ class Spend:
     ) -> Admission:
         """Hold the worst case of a request, `body` as meter.read it, by the rules of its run.
 
-        `key` names the one that it is sent with. Raises meter.Refused, Halted, NoRun, Crowded, ClientGone.
+        `key` names the one that it is sent with. Raises meter.Refused, Halted, KeptBack, NoRun, Crowded,
+        ClientGone.
         """
         loop = stuck.judge(request.messages, account.rules.stuck)
         if loop is not None:  # before a hold: nothing is spent on a turn of a run that goes round in circles
@@ -180,20 +193,25 @@ class Spend:
             raise Halted(self.halt(account, Reason.WALL_CLOCK))
 
     def _largest(self, account: Account, request: Request, bound: Bound) -> int:
-        """The max_tokens that fits what remains. Raises Halted by the ceiling that leaves too little."""
-        ceilings = account.ceilings
-        if account.steps >= ceilings.steps:
-            raise Halted(self.halt(account, Reason.STEPS))
-        cached = ceilings.cached_tokens
+        """The max_tokens that fits what remains. Raises Halted or KeptBack by the ceiling with too little."""
+        within = account.within
+        if account.steps >= within.steps:
+            self._refuse(account, Reason.STEPS)
+        cached = within.cached_tokens
         if cached is not None and account.cached + _cached(request, bound) > cached:
-            raise Halted(self.halt(account, Reason.CACHED_TOKENS))
-        nanos = (ceilings.usd - account.spent).nanos
-        tokens = ceilings.tokens - account.spent_tokens
+            self._refuse(account, Reason.CACHED_TOKENS)
+        nanos = (within.usd - account.spent).nanos
+        tokens = within.tokens - account.spent_tokens
         fits, least = min(request.max_tokens, bound.fits(nanos, tokens)), meter.floor(request)
         if fits < least:
             needed = (bound.nanos(least), bound.tokens(least))
-            raise Halted(self.halt(account, _tightest(account, bound), needed=needed))
+            self._refuse(account, _tightest(account, bound), needed)
         return fits
+
+    def _refuse(self, account: Account, ceiling: Reason, needed: tuple[int, int] | None = None) -> NoReturn:
+        if account.kept_back:
+            raise KeptBack(account, ceiling)
+        raise Halted(self.halt(account, ceiling, needed=needed))
 
     def _ask(self, request: Request, bound: Bound, key: str, max_tokens: int, clamped: int | None) -> Ask:
         return Ask(
@@ -240,8 +258,9 @@ class Spend:
         self._wake(account.run)
         if what.cost.total.nanos > hold.ask.nanos or what.usage.metered > hold.ask.tokens:
             return self.halt(account, Reason.BOUND_EXCEEDED, admission.bound.doubt or None)
-        if admission.clamped is not None and answer.stop_reason == "max_tokens":
-            # Cut short by us: that is a halt, never a silently short answer.
+        if admission.clamped is not None and answer.stop_reason == "max_tokens" and not account.kept_back:
+            # Cut short by us: that is a halt, never a silently short answer. With something kept back, the
+            # agent is first to wrap up: a header has told it why its answer is short.
             return self.halt(account, admission.clamped_by or Reason.COST)
         return account
 
@@ -370,7 +389,7 @@ def _cached(request: Request, bound: Bound) -> int:
 
 def _might_fit(account: Account, request: Request, bound: Bound) -> bool:
     """Whether a smaller input could make the request fit at all."""
-    ceilings = account.ceilings
+    ceilings = account.within
     nanos, tokens = (ceilings.usd - account.spent).nanos, ceilings.tokens - account.spent_tokens
     least = meter.floor(request)
     return account.steps < ceilings.steps and replace(bound, input=0).fits(nanos, tokens) >= least
@@ -378,7 +397,7 @@ def _might_fit(account: Account, request: Request, bound: Bound) -> bool:
 
 def _tightest(account: Account, bound: Bound) -> Reason:
     """Which of the two ceilings on an answer's length leaves less."""
-    ceilings = account.ceilings
+    ceilings = account.within
     by_money = bound.fits((ceilings.usd - account.spent).nanos, 1 << 80)
     by_tokens = bound.fits(1 << 80, ceilings.tokens - account.spent_tokens)
     return Reason.COST if by_money <= by_tokens else Reason.TOKENS

@@ -29,11 +29,11 @@ from bot.clients.anthropic import (
     left,
 )
 from bot.core import meter
-from bot.core.ceilings import Reason
+from bot.core.ceilings import WRAP_UP, Reason
 from bot.core.money import Usd
 from bot.core.usage import Answer, Reader, read_count, read_message
 from bot.stores.ledger import Account
-from bot.stories.spend import Admission, Crowded, Halted, NoRun, Spend
+from bot.stories.spend import Admission, Crowded, Halted, KeptBack, NoRun, Spend
 from bot.web.drain import DRAIN_SECONDS, Drain
 from bot.web.watchdog import Guard, Watchdog, over
 
@@ -139,6 +139,10 @@ class Gateway:
             ) from error
         except Halted as halted:
             raise self._refusal(halted.account) from halted
+        except KeptBack as kept:
+            extra = {"reason": WRAP_UP, "ceiling": kept.ceiling.value, "left": kept.left}
+            headers = [*_remaining(kept.account), ("x-should-retry", "false")]
+            raise _Said(402, "billing_error", f"{kept}.", headers, extra) from kept
         except NoRun as error:
             raise _Said(401, "authentication_error", str(error)) from error
         except Crowded as error:

@@ -12,6 +12,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from bot.clients.oidc import Claims, OidcError, OidcUnavailable, Verifier
+from bot.core.ceilings import WRAP_UP
 from bot.core.changeset import Malformed
 from bot.core.money import ZERO
 from bot.core.results import count, read
@@ -60,6 +61,8 @@ def door(services: Services, oidc: Verifier, spend: Spend) -> Blueprint:
             raise Problem(400, "events must be a list of objects")
         counts = [number for event in told if (number := count(event.get("tool_calls"))) is not None]
         services.handover.beat(run.id, max(counts, default=None), _lines(told))
+        if any(event.get("type") == WRAP_UP for event in told):
+            services.ledger.open_slice(run.id)
         with suppress(Halted, NoRun):
             spend.account(token)  # a run past its deadline is halted here too (G7)
         return answer(200, **_standing(services.runs.get(run.id) or run, services.database.now_ms()))

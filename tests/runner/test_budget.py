@@ -72,7 +72,14 @@ def test_a_short_run_is_not_told_at_its_very_start() -> None:
 def test_a_max_tokens_that_falls_to_its_floor_is_nearly_gone_while_dollars_are_still_shown() -> None:
     budget = Budget(CEILINGS, clock=lambda: 0.0)
     assert budget.nearly_gone(reply(usd="5", clamped=24_000)) is None
-    assert budget.nearly_gone(reply(usd="4.9", clamped=16_000)) == (Reason.COST, "about $4.80 of $10.00")
+    assert budget.nearly_gone(reply(usd="4.9", clamped=16_000)) is None
+    assert budget.nearly_gone(reply(usd="4.8", clamped=7_900)) == (Reason.COST, "about $4.70 of $10.00")
+
+
+def test_the_less_the_slice_pays_for_the_earlier_it_is_told() -> None:
+    budget = Budget(CEILINGS, clock=lambda: 0.0)
+    assert budget.nearly_gone(reply(usd="8", clamped=24_000)) is None
+    assert budget.nearly_gone(reply(usd="7", clamped=16_000)) == (Reason.COST, "about $6.00 of $10.00")
 
 
 def test_where_tokens_are_scarcer_than_dollars_it_is_they_that_lower_max_tokens() -> None:

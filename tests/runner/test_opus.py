@@ -266,6 +266,7 @@ def test_what_happens_is_told_as_it_happens() -> None:
     assert [(event.kind, event.text, event.turn, event.tool_calls) for event in events] == [
         ("turn", "I look.", 1, 0),
         ("tool", "$ ls", 1, 1),
+        ("results", "", 1, 1),
         ("turn", "end", 2, 1),
     ]
     assert events[0].before.usd == Usd.parse("4.5")

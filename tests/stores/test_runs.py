@@ -66,10 +66,10 @@ def test_the_clock_is_the_databases_and_counts_milliseconds(database: Database) 
 def test_the_gateway_finds_a_runs_rules_with_its_account(database: Database) -> None:
     rules = Rules("expected", {"pdf": Allowance(tokens=9)}, Stuck(repeats=2))
     runs, ledger = Runs(database), Ledger(database, "test")
-    assert runs.open(a_run(id="a", rules=rules))
+    assert runs.open(a_run(id="a", origin="run", rules=rules))
     assert runs.open(a_run(id="b"))
     assert ledger.account_of("a").rules == rules
     assert ledger.account_of("b").rules == STRICTEST
-    runs.reopen("a", CLASSES["bugfix"], {})
+    assert runs.reopen("a", 1, a_run(origin="run"))
     assert ledger.account_of("a").rules == STRICTEST
     ledger.close()

@@ -58,12 +58,14 @@ class Door:
     client: FlaskClient
     service: Services
 
-    def open(self, dispatched: bool = True, workflow_run: int | None = 500, thread: int = 7) -> str:
+    def open(
+        self, dispatched: bool = True, workflow_run: int | None = 500, thread: int = 7, **more: Any
+    ) -> str:
         new = NewRun(
             id=new_id(), origin="github", ceilings=CLASSES["bugfix"], task_class="bugfix", engine="opus",
             model="claude-opus-4-7", price_book="p", effort="high", task="fix it", installation=9,
             repository_id=1, repository="o/r", thread=thread, thread_kind="pull",
-            comment_kind="issue_comment", comment_id=int(new_id(), 16), snapshot=SNAPSHOT,
+            comment_kind="issue_comment", comment_id=int(new_id(), 16), snapshot=SNAPSHOT, **more,
         )  # fmt: skip
         assert self.service.runs.open(new)
         if dispatched:
@@ -201,6 +203,14 @@ def test_events_say_what_is_left_and_whether_to_go_on(door: Door) -> None:
     door.service.runs.end(run, "halted", reason=Reason.STOPPED, message="stopped by ann")
     answer = door.post(f"{run}/events", secret, {"events": []})[1]
     assert (answer["state"], answer["reason"], answer["message"]) == ("halted", "stopped", "stopped by ann")
+
+
+def test_an_agent_that_is_told_to_wrap_up_opens_what_is_kept_back_for_that(door: Door) -> None:
+    run = door.open(keeps_back=True)
+    secret = door.claim(run)[1]["token"]
+    for kind, kept in (("turn", True), ("wrap_up", False), ("turn", False)):
+        assert door.post(f"{run}/events", secret, {"events": [{"type": kind, "text": "x"}]})[0] == 200
+        assert door.service.ledger.account_of(run).kept_back is kept
 
 
 def test_a_result_is_taken_once_and_starts_the_end(door: Door) -> None:

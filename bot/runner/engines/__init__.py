@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
+from bot.core.transcript import Transcript
 
 Block = dict[str, Any]  # of a message, as it stands on the wire
 Message = dict[str, Any]
@@ -48,13 +49,21 @@ class Halted(Exception):
         self.reason = reason
 
 
+class WrapUp(Exception):
+    """Nothing was asked, and the run goes on: what is left is kept back for wrapping up (G10)."""
+
+    def __init__(self, ceiling: Reason, left: str) -> None:
+        super().__init__(left)
+        self.ceiling, self.left = ceiling, left
+
+
 class NoAnswer(Exception):
     """The model cannot be asked, for a reason that asking again does not change; a sentence."""
 
 
 class Model(Protocol):
     def ask(self, messages: Sequence[Message], stop: threading.Event) -> Reply:
-        """The next answer. Raises Halted, NoAnswer."""
+        """The next answer. Raises Halted, WrapUp, NoAnswer."""
 
     def close(self) -> None: ...
 
@@ -75,18 +84,22 @@ class Workspace(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. `tool_calls`: all so far; `before` as in Reply."""
+    """Something that happened. `tool_calls`: all so far; `before` as in Reply.
 
-    kind: Literal["turn", "tool", "wrap_up", "note"]
+    With a turn and with its results comes the conversation so far.
+    """
+
+    kind: Literal["turn", "tool", "results", "wrap_up", "note"]
     text: str
     turn: int
     tool_calls: int
     before: Remaining = field(default_factory=Remaining)
+    so_far: Transcript | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the work ended. `summary` is the last that the model said."""
+    """How the work ended. `summary` is the last that the model said, `so_far` the conversation at its end."""
 
     outcome: Literal["done", "halted", "failed"]
     summary: str = ""
@@ -95,11 +108,15 @@ class Ending:
     tool_calls: int = 0
     turns: int = 0
     wrapped_up: Reason | None = None  # it ended by itself, but had been told that this ceiling is near
+    so_far: Transcript | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What an engine is given. `prompt` opens the conversation; `system` is the same in every turn."""
+    """What an engine is given. `prompt` opens the conversation; `system` is the same in every turn.
+
+    With `earlier` it goes on from that conversation, and `prompt` is what is said to it then (L4).
+    """
 
     system: str
     prompt: str
@@ -108,6 +125,7 @@ class Task:
     base_url: str
     token: str
     ceilings: Ceilings
+    earlier: Transcript | None = None
 
     def __repr__(self) -> str:
         return f"Task(model={self.model!r})"  # never the token

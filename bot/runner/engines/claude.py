@@ -11,9 +11,9 @@ from typing import Any
 import anthropic
 import httpx2
 
-from bot.core.ceilings import Reason
+from bot.core.ceilings import WRAP_UP, Reason
 from bot.core.money import Usd
-from bot.runner.engines import Block, Halted, Message, NoAnswer, Remaining, Reply, Task
+from bot.runner.engines import Block, Halted, Message, NoAnswer, Remaining, Reply, Task, WrapUp
 from bot.runner.tools import DEFINITIONS
 
 # Thinking is output too; the two highest efforts want 64k (docs: build-with-claude/effort).
@@ -53,7 +53,7 @@ class Claude:
             self._fixed["output_config"] = {"effort": task.effort}
 
     def ask(self, messages: Sequence[Message], stop: threading.Event) -> Reply:
-        """One answer, whole. Raises Halted when the gateway says so, NoAnswer when asking is no use."""
+        """One answer, whole. Raises Halted, WrapUp: the gateway says so; NoAnswer: asking is no use."""
         for attempt in range(STREAM_RETRIES + 1):
             try:
                 return self._answer(messages, stop)
@@ -95,6 +95,8 @@ class Claude:
         message = str(said.get("message") or error.message)
         if error.status_code == 402 or said.get("type") == "billing_error":
             reason = said.get("reason")
+            if reason == WRAP_UP:
+                raise WrapUp(Reason(said["ceiling"]), str(said["left"])) from error
             raise Halted(str(reason) if reason else None, message) from error
         if error.response.headers.get("tollgate-run") and _limit(error.status_code, message):
             raise Halted(Reason.UPSTREAM_LIMIT, message) from error

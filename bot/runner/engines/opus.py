@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from bot.core.ceilings import Reason
+from bot.core.transcript import NOT_EXECUTED, Transcript, going_on
 from bot.runner import prompts
 from bot.runner.budget import Budget
 from bot.runner.engines import (
@@ -24,6 +25,7 @@ from bot.runner.engines import (
     Task,
     Tell,
     Workspace,
+    WrapUp,
 )
 from bot.runner.engines.claude import Claude
 from bot.runner.tools import one_line
@@ -43,7 +45,7 @@ class Opus:
     def work(self, task: Task, workspace: Workspace, tell: Tell, stop: threading.Event) -> Ending:
         """Turn after turn until there is an end; whatever it is, what was done stays in the workspace."""
         with closing(self._model(task)) as model:
-            return _loop(model, Budget(task.ceilings), Talk(task.prompt), workspace, tell, stop)
+            return _loop(model, Budget(task.ceilings), Talk(task.prompt, task.earlier), workspace, tell, stop)
 
 
 def _loop(
@@ -54,6 +56,11 @@ def _loop(
         try:
             budget.asked()
             reply = model.ask(talk.marked(), stop)
+        except WrapUp as kept:
+            if talk.wrapping_up is not None:  # the service was told, and did not hear it
+                return talk.ended("halted", talk.wrapping_up, f"only what is kept back is left: {kept.left}")
+            _wrap_up(talk, kept.ceiling, kept.left, tell)
+            continue
         except Halted as halt:
             return talk.ended("halted", halt.reason, str(halt))
         except NoAnswer as error:
@@ -64,8 +71,13 @@ def _loop(
         match reply.stop_reason:
             case "tool_use":
                 talk.answer([_carry_out(talk, call, workspace, tell, stop) for call in talk.calls])
+                tell(talk.event("results", ""))
             case "end_turn" | "stop_sequence":
                 return talk.ended("done")
+            case "max_tokens" if reply.clamped is not None and talk.wrapping_up is None:
+                # Of what is kept back for wrapping up nothing is used yet (G10).
+                _wrap_up(talk, *budget.scarcer(reply), tell)
+                continue
             case "max_tokens" if reply.clamped is not None:
                 # What it might still say did not suffice: the gateway halts the run, and knows why.
                 return talk.ended("halted", message="the last answer was cut short at the ceiling")
@@ -84,15 +96,20 @@ def _loop(
                 return talk.ended("failed", message=f"the model stopped for an unknown reason: {other}")
 
         if talk.wrapping_up is None and (gone := budget.nearly_gone(reply)):
-            talk.wrapping_up = gone[0]
-            tell(talk.event("wrap_up", f"told to wrap up: {gone[1]} left"))
-            talk.say(prompts.text("wrap_up").format(left=gone[1]))
+            _wrap_up(talk, *gone, tell)
     return talk.ended("halted", message="stopped")
+
+
+def _wrap_up(talk: Talk, ceiling: Reason, left: str, tell: Tell) -> None:
+    """Once; the event opens what the service keeps back for it, and comes before the next request (G10)."""
+    talk.wrapping_up = ceiling
+    tell(talk.event("wrap_up", f"told to wrap up: {left} left"))
+    talk.say(prompts.text("wrap_up").format(left=left))
 
 
 def _carry_out(talk: Talk, call: Block, workspace: Workspace, tell: Tell, stop: threading.Event) -> Block:
     if stop.is_set():
-        return _result(call, "Not executed: the run had halted.", error=True)
+        return _result(call, NOT_EXECUTED, error=True)
     talk.tool_calls += 1
     tell(talk.event("tool", one_line(call["name"], call["input"])))
     said = workspace.call(call["name"], call["input"], stop)
@@ -107,9 +124,12 @@ def _result(call: Block, text: str, error: bool) -> Block:
 class Talk:
     """The conversation as it is sent, and what came of it. It only ever grows: the cache depends on it."""
 
-    def __init__(self, prompt: str) -> None:
+    def __init__(self, prompt: str, earlier: Transcript | None = None) -> None:
         self.messages: list[Message] = [{"role": "user", "content": [_text(prompt)]}]
         self.turns = self.tool_calls = 0
+        if earlier is not None:
+            self.messages = going_on(earlier.messages, prompt)
+            self.turns, self.tool_calls = earlier.turns, earlier.tool_calls
         self.words = ""  # the last that the model said
         self.calls: list[Block] = []
         self.wrapping_up: Reason | None = None
@@ -154,11 +174,16 @@ class Talk:
             self.go_on(words)
 
     def event(self, kind: Any, text: str, before: Remaining | None = None) -> Event:
-        return Event(kind, text, self.turns, self.tool_calls, before or Remaining())
+        kept = self.so_far() if kind in ("turn", "results") else None
+        return Event(kind, text, self.turns, self.tool_calls, before or Remaining(), kept)
+
+    def so_far(self) -> Transcript:
+        return Transcript(Opus.name, tuple(self.messages), self.turns, self.tool_calls)
 
     def ended(self, outcome: Any, reason: str | None = None, message: str | None = None) -> Ending:
         told = self.wrapping_up if outcome == "done" else None
-        return Ending(outcome, self.words, reason, message, self.tool_calls, self.turns, told)
+        counted = self.tool_calls, self.turns
+        return Ending(outcome, self.words, reason, message, *counted, told, self.so_far())
 
 
 def _text(words: str) -> Block:
