@@ -12,6 +12,7 @@ import os
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,17 +27,25 @@ MAX_TOTAL = 16 * 1024 * 1024  # in base64 within the 32 MB of a result
 MAX_FILES = 5_000
 MAX_NOTES = 20
 MAX_DEPTH = 60
+SETTLED_NS = 1_000_000_000
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+# Files that were found to be as in the commit, and how their inodes stood then.
+Unchanged = dict[str, tuple[int, ...]]
+
+
 def collect(
-    pristine: Pristine, base: str, work: Path, user: User | None = None
+    pristine: Pristine, base: str, work: Path, user: User | None = None, unchanged: Unchanged | None = None
 ) -> tuple[Changeset, tuple[str, ...]]:
-    """The changed files, and a sentence for each thing that was left out. Raises GitFailed."""
+    """The changed files, and a sentence for each thing that was left out. Raises GitFailed.
+
+    `unchanged` is remembered from look to look: what stands in it with the same inode is not read again.
+    """
     before = pristine.files(base)
     with _rules(pristine, before) as rules:
-        walk = _Walk(before, rules, user)
+        walk = _Walk(before, rules, user, unchanged)
         handle = os.open(work, _DIRECTORY)
         try:
             walk.folder(handle, "")
@@ -67,8 +76,10 @@ def _entry(file: File) -> dict[str, Any]:
 class _Walk:
     """One pass over the work tree."""
 
-    def __init__(self, before: dict[str, Entry], rules: _Rules, user: User | None) -> None:
-        self.before, self.rules, self.user = before, rules, user
+    def __init__(
+        self, before: dict[str, Entry], rules: _Rules, user: User | None, unchanged: Unchanged | None
+    ) -> None:
+        self.before, self.rules, self.user, self.unchanged = before, rules, user, unchanged
         self.folders = {
             path[:at] for path in before for at in range(len(path)) if path[at] == "/"
         }  # that the commit has
@@ -118,14 +129,16 @@ class _Walk:
         elif status.st_size > MAX_FILE and (entry is None or entry.size != status.st_size):
             self._keep(path)
             self.notes.append(f"{_shown(path)} was left out: {status.st_size:,} bytes")
+        elif self.unchanged is not None and self.unchanged.get(path) == _stamp(status):
+            self.seen.add(path)
         else:
             mode = "100755" if status.st_mode & stat.S_IXUSR else "100644"
             content = _content(handle, name, None, self.user)
             if content is None:
                 self._keep(path)
                 self.notes.append(f"{_shown(path)} was left out: it does not belong to the agent")
-            else:
-                self._file(path, entry, mode, content)
+            elif self._file(path, entry, mode, content) and self.unchanged is not None and _settled(status):
+                self.unchanged[path] = _stamp(status)
 
     def _below(self, handle: int, name: str, path: str) -> None:
         if path.count("/") >= MAX_DEPTH:
@@ -147,15 +160,17 @@ class _Walk:
         if path in self.folders:
             self.seen |= {each for each in self.before if each.startswith(path + "/")}
 
-    def _file(self, path: str, entry: Entry | None, mode: str, content: bytes) -> None:
+    def _file(self, path: str, entry: Entry | None, mode: str, content: bytes) -> bool:
+        """Take it in; whether it is as in the commit."""
         self.seen.add(path)
         if entry is not None and entry.mode == mode and entry.sha == _sha(content, len(entry.sha)):
-            return
+            return True
         if len(self.changed) >= MAX_FILES or self.bytes + len(content) > MAX_TOTAL:
             self.notes.append(f"{_shown(path)} was left out: there is too much of it all")
-            return
+            return False
         self.bytes += len(content)
         self.changed.append(File(path, mode, content))
+        return False
 
 
 class _Rules:
@@ -258,6 +273,22 @@ def _has(handle: int, name: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _settled(status: os.stat_result) -> bool:
+    # One that is changed twice within a tick of the clock would look the same.
+    return time.time_ns() - status.st_ctime_ns > SETTLED_NS
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_mode,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
 
 
 def _sha(content: bytes, digits: int) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,10 +32,12 @@ class Place:
 
 
 @contextmanager
-def place(user: User | None, name: str) -> Iterator[Place]:
-    """The folders of a run, gone at its end. `name` is the repository's: what the model sees of the path."""
-    # Not under the job's own folders: the agent's user may not be able to enter those.
-    top = Path(tempfile.mkdtemp(prefix="tollgate-")).resolve()
+def place(user: User | None, name: str, run: str) -> Iterator[Place]:
+    """The folders of a run, gone at its end. `name` is the repository's: what the model sees of the path.
+
+    The same for each attempt, where that can be had: the path stands in the conversation.
+    """
+    top, lock = _top(run)
     try:
         top.chmod(0o711 if user else 0o700)
         made = Place(top, top / "git", top / "work" / (_safe(name) or "repository"), top / "home")
@@ -45,6 +48,37 @@ def place(user: User | None, name: str) -> Iterator[Place]:
         yield made
     finally:
         shutil.rmtree(top, ignore_errors=True)
+        os.close(lock)
+
+
+def _top(run: str) -> tuple[Path, int]:
+    """A folder that is new and ours, under the run's own name if that can be had, and a lock on it."""
+    # Not under the job's own folders: the agent's user may not be able to enter those.
+    top = Path(tempfile.gettempdir()).resolve() / f"tollgate-{run}"
+    with suppress(OSError):
+        left = _locked(top)
+        try:
+            if os.fstat(left).st_uid == os.geteuid():
+                shutil.rmtree(top)  # of an attempt that was killed: nobody holds its lock any more
+        finally:
+            os.close(left)
+    try:
+        top.mkdir(mode=0o700)
+        return top, _locked(top)
+    except OSError:
+        top = Path(tempfile.mkdtemp(prefix="tollgate-")).resolve()
+        return top, _locked(top)
+
+
+def _locked(folder: Path) -> int:
+    """A handle of a folder, locked; the lock ends with this process. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
 
 
 def fetch(

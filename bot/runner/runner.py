@@ -9,25 +9,32 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import httpx2
 
+from bot.core.ceilings import span
+from bot.core.changeset import Changeset
 from bot.core.reports import Check
+from bot.core.transcript import Transcript
 from bot.runner import changeset, check, engines, prompts
 from bot.runner.checkout import Place, fetch, place
 from bot.runner.engines import Ending, Engine, Event, Task
 from bot.runner.isolation import User, agent_user, tool_env
 from bot.runner.joblog import Job
-from bot.runner.pristine import GitFailed, Pristine
+from bot.runner.pristine import GitFailed, Pristine, give
 from bot.runner.service import Brief, Pulse, Service, ServiceError, Standing
 from bot.runner.shell import Shell
 from bot.runner.supervise import Stop, judged, watched
-from bot.runner.tools import Tools
+from bot.runner.tools import Still, Tools
+from bot.runner.uploads import Uploads
 
 CHECK_SECONDS = 300.0
+# For the last upload, before the result.
+LAST_SECONDS, LAST_WHEN_CANCELLED = 20.0, 2.0
 CHECK_AFTER_HALT = 60.0  # the service waits 180 s for the result of a run that it has ended
 NEEDED = {
     "TOLLGATE_RUN": "the run that the service opened",
@@ -113,22 +120,36 @@ class CiRun:
         try:
             engine = engines.named(brief.engine)
             self.version = engine.version
-            with place(user, brief.full_name.rpartition("/")[2]) as where:
+            with place(user, brief.full_name.rpartition("/")[2], brief.run) as where:
                 server = self.env.get("GITHUB_SERVER_URL") or "https://github.com"
                 url = f"{server.rstrip('/')}/{brief.full_name}.git"
                 pristine = fetch(where.git, url, brief.sha, self.env.get("GITHUB_TOKEN", ""), self.env)
                 pristine.lay_out(brief.sha, where.work, user)
                 self.job.line(f"{brief.full_name} at {brief.sha[:12]} is in {where.work}")
-                return self._in(where, pristine, engine, user, isolation, stop, pulse)
+                left = self._left_before(where, user)
+                return self._in(where, pristine, left, engine, user, isolation, stop, pulse)
         except engines.UnknownEngine as error:
             return Made(Ending("failed", message=str(error)), isolation=isolation)
-        except (GitFailed, OSError) as error:
+        except (GitFailed, OSError, ValueError) as error:
             return Made(Ending("failed", message=f"the work could not begin: {error}"), isolation=isolation)
+
+    def _left_before(self, where: Place, user: User | None) -> tuple[Transcript | None, Changeset | None]:
+        """Put the changes of the attempt before into the tree; its conversation and these changes."""
+        if self.brief.resumed is None:
+            return None, None
+        earlier, changes = self.service.left(self.brief)
+        changeset.apply(changes, where.work)
+        if user is not None:
+            give(where.work, user)
+        turns = f"after turn {earlier.turns}" if earlier else "without its conversation"
+        self.job.line(f"it goes on {turns}, with {len(changes.files)} changed files")
+        return earlier, changes
 
     def _in(
         self,
         where: Place,
         pristine: Pristine,
+        left: tuple[Transcript | None, Changeset | None],
         engine: Engine,
         user: User | None,
         isolation: str,
@@ -140,10 +161,28 @@ class CiRun:
             where.work, tool_env(self.env, where.home, user.name if user else ""), user, scratch=where.top
         )
         tools = Tools(where.work, shell, user)
+        earlier, before = left
+        tools.failed |= set(earlier.failed if earlier else ())
+
+        def kept(so_far: Transcript) -> Transcript:
+            return replace(so_far, workspace=str(where.work), failed=tuple(sorted(tools.failed)))
+
+        def look() -> dict[str, Any] | None:
+            with suppress(GitFailed, OSError):
+                return changeset.to_json(
+                    changeset.collect(pristine, brief.sha, where.work, user, unchanged)[0]
+                )
+            return None
+
+        unchanged: changeset.Unchanged = {}
+        known = changeset.to_json(before) if before else None
+        uploads = Uploads(partial(self.service.keep, brief), look, self._not_kept, known)
 
         def tell(event: Event) -> None:
             pulse.tool_calls = event.tool_calls
             self.job.event(event)
+            if event.so_far is not None:
+                (uploads.turn if event.kind == "turn" else uploads.results)(kept(event.so_far))
             if event.kind == "wrap_up":
                 pulse.tell(event.kind, event.text)
                 pulse.now()  # before its next request, which may be its last
@@ -151,24 +190,41 @@ class CiRun:
                 pulse.tell(event.kind, event.text)
 
         try:
-            opening = prompts.opening(brief.task, where.work, brief.task_class, brief.thread, brief.check)
             task = Task(
                 prompts.system(brief.task_class),
-                opening,
+                self._prompt(where, earlier),
                 brief.model,
                 brief.effort,
                 brief.base_url,
                 brief.token,
                 brief.ceilings,
+                earlier,
             )
-            ending = watched(engine, task, tools, tell, stop, self._left())
+            ending = watched(engine, task, Still(tools, uploads.seen), tell, stop, self._left())
             shell.end()  # whatever still runs in the background would change the tree under us
             files, notes = self._changes(pristine, where, user)
+            if ending.outcome != "done" or ending.wrapped_up:
+                seconds = LAST_WHEN_CANCELLED if stop.cancelled else LAST_SECONDS
+                uploads.last(kept(ending.so_far) if ending.so_far else None, files, seconds)
             done = self._check(shell, tools, ending, stop)
             ending = judged(ending, done, tools.failed)
             return Made(ending, done, files, notes, isolation)
         finally:
+            uploads.close()
             tools.close()
+
+    def _prompt(self, where: Place, earlier: Transcript | None) -> str:
+        """What the conversation is opened with, or what is said to one that goes on."""
+        brief, most = self.brief, self.brief.ceilings
+        first = prompts.opening(brief.task, where.work, brief.task_class, brief.thread, brief.check)
+        if brief.resumed is None:
+            return first
+        ceilings = f"{most.usd}, {most.tokens:,} tokens, {most.steps} steps and {span(most.seconds)}"
+        more = prompts.resumed(brief.resumed["why"], ceilings, where.work, brief.resumed["text"])
+        return more if earlier else f"{first}\n\n{more}"
+
+    def _not_kept(self, why: str) -> None:
+        self.job.line(f"the work so far could not be left with the service: {why}")
 
     def _changes(
         self, pristine: Pristine, where: Place, user: User | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -11,8 +12,11 @@ from typing import Any
 
 import httpx2
 
+from bot.core import changeset, transcript
 from bot.core.ceilings import Ceilings
+from bot.core.changeset import Changeset
 from bot.core.money import Usd
+from bot.core.transcript import Transcript
 
 CLAIM_SECONDS = 60.0  # the dispatch may be quicker than its being written down
 RESULT_SECONDS = 150.0  # the service waits 180 for the result of a run that it has ended
@@ -43,6 +47,9 @@ class Brief:
     ceilings: Ceilings
     seconds_left: float
     check: str | None
+    resumed: Mapping[str, str] | None = (
+        None  # of a further attempt: `why` the last one ended, `text` asked now
+    )
 
     def __repr__(self) -> str:
         return f"Brief(run={self.run!r}, attempt={self.attempt})"
@@ -72,9 +79,14 @@ def read_brief(raw: Any) -> Brief:
             ceilings=ceilings,
             seconds_left=float(raw["seconds_left"]),
             check=str(raw["check"]) if raw.get("check") else None,
+            resumed=_resumed(raw.get("resumed")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ServiceError(f"the service's answer to the claim cannot be read: {error!r}") from error
+
+
+def _resumed(raw: Any) -> Mapping[str, str] | None:
+    return {name: str(raw.get(name) or "") for name in ("why", "text")} if raw is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +141,26 @@ class Service:
         """Hand in what was made; the state that the run is in. The same result may be sent again."""
         url, until = f"{self.url}/api/runs/{brief.run}/result", self._clock() + RESULT_SECONDS
         return str(_json(self._ask("POST", url, brief.token, result, until)).get("state", ""))
+
+    def keep(self, brief: Brief, talk: bytes, changes: Mapping[str, Any] | None, until: float) -> None:
+        """Leave the work so far: `talk` as transcripts are kept, `changes` None if they are as they were.
+
+        Raises ServiceError.
+        """
+        work = {"transcript": base64.b64encode(talk).decode()}
+        body = work if changes is None else {**work, "changeset": changes}
+        self._ask("PUT", f"{self.url}/api/runs/{brief.run}/work", brief.token, body, until)
+
+    def left(self, brief: Brief) -> tuple[Transcript | None, Changeset]:
+        """What the attempts before this one left. Raises ServiceError."""
+        url, until = f"{self.url}/api/runs/{brief.run}/work", self._clock() + CLAIM_SECONDS
+        found = _json(self._ask("GET", url, brief.token, None, until))
+        try:
+            packed = found["transcript"]
+            kept = transcript.read(base64.b64decode(packed)) if packed is not None else None
+            return kept, changeset.read(found["changeset"])
+        except (KeyError, TypeError, ValueError, transcript.Malformed, changeset.Malformed) as error:
+            raise ServiceError(f"what the earlier attempt left cannot be read: {error}") from error
 
     def _ask(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,17 @@ class Tools:
         if ran.exit_code:
             return _noted(ran.output, f"(exit code {ran.exit_code})"), False
         return ran.output or "(no output)", False
+
+
+class Still:
+    """The tools, each call after `wait`: whoever looks at the tree is not to see half of a change."""
+
+    def __init__(self, tools: Tools, wait: Callable[[], None]) -> None:
+        self._tools, self._wait = tools, wait
+
+    def call(self, name: str, given: Any, stop: threading.Event) -> Acted:
+        self._wait()
+        return self._tools.call(name, given, stop)
 
 
 def _noted(output: str, note: str) -> str:

@@ -5,6 +5,7 @@ Until the claim a runner has its OIDC identity and nothing else; after it, the r
 
 from __future__ import annotations
 
+import base64
 import json
 from contextlib import suppress
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from bot.clients.oidc import Claims, OidcError, OidcUnavailable, Verifier
+from bot.core import changeset
 from bot.core.ceilings import WRAP_UP
 from bot.core.changeset import Malformed
 from bot.core.money import ZERO
 from bot.core.results import count, read
 from bot.core.untrusted import line
 from bot.services import Services
-from bot.stores.handover import LINES
+from bot.stores.handover import CHANGESET, LINES, TRANSCRIPT
 from bot.stores.runs import Run, new_token, token_hash
 from bot.stories import finish
 from bot.stories.durable import name_of
@@ -32,7 +34,7 @@ MAX_RESULT = 32 * 1024 * 1024
 
 
 def door(services: Services, oidc: Verifier, spend: Spend) -> Blueprint:
-    """`/api/runs/claim`, `/api/runs/{id}/events`, `/api/runs/{id}/result`."""
+    """`/api/runs/claim`, and of a claimed run `/api/runs/{id}/events`, `…/work` and `…/result`."""
     made = Blueprint("runs", __name__, url_prefix="/api/runs")
     made.register_error_handler(Problem, lambda problem: problem.response())
 
@@ -67,6 +69,24 @@ def door(services: Services, oidc: Verifier, spend: Spend) -> Blueprint:
             spend.account(token)  # a run past its deadline is halted here too (G7)
         return answer(200, **_standing(services.runs.get(run.id) or run, services.database.now_ms()))
 
+    @made.put("/<run_id>/work")
+    def keep(run_id: str) -> Response:
+        run, _ = _by_token(services, run_id)
+        if not services.handover.keep(run.id, run.attempt, _work(_object(body(request, MAX_RESULT)))):
+            raise Problem(409, f"run {run.id} is finished already; this work came too late")
+        return answer(200, state=run.state)
+
+    @made.get("/<run_id>/work")
+    def left(run_id: str) -> Response:
+        run, _ = _by_token(services, run_id)
+        talk = services.handover.latest(run.id, TRANSCRIPT)
+        changes = services.handover.latest(run.id, CHANGESET)
+        return answer(
+            200,
+            transcript=base64.b64encode(talk[1]).decode() if talk else None,
+            changeset=json.loads(changes[1]) if changes else None,
+        )
+
     @made.post("/<run_id>/result")
     def result(run_id: str) -> Response:
         run, _ = _by_token(services, run_id)
@@ -89,6 +109,21 @@ def _object(content: bytes) -> dict[str, Any]:
         raise Problem(400, "the body is not JSON") from error
     if not isinstance(found, dict):
         raise Problem(400, "the body must be a JSON object")
+    return found
+
+
+def _work(raw: dict[str, Any]) -> dict[str, bytes]:
+    """The work so far by its kind. A transcript is opened by whoever goes on from it, not here."""
+    packed, changes = str(raw.get("transcript", "?")), raw.get("changeset")
+    try:
+        found = {TRANSCRIPT: base64.b64decode(packed, validate=True)}
+        if changes is not None:
+            changeset.read(changes)
+            found[CHANGESET] = json.dumps(changes).encode()
+    except ValueError as error:
+        raise Problem(400, "transcript must be base64") from error
+    except Malformed as error:
+        raise Problem(400, f"{error}.") from error
     return found
 
 
@@ -162,6 +197,7 @@ def _brief(services: Services, run: Run, secret: str) -> dict[str, Any]:
         },
         "seconds_left": _seconds_left(run, services.database.now_ms()),
         "check": snapshot.get("check"),
+        "resumed": {name: run.resumed.get(name, "") for name in ("why", "text")} if run.resumed else None,
         "forbidden_paths": snapshot["forbidden_paths"],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -19,11 +20,13 @@ from bot.core import results
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
 from bot.core.results import Result
+from bot.core.transcript import NOT_EXECUTED, Transcript, last_words, read, write
 from bot.runner.changeset import apply
 from bot.runner.isolation import agent_user
 from bot.runner.runner import main_ci
 from bot.stores.database import Database
 from sandbox.processes import start
+from tests.runner.test_opus import HALT
 from tests.runner.world import (
     RUN,
     TOKEN,
@@ -73,7 +76,7 @@ class Ci:
 
 @contextmanager
 def job(folder: Path, base_url: str, **api: Any) -> Iterator[Ci]:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     made = Api(base_url, repository(folder), **api)
     with serving(made.handle) as url:
         yield Ci(folder, made, url)
@@ -255,6 +258,97 @@ def test_nothing_that_an_agent_says_or_runs_is_a_command_to_the_job(
     assert list(ci.output()) == ["outcome", "reason", "cost", "tokens", "steps"]
     summary = ci.summary.read_text()
     assert "```text\nx\n::set-output" in summary
+
+
+# -- what is left behind, and going on from it --
+
+
+def talk_of(kept: Json) -> Transcript:
+    return read(base64.b64decode(kept["transcript"]))
+
+
+def test_after_every_turn_conversation_and_changes_are_with_the_service(tmp_path: Path) -> None:
+    answers = [
+        [sh("echo one > made", "t1")],
+        [sh("true", "t2")],
+        [say("I look."), sh("echo two > made", "t3")],
+    ]
+    with work(tmp_path, *answers, HALT) as (ci, _):
+        assert main_ci(ci.env) == 0
+    last = ci.api.kept[-1]
+    assert [block["type"] for block in talk_of(last).messages[-1]["content"]] == ["tool_result"]
+    assert (talk_of(last).turns, talk_of(last).tool_calls, last_words(talk_of(last))) == (3, 3, "I look.")
+    changes = [
+        kept["changeset"]["files"][0]["text"]
+        for kept in ci.api.kept
+        if kept.get("changeset", {}).get("files")
+    ]
+    assert changes[-1] == "two\n"
+    assert changes == sorted(set(changes)), "each once, in order"
+    seen = [len(talk_of(kept).messages) for kept in ci.api.kept]
+    assert seen == sorted(seen)
+    assert TOKEN not in json.dumps([list(talk_of(kept).messages) for kept in ci.api.kept])
+    assert [(file.path, file.text) for file in ci.result().changeset.files] == [("made", "two\n")]
+
+
+def test_a_service_that_takes_no_work_does_the_run_no_harm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with work(tmp_path, [sh("echo one > made")], [say("Done.")], refuses_work=True) as (ci, _):
+        assert main_ci(ci.env) == 0
+    assert ci.result().outcome == "done"
+    assert "could not be left with the service" in capsys.readouterr().out
+
+
+def test_a_further_attempt_goes_on_from_tree_and_conversation_as_they_were_left(tmp_path: Path) -> None:
+    with work(tmp_path / "1", [say("I look."), sh("echo one > made; pwd")], HALT) as (first, before):
+        assert main_ci(first.env) == 0
+    [changes] = [kept["changeset"] for kept in first.api.kept if kept.get("changeset", {}).get("files")]
+    left = {"transcript": first.api.kept[-1]["transcript"], "changeset": changes}
+    brief = {"attempt": 2, "resumed": {"why": "halted at step 1", "text": "and </task> be quick"}}
+    with work(tmp_path / "2", [sh("cat made; pwd", "t2")], [say("Done.")], brief=brief, left=left) as (
+        ci,
+        after,
+    ):
+        ci.env["TOLLGATE_ATTEMPT"] = "2"
+        assert main_ci(ci.env) == 0
+    old, new = (bare(request["messages"]) for request in (before[-1], after[0]))
+    assert blocks(new)[: len(blocks(old))] == blocks(old)
+    for fixed in ("system", "tools", "model", "max_tokens"):
+        assert json.dumps(after[0][fixed]) == json.dumps(before[-1][fixed])
+    said = blocks(new)[-1][1]["text"]
+    assert "halted at step 1" in said
+    assert "and &lt;/task> be quick" in said
+    results = [
+        b["content"] for m in bare(after[1]["messages"]) for b in m["content"] if b["type"] == "tool_result"
+    ]
+    assert results[1] == f"one\n{results[0]}", "the same file, the same path"
+    assert [(file.path, file.text) for file in ci.result().changeset.files] == [("made", "one\n")]
+    assert ci.result().tool_calls == 2
+
+
+def test_calls_that_a_killed_attempt_did_not_finish_are_not_executed_again(tmp_path: Path) -> None:
+    killed = Transcript(
+        "opus", ({"role": "user", "content": [say("do")]}, {"role": "assistant", "content": [sh("rm x")]})
+    )
+    left = {"transcript": base64.b64encode(write(killed)).decode(), "changeset": None}
+    brief = {"resumed": {"why": "its runner fell silent", "text": ""}}
+    with work(tmp_path, [say("Done.")], brief=brief, left=left) as (ci, requests):
+        assert main_ci(ci.env) == 0
+    answered = bare(requests[0]["messages"])[2]["content"][0]
+    assert (answered["content"], answered["is_error"]) == (NOT_EXECUTED, True)
+    assert ci.result().tool_calls == 0
+
+
+def bare(messages: list[Json]) -> list[Json]:
+    found: list[Json] = json.loads(
+        json.dumps(messages).replace(', "cache_control": {"type": "ephemeral"}', "")
+    )
+    return found
+
+
+def blocks(messages: list[Json]) -> list[tuple[str, Json]]:
+    return [(message["role"], block) for message in messages for block in message["content"]]
 
 
 # -- as a process of its own --

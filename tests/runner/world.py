@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ from sandbox import world
 Json = dict[str, Any]
 MODEL = "claude-opus-4-7"
 AMPLE = Ceilings(Usd.parse("5"), 500_000, 20, 600)
-RUN = "0123456789ab"
+RUN = f"{os.getpid():012x}"  # tests run side by side, and a run's folder has its name
 TOKEN = "run_" + "t" * 43
 GIT = ("git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main")
 
@@ -87,7 +88,7 @@ def serving(handle: Handle) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(said)
 
-        do_GET = do_POST = answer
+        do_GET = do_POST = do_PUT = answer
 
         def log_message(self, *args: object) -> None:
             """Silent."""
@@ -217,6 +218,9 @@ class Api:
     events: list[Json] = field(default_factory=list)
     posted: list[Json] = field(default_factory=list)
     audience: list[str] = field(default_factory=list)
+    kept: list[Json] = field(default_factory=list)  # the work after each turn
+    left: Json = field(default_factory=dict)  # what an earlier attempt left
+    refuses_work: bool = False
     came: threading.Event = field(default_factory=threading.Event)  # an event of a tool call or turn
 
     def handle(
@@ -236,7 +240,9 @@ class Api:
                 return self.claims.pop(0), {"error": "not yet, or not you"}
             return 200, self._brief()
         assert headers["authorization"] == f"Bearer {self.brief.get('token', TOKEN)}"
-        sent = json.loads(body)
+        sent = json.loads(body) if body else {}
+        if path == f"/api/runs/{RUN}/work":
+            return self._work(sent)
         if path == f"/api/runs/{RUN}/events":
             self.events += sent["events"]
             turns = sum(event["type"] == "turn" for event in self.events)
@@ -251,6 +257,14 @@ class Api:
             return self.results.pop(0), {"error": "not now"}
         self.posted.append(sent)
         return 202, {"state": "running"}
+
+    def _work(self, sent: Json) -> tuple[int, Json]:
+        if not sent:
+            return 200, self.left
+        if self.refuses_work:
+            return 503, {"error": "not now"}
+        self.kept.append(sent)
+        return 200, {"state": "running"}
 
     def _brief(self) -> Json:
         return {

@@ -72,11 +72,14 @@ class Door:
             self.service.runs.dispatched(new.id, workflow_run, None)
         return new.id
 
-    def post(self, path: str, bearer: str | None, content: Any) -> tuple[int, Any]:
+    def ask(self, method: str, path: str, bearer: str | None, content: Any = None) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
-        answer = self.client.post(f"/api/runs/{path}", data=data, headers=headers)
+        answer = self.client.open(f"/api/runs/{path}", method=method, data=data, headers=headers)
         return answer.status_code, answer.get_json()
+
+    def post(self, path: str, bearer: str | None, content: Any) -> tuple[int, Any]:
+        return self.ask("POST", path, bearer, content)
 
     def claim(self, run: str, bearer: str | None = None, attempt: int = 1) -> tuple[int, Any]:
         return self.post("claim", bearer or token(), {"run": run, "attempt": attempt})
@@ -110,6 +113,7 @@ def test_the_dispatched_workflow_run_claims_and_gets_its_brief(door: Door) -> No
         "ceilings": {"usd": "5", "tokens": 500_000, "steps": 20, "seconds": 600},
         "seconds_left": brief["seconds_left"],
         "check": "make test",
+        "resumed": None,
         "forbidden_paths": [".github/workflows/**"],
     }
     assert 590 <= brief["seconds_left"] <= 600
@@ -211,6 +215,49 @@ def test_an_agent_that_is_told_to_wrap_up_opens_what_is_kept_back_for_that(door:
     for kind, kept in (("turn", True), ("wrap_up", False), ("turn", False)):
         assert door.post(f"{run}/events", secret, {"events": [{"type": kind, "text": "x"}]})[0] == 200
         assert door.service.ledger.account_of(run).kept_back is kept
+
+
+CHANGES = {"base": "a" * 40, "files": [{"path": "x", "mode": "100644", "text": "new"}]}
+
+
+def test_work_so_far_is_left_with_the_service_and_found_again(door: Door) -> None:
+    run = door.open()
+    secret = door.claim(run)[1]["token"]
+    assert door.ask("GET", f"{run}/work", secret) == (200, {"transcript": None, "changeset": None})
+    for talk, changes in (("b25l", CHANGES), ("dHdv", None)):
+        sent = {"transcript": talk} | ({"changeset": changes} if changes else {})
+        assert door.ask("PUT", f"{run}/work", secret, sent)[0] == 200
+    assert door.ask("GET", f"{run}/work", secret) == (200, {"transcript": "dHdv", "changeset": CHANGES})
+    door.service.runs.end(run, "halted", reason=Reason.COST, message="halted")
+    assert door.ask("PUT", f"{run}/work", secret, {"transcript": "dGhyZWU="})[0] == 200, "the last turn's"
+    door.service.handover.decide(run, 1)
+    assert door.ask("PUT", f"{run}/work", secret, {"transcript": "bGF0ZQ=="})[0] == 409
+
+
+def test_work_is_its_own_runs_and_no_others(door: Door) -> None:
+    one, other = door.open(), door.open(workflow_run=501, thread=8)
+    secret = door.claim(one)[1]["token"]
+    for method, content in (("PUT", {"transcript": "b25l"}), ("GET", None)):
+        for bearer in (secret, None, "run_x"):
+            assert door.ask(method, f"{other}/work", bearer, content)[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"{", 400),
+        ({}, 400),
+        ({"transcript": 1}, 400),
+        ({"transcript": "not base64!"}, 400),
+        ({"transcript": "b25l", "changeset": {"base": "x", "files": []}}, 400),
+        (b"x" * (32 * 1024 * 1024 + 1), 413),
+    ],
+    ids=["no JSON", "empty", "a number", "no base64", "no changeset", "too large"],
+)
+def test_work_that_cannot_be_read_is_refused(door: Door, content: Any, status: int) -> None:
+    run = door.open()
+    secret = door.claim(run)[1]["token"]
+    assert door.ask("PUT", f"{run}/work", secret, content)[0] == status
 
 
 def test_a_result_is_taken_once_and_starts_the_end(door: Door) -> None:

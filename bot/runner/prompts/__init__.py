@@ -46,6 +46,14 @@ def opening(
     )
 
 
+def resumed(why: str, ceilings: str, workspace: Path, asked: str = "") -> str:
+    """What is said to a conversation that goes on after its run had ended. `asked`: by who resumed it."""
+    words = f"\nThe person who resumed it says:\n\n<task>\n{_inert(asked.strip())}\n</task>"
+    said = words if asked.strip() else ""
+    told = text("resumed").format(why=_inert(why), ceilings=ceilings, workspace=workspace, text=said)
+    return told.strip()
+
+
 def _thread(thread: Mapping[str, Any]) -> str:
     kind = "pull request" if thread.get("kind") == "pull" else "issue"
     body = str(thread.get("body") or "").strip()
