@@ -8,16 +8,16 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 
-from bot.clients.github import Committed, GitHubError
+from bot.clients.github import GitHubError
 from bot.core import reports, results
 from bot.core.ceilings import Reason, halt_message
-from bot.core.changeset import objections
 from bot.core.reports import Published
 from bot.core.results import ITS_OWN, Result
 from bot.services import Services
 from bot.stores.runs import Run
+from bot.stories import publish
 from bot.stories.durable import Story
-from bot.stories.names import marker, page, repo_of, run_of, trailer
+from bot.stories.names import marker, repo_of, run_of
 
 # What was in flight at a halt is read to its end for at most two minutes (G5).
 DRAINED_SECONDS = 130.0
@@ -34,10 +34,10 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     story.step("end it", _end, services, run_id, result, why)
     story.step("wait for what is in flight", _settled, services, run_id)
     run = run_of(services, run_id)
-    published = _publish(story, run, result)
+    published = publish.publish(story, run, result.changeset) if result is not None else None
     story.step("keep what came of it", _keep, services, run_id, result, published)
     story.step("wait for the live comment", _quiet, services, run_id)
-    _report(story, run_id)
+    report(story, run_id)
     if result is None and run.workflow_run_id is not None:
         story.attempt("end its workflow", services.github.cancel, repo_of(run), run.workflow_run_id)
     story.step("it is finished", services.runs.finished, run_id)
@@ -69,115 +69,6 @@ def _settled(services: Services, run_id: str) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-# -- publishing --
-
-
-def _publish(story: Story, run: Run, result: Result | None) -> Published | None:
-    if result is None or not result.changeset:
-        return None
-    if held := _held(run, result):
-        return Published("held", "", "", "", note="; ".join(held))
-    try:
-        if run.state != "done":
-            return _keep_aside(story, run, result)
-        if run.thread_kind == "issue":
-            return _propose(story, run, result)
-        return _push(story, run, result)
-    except GitHubError as error:
-        return Published("held", "", "", "", note=f"it could not be committed: {error}")
-
-
-def _held(run: Run, result: Result) -> tuple[str, ...]:
-    if result.changeset.base != run.snapshot["head"]["sha"]:
-        return ("it was made on another commit than the one this run was given",)
-    return objections(result.changeset, run.snapshot["forbidden_paths"])
-
-
-def _push(story: Story, run: Run, result: Result) -> Published:
-    """Onto the pull request's branch; if that has moved, beside it with a pull request of its own (L6)."""
-    branch = run.snapshot["head"]["ref"]
-    if run.snapshot.get("publish") == "pull_request":
-        made = _commit_aside(story, run, result, f"agent/run-{run.id}")
-        return _pull(story, run, made, base=branch, note="")
-    made = story.step(
-        "commit",
-        story.services.github.commit,
-        repo_of(run),
-        branch,
-        result.changeset.base,
-        result.changeset.files,
-        _message(run),
-        trailer(run),
-    )
-    if not made.moved:
-        return Published("pushed", made.branch, made.sha, _commit_url(run, made))
-    return _pull(story, run, made, base=branch, note=f"`{branch}` has moved on since the run was started")
-
-
-def _propose(story: Story, run: Run, result: Result) -> Published:
-    """From an issue: a new pull request that closes it."""
-    made = _commit_aside(story, run, result, f"agent/issue-{run.thread}-{run.id}")
-    return _pull(story, run, made, base=run.snapshot["head"]["ref"], note="")
-
-
-def _keep_aside(story: Story, run: Run, result: Result) -> Published:
-    made = _commit_aside(story, run, result, f"agent/run-{run.id}")
-    return Published("branch", made.branch, made.sha, _branch_url(run, made))
-
-
-def _commit_aside(story: Story, run: Run, result: Result, branch: str) -> Committed:
-    return story.step(
-        "commit aside",
-        story.services.github.create_branch_commit,
-        repo_of(run),
-        branch,
-        result.changeset.base,
-        result.changeset.files,
-        _message(run),
-        trailer(run),
-    )
-
-
-def _pull(story: Story, run: Run, made: Committed, base: str, note: str) -> Published:
-    closes = f"Closes #{run.thread}\n\n" if run.thread_kind == "issue" else f"For #{run.thread}.\n\n"
-    body = f"{marker(run)}\n{closes}Made by a bounded agent run; its report is on #{run.thread}."
-    try:
-        number, url = story.step(
-            "open a pull request",
-            story.services.github.create_pull,
-            repo_of(run),
-            made.branch,
-            base,
-            _subject(run),
-            body,
-        )
-    except GitHubError as error:
-        # Such as a branch that is gone meanwhile. The work is committed all the same: say where.
-        why = f"{note}; and no pull request could be opened: {error}".removeprefix("; and ")
-        return Published("branch", made.branch, made.sha, _branch_url(run, made), note=why)
-    story.step("remember the pull request", story.services.runs.set, run.id, published_pull=number)
-    return Published("pull_request", made.branch, made.sha, url, note=note)
-
-
-def _subject(run: Run) -> str:
-    """From the words of whoever asked, never the agent's own: it becomes a commit on somebody's branch."""
-    words = " ".join(run.task.split()) or str(run.snapshot["thread"]["title"])
-    plain = reports.neutral(words)
-    return plain if len(plain) <= 68 else plain[:67].rstrip() + "…"
-
-
-def _message(run: Run) -> str:
-    return f"{_subject(run)}\n\nMade by a bounded agent run ({run.model}), asked for by {run.actor}."
-
-
-def _commit_url(run: Run, made: Committed) -> str:
-    return f"{page(run)}/commit/{made.sha}"
-
-
-def _branch_url(run: Run, made: Committed) -> str:
-    return f"{page(run)}/tree/{made.branch}"
-
-
 # -- reporting --
 
 
@@ -198,9 +89,10 @@ def _quiet(services: Services, run_id: str) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def _report(story: Story, run_id: str) -> None:
+def report(story: Story, run_id: str) -> None:
+    """What the run's comment and check say of it now."""
     services = story.services
-    run, report = run_of(services, run_id), services.runs.report(run_id)
+    run, told = run_of(services, run_id), services.runs.report(run_id)
     story.attempt("the report", _post, services, run_id)
     if run.check_run_id is not None:
         story.attempt(
@@ -208,8 +100,8 @@ def _report(story: Story, run_id: str) -> None:
             services.github.finish_check,
             repo_of(run),
             run.check_run_id,
-            conclusion(run, report.check.exit_code if report.check else None),
-            *reports.check_title_summary(report),
+            conclusion(run, told.check.exit_code if told.check else None),
+            *reports.check_title_summary(told),
         )
 
 

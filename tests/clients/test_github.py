@@ -409,6 +409,45 @@ def test_work_on_an_issue_gets_a_branch_of_its_own_once(world: World, github: Gi
     assert (moved.branch, moved.moved) == ("agent/run-issue-1", True)
 
 
+def test_what_was_kept_aside_moves_on_to_its_branch_without_a_second_commit(
+    world: World, github: GitHub
+) -> None:
+    name, line = f"accepted-{next(_ids)}", trailer()
+    base, id = world.branch(name), line.removeprefix("Tollgate-Run: ").removesuffix(".1")
+    kept = github.create_branch_commit(world.repo, f"agent/run-{id}", base, FILES, "Fix it", line)
+    made = github.commit(world.repo, name, base, FILES, "Fix it", line)
+    assert (made.sha, made.branch, made.moved) == (kept.sha, name, False)
+    assert github.branch_head(world.repo, name) == kept.sha
+
+
+def test_what_was_kept_aside_stays_there_where_its_branch_has_moved(world: World, github: GitHub) -> None:
+    name, line = f"moved-on-{next(_ids)}", trailer()
+    base, id = world.branch(name), line.removeprefix("Tollgate-Run: ").removesuffix(".1")
+    kept = github.create_branch_commit(world.repo, f"agent/run-{id}", base, FILES, "Fix it", line)
+    theirs = world.client.commit("dana", name, {"other.txt": "meanwhile\n"})
+    made = github.commit(world.repo, name, base, FILES, "Fix it", line)
+    assert (made.sha, made.branch, made.moved) == (kept.sha, kept.branch, True)
+    assert github.branch_head(world.repo, name) == theirs
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_branch_is_removed_once_and_only_while_nobody_has_moved_it(
+    world: World, github: GitHub, when: str
+) -> None:
+    name = f"kept-{next(_ids)}"
+    sha = world.branch(name)
+    world.client.fault("DELETE", f"/git/refs/heads/{name}", 502, when=when)
+    with pytest.raises(Unavailable):
+        github.delete_branch(world.repo, name, sha)
+    assert github.delete_branch(world.repo, name, sha)
+    assert github.branch_head(world.repo, name) is None
+    assert github.delete_branch(world.repo, name, sha), "gone is gone"
+    sha = world.branch(name)
+    theirs = world.client.commit("dana", name, {"theirs.txt": "x"})
+    assert not github.delete_branch(world.repo, name, sha)
+    assert github.branch_head(world.repo, name) == theirs
+
+
 def test_a_commit_of_nothing_is_not_made(world: World, github: GitHub) -> None:
     with pytest.raises(ValueError, match="at least one file"):
         github.commit(world.repo, "main", "0" * 40, [], "Nothing", trailer())

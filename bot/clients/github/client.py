@@ -229,7 +229,7 @@ class GitHub:
         """One commit on `base_sha`, at the head of `branch` if that is still there, once for a trailer.
 
         Otherwise (the branch moved, is gone or is protected) it is kept at `agent/run-ID` and `moved` is
-        True; nothing is overwritten. `trailer` is `Tollgate-Run: ID.ATTEMPT`. Raises ValueError for no files.
+        True; nothing is overwritten. What was kept there before moves on to `branch` without a second commit. `trailer` is `Tollgate-Run: ID.ATTEMPT`. Raises ValueError for no files.
         """
         return commits.commit(self._wire, repo, branch, base_sha, files, message, trailer)
 
@@ -238,6 +238,10 @@ class GitHub:
     ) -> Committed:
         """The same at a new branch; where that name is taken, at `branch-ATTEMPT`, and `moved` is True."""
         return commits.create_branch_commit(self._wire, repo, branch, base_sha, files, message, trailer)
+
+    def delete_branch(self, repo: Repo, branch: str, sha: str) -> bool:
+        """Removes a branch that ends with `sha`; False, and it stays, if somebody has moved it since."""
+        return commits.delete_branch(self._wire, repo, branch, sha)
 
     # --- inside
 

@@ -32,11 +32,12 @@ def commit(
 ) -> Committed:
     """One commit on `base_sha`, put at the end of `branch` if that is still its head, else kept aside."""
     tree = _tree(wire, repo, base_sha, files)
+    if sha := _made_before(wire, repo, branch, base_sha, tree, trailer):
+        return Committed(sha, branch, False)
     kept = f"agent/run-{run_of(trailer)}"
-    for place in dict.fromkeys((branch, kept)):
-        if sha := _made_before(wire, repo, place, base_sha, tree, trailer):
-            return Committed(sha, place, place != branch)
-    sha = _commit(wire, repo, base_sha, tree, message, trailer)
+    # What was kept aside before, because the branch had moved or nobody had asked for more, is still good.
+    aside = _kept_before(wire, repo, kept, base_sha, tree, trailer)
+    sha = aside.sha if aside else _commit(wire, repo, base_sha, tree, message, trailer)
     if branch_head(wire, repo, branch) == base_sha:
         try:
             wire.call(
@@ -47,7 +48,7 @@ def commit(
             # It moved between the look and the act, or its rules let nobody push: the work is kept anyway.
             if error.status not in CONFLICT:
                 raise
-    return Committed(sha, _new_branch(wire, repo, kept, sha, trailer), True)
+    return aside or Committed(sha, _new_branch(wire, repo, kept, sha, trailer), True)
 
 
 def create_branch_commit(
@@ -61,12 +62,25 @@ def create_branch_commit(
 ) -> Committed:
     """One commit on `base_sha` at a branch of its own; `moved` when that name was taken."""
     tree = _tree(wire, repo, base_sha, files)
-    for place in (branch, _attempt_branch(branch, trailer)):
-        if sha := _made_before(wire, repo, place, base_sha, tree, trailer):
-            return Committed(sha, place, place != branch)
+    if known := _kept_before(wire, repo, branch, base_sha, tree, trailer):
+        return Committed(known.sha, known.branch, known.branch != branch)
     sha = _commit(wire, repo, base_sha, tree, message, trailer)
     made = _new_branch(wire, repo, branch, sha, trailer)
     return Committed(sha, made, made != branch)
+
+
+def delete_branch(wire: Connection, repo: Repo, branch: str, sha: str) -> bool:
+    """Remove a branch that ends with `sha`; False, and it stays, if somebody has moved it since."""
+    head = branch_head(wire, repo, branch)
+    if head not in (None, sha):
+        return False
+    if head is not None:
+        try:
+            wire.call(repo, PUSH, "DELETE", f"/git/refs/heads/{quote(branch)}")
+        except GitHubError as error:
+            if error.status not in (404, *CONFLICT) or branch_head(wire, repo, branch) is not None:
+                raise
+    return True
 
 
 def run_of(trailer: str) -> str:
@@ -101,15 +115,26 @@ def _entry(wire: Connection, repo: Repo, file: File) -> Json:
 def _made_before(
     wire: Connection, repo: Repo, branch: str, base_sha: str, tree: str, trailer: str
 ) -> str | None:
-    """The commit that an earlier try made: our trailer (anyone could write that) and this very tree."""
+    """The commit that an earlier try made: our trailer (anyone could write that), this very tree and parent."""
     if branch_head(wire, repo, branch) in (None, base_sha):
         return None
     for made in wire.pages(repo, LOOK, "/commits", {"sha": branch}, most=LOOKED_AT):
         if made["sha"] == base_sha:
             return None
         lines = made["commit"]["message"].splitlines()
-        if trailer in lines and made["commit"]["tree"]["sha"] == tree:
+        on_base = [parent["sha"] for parent in made["parents"]] == [base_sha]
+        if trailer in lines and on_base and made["commit"]["tree"]["sha"] == tree:
             return str(made["sha"])
+    return None
+
+
+def _kept_before(
+    wire: Connection, repo: Repo, branch: str, base_sha: str, tree: str, trailer: str
+) -> Committed | None:
+    """The same at a branch of its own, under either of the names that `_new_branch` gives it."""
+    for place in (branch, _attempt_branch(branch, trailer)):
+        if sha := _made_before(wire, repo, place, base_sha, tree, trailer):
+            return Committed(sha, place, True)
     return None
 
 

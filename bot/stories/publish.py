@@ -1,0 +1,127 @@
+"""Where a run's changes go: onto its pull request's branch, into a pull request, or aside until a person decides.
+
+Judged by the run's own snapshot, whoever publishes them and when; never an overwrite (L6).
+"""
+
+from __future__ import annotations
+
+from bot.clients.github import Committed, GitHubError
+from bot.core import reports
+from bot.core.changeset import Changeset, objections
+from bot.core.reports import Published
+from bot.stores.runs import Run
+from bot.stories.durable import Story
+from bot.stories.names import marker, page, repo_of, trailer
+
+
+def publish(story: Story, run: Run, changes: Changeset) -> Published | None:
+    """As the run's end asks for it: what is done goes where it was meant for, what is not is kept aside."""
+    return _placed(story, run, changes, meant=run.state == "done")
+
+
+def accept(story: Story, run: Run, changes: Changeset) -> Published | None:
+    """Where a done run's would have gone, for a person has said so."""
+    return _placed(story, run, changes, meant=True)
+
+
+def held(run: Run, changes: Changeset) -> tuple[str, ...]:
+    """Why a person has to look at them before they are committed, one phrase each; none: commit them."""
+    if changes.base != run.snapshot["head"]["sha"]:
+        return ("it was made on another commit than the one this run was given",)
+    return objections(changes, run.snapshot["forbidden_paths"])
+
+
+def _placed(story: Story, run: Run, changes: Changeset, meant: bool) -> Published | None:
+    if not changes:
+        return None
+    if why := held(run, changes):
+        return Published("held", "", "", "", note="; ".join(why))
+    try:
+        if not meant:
+            return _keep_aside(story, run, changes)
+        if run.thread_kind == "issue":
+            return _propose(story, run, changes)
+        return _push(story, run, changes)
+    except GitHubError as error:
+        return Published("refused", "", "", "", note=f"it could not be committed: {error}")
+
+
+def _push(story: Story, run: Run, changes: Changeset) -> Published:
+    """Onto the pull request's branch; if that has moved, beside it with a pull request of its own (L6)."""
+    branch = run.snapshot["head"]["ref"]
+    if run.snapshot.get("publish") == "pull_request":
+        made = _commit_aside(story, run, changes, f"agent/run-{run.id}")
+        return _pull(story, run, made, base=branch, note="")
+    made = story.step(
+        "commit",
+        story.services.github.commit,
+        repo_of(run),
+        branch,
+        changes.base,
+        changes.files,
+        _message(run),
+        trailer(run),
+    )
+    if not made.moved:
+        return Published("pushed", made.branch, made.sha, f"{page(run)}/commit/{made.sha}")
+    return _pull(story, run, made, base=branch, note=f"`{branch}` has moved on since the run was started")
+
+
+def _propose(story: Story, run: Run, changes: Changeset) -> Published:
+    """From an issue: a new pull request that closes it."""
+    made = _commit_aside(story, run, changes, f"agent/issue-{run.thread}-{run.id}")
+    return _pull(story, run, made, base=run.snapshot["head"]["ref"], note="")
+
+
+def _keep_aside(story: Story, run: Run, changes: Changeset) -> Published:
+    made = _commit_aside(story, run, changes, f"agent/run-{run.id}")
+    return Published("branch", made.branch, made.sha, _branch_url(run, made))
+
+
+def _commit_aside(story: Story, run: Run, changes: Changeset, branch: str) -> Committed:
+    return story.step(
+        "commit aside",
+        story.services.github.create_branch_commit,
+        repo_of(run),
+        branch,
+        changes.base,
+        changes.files,
+        _message(run),
+        trailer(run),
+    )
+
+
+def _pull(story: Story, run: Run, made: Committed, base: str, note: str) -> Published:
+    closes = f"Closes #{run.thread}\n\n" if run.thread_kind == "issue" else f"For #{run.thread}.\n\n"
+    body = f"{marker(run)}\n{closes}Made by a bounded agent run; its report is on #{run.thread}."
+    try:
+        number, url = story.step(
+            "open a pull request",
+            story.services.github.create_pull,
+            repo_of(run),
+            made.branch,
+            base,
+            _subject(run),
+            body,
+        )
+    except GitHubError as error:
+        # Such as a branch that is gone meanwhile. The work is committed all the same: say where.
+        why = f"{note}; and no pull request could be opened: {error}".removeprefix("; and ")
+        return Published("branch", made.branch, made.sha, _branch_url(run, made), note=why)
+    story.step("remember the pull request", story.services.runs.set, run.id, published_pull=number)
+    return Published("pull_request", made.branch, made.sha, url, note=note)
+
+
+def _subject(run: Run) -> str:
+    """From the words of whoever asked, never the agent's own: it becomes a commit on somebody's branch."""
+    words = " ".join(run.task.split()) or str(run.snapshot["thread"]["title"])
+    plain = reports.neutral(words)
+    return plain if len(plain) <= 68 else plain[:67].rstrip() + "…"
+
+
+def _message(run: Run) -> str:
+    return f"{_subject(run)}\n\nMade by a bounded agent run ({run.model}), asked for by {run.actor}."
+
+
+def _branch_url(run: Run, made: Committed) -> str:
+    return f"{page(run)}/tree/{made.branch}"
