@@ -35,6 +35,7 @@ class Ceilings:
 
 # What a refusal says that halts nothing: the rest is kept back until the agent was told to wrap up (G10).
 WRAP_UP = "wrap_up"
+NATIVE_ENGINE = "opus"  # the one engine that can be told; the others have no such slice
 PARTS = 33  # it is a thirty-third of each ceiling, 3 %
 
 

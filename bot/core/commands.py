@@ -19,6 +19,7 @@ CLASS_OF = {"fix": "bugfix", "feature": "feature", "refactor": "refactor", "run"
 # the grammar are read too, and answered with a sentence.
 HELP: tuple[tuple[str, str], ...] = (
     ("/agent fix|feature|refactor|run [options] [text]", "starts a run of that class"),
+    ("/agent resume [options] [text]", "goes on with the last halted run; options are new totals"),
     ("/agent stop", "halts the live run"),
     ("/agent status · /agent cost", "the live run · what this thread has cost so far"),
     ("/agent help", "the commands, and the ceilings that would hold here now"),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.core import headlines
+from bot.core.ceilings import span
 from bot.core.headlines import count
 from bot.core.money import Usd, total
 from bot.core.outcomes import Report, Turn
@@ -44,6 +45,7 @@ def accepted(report: Report) -> str:
     return _parts(
         f"**{headlines.outcome(report)}** · {_limits(report)}",
         _asked(report),
+        _resumed(report),
         "A run never spends past one of these:",
         _ceilings(report),
         _clamps(report, 30),
@@ -156,6 +158,24 @@ def _limits(report: Report) -> str:
 def _asked(report: Report) -> str:
     who = f", asked for by {code(report.actor)}" if report.actor else ""
     return f"A {code(report.task_class)} run by {code(report.model or report.engine)}{who}."
+
+
+def _resumed(report: Report) -> str:
+    """What has been used already counts, and what going on costs before anything new is done (L4)."""
+    resumed, used = report.resumed, report.spent
+    if resumed is None:
+        return ""
+    again = (
+        f" Its conversation is no longer in the prompt cache: reading {resumed.tokens:,} tokens of it "
+        f"anew costs about {resumed.cost}, once."
+        if resumed.tokens
+        else ""
+    )
+    return (
+        f"Resumed by {code(resumed.by)}: it goes on from where it stopped. The ceilings below are totals, of "
+        f"which {used.usd}, {used.tokens:,} tokens, {count(used.steps, 'step')} and {span(used.seconds)} are "
+        f"used already.{again}"
+    )
 
 
 def _ceilings(report: Report) -> str:

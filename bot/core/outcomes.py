@@ -73,6 +73,15 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """Who asked for this further attempt, and what reading the conversation anew costs: so many tokens."""
+
+    by: str
+    tokens: int
+    cost: Usd
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One run, whole. `outcome`: open | running | done | halted | failed | lost | refused."""
 
@@ -100,3 +109,4 @@ class Report:
     workflow_url: str = ""
     needed: Usd | None = None  # what the request that was refused at a halt would have had to be held for
     needed_tokens: int | None = None
+    resumed: Resumed | None = None  # of a further attempt

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.core import limits
-from bot.core.ceilings import Ceilings
+from bot.core.ceilings import Ceilings, span
 from bot.core.commands import HELP, Malformed
 from bot.core.limits import Resolved
 from bot.core.money import ZERO, Usd, total
+from bot.core.outcomes import Spent
 from bot.core.untrusted import line as on_one_line
 
 _BAR = "\\|"
@@ -54,6 +55,17 @@ def not_entitled(role: str) -> str:
     return (
         "I did not start: an agent run needs write permission to this repository, and yours is "
         f"`{role}`. Somebody who has it may ask in your place. {NOTHING}"
+    )
+
+
+def nothing_left(spent: Spent, short: Mapping[str, str], clamps: Sequence[str]) -> str:
+    """Why a run cannot go on under ceilings that leave too little, and the totals that would suffice."""
+    enough = " ".join(f"{option}={total}" for option, total in short.items())
+    used = f"{spent.usd}, {spent.tokens:,} tokens, {spent.steps} steps and {span(spent.seconds)}"
+    bounds = f" ({'; '.join(clamps)})" if clamps else ""
+    return (
+        f"it has used {used} already, and the ceilings leave too little for its next request{bounds}. "
+        f"`/agent resume {enough}` would suffice for that; more lets it get somewhere"
     )
 
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from bot.core import headlines
 from bot.core.ceilings import Reason
 from bot.core.comments import accepted, final, progress
-from bot.core.outcomes import Check, CostBy, Published, Report, Spent, Turn
+from bot.core.outcomes import Check, CostBy, Published, Report, Resumed, Spent, Turn
 from bot.core.untrusted import cut, fenced, line, neutral, printable
 
 __all__ = [
-    "Check", "CostBy", "Published", "Report", "Spent", "Turn",
+    "Check", "CostBy", "Published", "Report", "Resumed", "Spent", "Turn",
     "accepted", "check_title_summary", "comment", "fenced", "final", "markdown", "marker", "neutral",
     "progress", "terminal", "terminal_start", "to_json",
 ]  # fmt: skip

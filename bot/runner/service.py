@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from bot.core.transcript import Transcript
 CLAIM_SECONDS = 60.0  # the dispatch may be quicker than its being written down
 RESULT_SECONDS = 150.0  # the service waits 180 for the result of a run that it has ended
 BEAT_SECONDS = 20.0  # the lease is 90
+LOOK_SECONDS = 2.0  # between two looks at whether the run goes on: so soon `/agent stop` is heard
 
 
 class ServiceError(Exception):
@@ -132,10 +134,12 @@ class Service:
     def events(self, brief: Brief, events: list[dict[str, Any]]) -> Standing:
         """Say what happened, which also says that we are alive. Asked once. Raises ServiceError."""
         url = f"{self.url}/api/runs/{brief.run}/events"
-        found = _json(self._ask("POST", url, brief.token, {"events": events}, until=self._clock()))
-        return Standing(
-            str(found.get("state", "")), found.get("reason"), found.get("message"), found.get("remaining")
-        )
+        return _standing(self._ask("POST", url, brief.token, {"events": events}, until=self._clock()))
+
+    def standing(self, brief: Brief) -> Standing:
+        """Where the run stands; says nothing of us. Asked once. Raises ServiceError."""
+        url = f"{self.url}/api/runs/{brief.run}"
+        return _standing(self._ask("GET", url, brief.token, None, until=self._clock()))
 
     def result(self, brief: Brief, result: Mapping[str, Any]) -> str:
         """Hand in what was made; the state that the run is in. The same result may be sent again."""
@@ -192,6 +196,13 @@ class Service:
             wait = min(wait * 2, 5.0)
 
 
+def _standing(answer: httpx2.Response) -> Standing:
+    found = _json(answer)
+    return Standing(
+        str(found.get("state", "")), found.get("reason"), found.get("message"), found.get("remaining")
+    )
+
+
 def _json(answer: httpx2.Response) -> dict[str, Any]:
     try:
         found = answer.json()
@@ -214,7 +225,8 @@ def _why(answer: httpx2.Response) -> str:
 
 
 class Pulse:
-    """Tells the service every BEAT_SECONDS that the run is alive, and at once what happens in it.
+    """Tells the service every BEAT_SECONDS that the run is alive, and at once what happens in it; looks every
+    LOOK_SECONDS whether the run goes on, which costs the service one read.
 
     `over(standing)` is called once, from the pulse's own thread, when the run is running no more.
     """
@@ -226,9 +238,10 @@ class Pulse:
         over: Callable[[Standing], None],
         heard: Callable[[Standing], None] = lambda standing: None,
         every: float = BEAT_SECONDS,
+        look: float = LOOK_SECONDS,
     ) -> None:
         self._service, self._brief = service, brief
-        self._over, self._heard, self._every = over, heard, every
+        self._over, self._heard, self._every, self._look = over, heard, every, look
         self._news: list[dict[str, Any]] = []
         self._lock = threading.Lock()
         self._asking = threading.Lock()  # one at a time, in order
@@ -269,13 +282,19 @@ class Pulse:
                 return self.standing
             standing = self.standing
         self._heard(standing)
+        self._judge(standing)
+        return standing
+
+    def _judge(self, standing: Standing) -> None:
         if standing.state != "running" and not self._told_over:
             self._told_over = True
             self._over(standing)
-        return standing
 
     def _beat(self) -> None:
         while not self._ended.is_set():
             self.now()
-            self._wake.wait(self._every)
+            until = time.monotonic() + self._every
+            while not self._wake.wait(min(self._look, self._every)) and time.monotonic() < until:
+                with suppress(ServiceError):  # the next look, or the next beat, hears it
+                    self._judge(self._service.standing(self._brief))
             self._wake.clear()

@@ -17,12 +17,13 @@ from bot.stores.blobs import Blobs
 from bot.stores.database import Database
 from bot.stores.queue import Queue
 from bot.stores.runs import LEASE_MS, Run, from_row
-from bot.stores.tables import runs
+from bot.stores.tables import blobs, runs
 
 RESULT = "result"
 # What a run leaves behind after every turn (L4): its conversation, and its changes as a result has them.
 TRANSCRIPT, CHANGESET = "transcript", "changeset"
 LINES = 10
+DAY_MS = 86_400_000
 HAND_IN_MS = 180_000  # an ended run's runner may take so long to post what it made
 STRANDED_MS = 20 * 60_000
 EDIT_MS = 60_000  # longer than any one call to GitHub may take
@@ -63,8 +64,11 @@ class Handover:
             alive = sa.update(runs).where(runs.c.id == run, runs.c.finishing_at.is_(None))
             tx.execute(alive.values(values))
 
-    def take(self, run: str, attempt: int, body: bytes, story: str) -> bool:
-        """Keep a result and have it finished; True also if the same came before, False if it is too late."""
+    def take(self, run: str, attempt: int, body: bytes, story: str, changes: bytes | None = None) -> bool:
+        """Keep a result and have it finished; True also if the same came before, False if it is too late.
+
+        `changes`: what a further attempt would go on from.
+        """
         with self.database.begin() as tx:
             query = sa.select(runs.c.attempt, runs.c.finishing_at).where(runs.c.id == run).with_for_update()
             row = tx.execute(query).first()
@@ -74,6 +78,8 @@ class Handover:
             if kept is not None or row.finishing_at is not None:
                 return kept == body
             self.blobs.put(tx, run, attempt, RESULT, body)
+            if changes is not None:
+                self.blobs.replace(tx, run, attempt, CHANGESET, changes)
             self.queue.enqueue(tx, story, finish_key(run, attempt), run, attempt)
             return True
 
@@ -104,6 +110,17 @@ class Handover:
     def latest(self, run: str, kind: str) -> tuple[int, bytes] | None:
         """The newest attempt's work of this kind, and which attempt that was; None if there is none."""
         return self.blobs.latest(run, kind)
+
+    def drop_old(self, most_days: int) -> int:
+        """Delete what is kept of ended runs for longer than their retention; how many blobs that were."""
+        days = sa.case((runs.c.retention_days < most_days, runs.c.retention_days), else_=most_days)
+        over = sa.exists().where(
+            runs.c.id == blobs.c.run,
+            runs.c.finished_at.is_not(None),
+            blobs.c.stored_at < self.database.now - sa.cast(days, sa.BigInteger) * DAY_MS,
+        )
+        with self.database.begin() as tx:
+            return tx.execute(sa.delete(blobs).where(over)).rowcount
 
     def unfinished(self) -> tuple[Overdue, ...]:
         """Their end was decided long ago, but their last report does not stand."""

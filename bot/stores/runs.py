@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
 from bot.core.prices import same_model
-from bot.core.reports import Check, CostBy, Published, Report, Spent, Turn
+from bot.core.reports import Check, CostBy, Published, Report, Resumed, Spent, Turn
 from bot.core.rules import STRICTEST, Rules
 from bot.stores.database import Database
 from bot.stores.tables import runs, turns
@@ -53,6 +53,7 @@ class NewRun:
     sources: dict[str, str] = field(default_factory=dict)
     clamps: tuple[str, ...] = ()
     rules: Rules = STRICTEST
+    retention: int = 30  # days for which its conversation and changes are kept
     keeps_back: bool = False  # a slice of each ceiling for wrapping up: the native engine's alone (G10)
 
 
@@ -102,6 +103,7 @@ class Run:
     workflow_url: str
     dispatched_at: int | None
     published_pull: int | None
+    settled_as: str | None
     finishing_at: int | None
     finished_at: int | None
     last_lines: tuple[str, ...]
@@ -306,6 +308,9 @@ class Runs:
             workflow_url=row.workflow_url,
             needed=row.needed,
             needed_tokens=row.needed_tokens,
+            resumed=Resumed(row.resumed["by"], row.resumed["tokens"], Usd(row.resumed["nanos"]))
+            if "by" in row.resumed
+            else None,
         )
 
     def _answered_by_others(self, run: str) -> tuple[str, ...]:
@@ -338,6 +343,7 @@ def _limits(new: NewRun) -> dict[str, Any]:
         "sources": json.dumps(new.sources),
         "clamps": json.dumps(list(new.clamps)),
         "rules": new.rules.json(),
+        "retention_days": new.retention,
     }
 
 
@@ -395,7 +401,7 @@ _PLAIN = (
     "comment_id", "actor", "opened_by", "task_class", "engine", "model", "effort", "task", "state", "message",
     "attempt", "opened_at", "started_at", "deadline_at", "lease_until_at", "ended_at", "price_book",
     "report_comment_id", "check_run_id", "workflow_run_id", "workflow_url", "dispatched_at", "published_pull",
-    "finishing_at", "finished_at",
+    "settled_as", "finishing_at", "finished_at",
 )  # fmt: skip
 
 

@@ -73,6 +73,7 @@ runs = Table(
     Column("sources", Text, nullable=False, server_default="{}"),  # JSON
     Column("clamps", Text, nullable=False, server_default="[]"),  # JSON
     Column("rules", Text, nullable=False, server_default="{}"),  # JSON of core/rules: what the gateway obeys
+    Column("retention_days", Integer, nullable=False, server_default="30"),  # of its blobs
     # State (L1) and how it came to it.
     Column("state", String(12), nullable=False),  # open | running | done | halted | failed | lost
     Column("reason", String(32)),

@@ -5,15 +5,18 @@ Started by the runner's result, by the end of its workflow, or by the watchdog; 
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from bot.clients.github import GitHubError
-from bot.core import reports, results
+from bot.core import changeset, reports, results
 from bot.core.ceilings import Reason, halt_message
+from bot.core.changeset import Changeset
 from bot.core.reports import Published
 from bot.core.results import ITS_OWN, Result
 from bot.services import Services
+from bot.stores.handover import CHANGESET
 from bot.stores.runs import Run
 from bot.stories import publish
 from bot.stories.durable import Story
@@ -23,6 +26,7 @@ from bot.stories.names import marker, repo_of, run_of
 DRAINED_SECONDS = 130.0
 LOOK_SECONDS = 0.5
 GONE = "its runner fell silent"
+LAST_TURN = "its runner handed in no result, this is its work after its last complete turn"
 
 
 def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
@@ -34,7 +38,9 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     story.step("end it", _end, services, run_id, result, why)
     story.step("wait for what is in flight", _settled, services, run_id)
     run = run_of(services, run_id)
-    published = publish.publish(story, run, result.changeset) if result is not None else None
+    published = publish.publish(story, run, result.changeset if result else _left(services, run_id))
+    if result is None and published is not None and published.kind == "branch":
+        published = replace(published, note=LAST_TURN)
     story.step("keep what came of it", _keep, services, run_id, result, published)
     story.step("wait for the live comment", _quiet, services, run_id)
     report(story, run_id)
@@ -60,6 +66,12 @@ def _end(services: Services, run_id: str, result: Result | None, why: str) -> No
         services.runs.end(run_id, "failed", message=result.message or "the agent did not finish")
     if result is not None and result.tool_calls > run.spent.tool_calls:
         services.runs.set(run_id, tool_calls=result.tool_calls)
+
+
+def _left(services: Services, run_id: str) -> Changeset:
+    """What the run had made by its last complete turn: it is uploaded after every one (L4)."""
+    kept = services.handover.latest(run_id, CHANGESET)
+    return changeset.read(json.loads(kept[1]) if kept else None)
 
 
 def _settled(services: Services, run_id: str) -> None:

@@ -5,27 +5,25 @@ Everything is kept in the run's snapshot as it was at the trigger; edits afterwa
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from bot.clients.github import GitHubError
-from bot.core import commands, labels, limits, replies, reports
+from bot.core import commands, replies
+from bot.core.ceilings import NATIVE_ENGINE
 from bot.core.commands import Ack, Approve, Malformed, Plain, Resume, Start, Sweep
 from bot.core.events import REVIEW_COMMENT, CommentCreated
-from bot.core.policy import Policy, PolicyError, tighten
 from bot.core.prices import UnknownModel
 from bot.core.roles import Role
 from bot.services import Services
-from bot.stores.handover import finish_key
 from bot.stores.runs import NewRun, new_id
-from bot.stories import asides, finish
-from bot.stories.durable import Story, name_of
-from bot.stories.names import CHECK, WORKFLOW, marker, repo_of, run_name, run_of, thread_url
-from bot.stories.scene import POLICY, Scene, look
+from bot.stories import asides, resume
+from bot.stories.durable import Story
+from bot.stories.ruling import Refusal, policy_of, resolve
+from bot.stories.scene import Scene, look
+from bot.stories.send import send
 
 ENGINES = ("opus",)  # what this version runs in CI
-NATIVE = "opus"  # the one that can be told to wrap up (G10)
 
 
 def on_comment(story: Story, event: CommentCreated) -> str | None:
@@ -58,7 +56,7 @@ def on_comment(story: Story, event: CommentCreated) -> str | None:
         case Plain(verb):
             asides.not_yet(story, event, verb)
         case Resume():
-            asides.not_yet(story, event, "resume")
+            return resume.resume(story, event, command, role)
         case Sweep():
             asides.not_yet(story, event, "sweep")
         case Approve():
@@ -95,20 +93,12 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
     return run_id
 
 
-class Refusal(Exception):
-    """Why nothing is started: a phrase for the reply, and a word for the record."""
-
-    def __init__(self, reason: str, why: str) -> None:
-        super().__init__(why)
-        self.reason = reason
-
-
 def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, scene: Scene) -> NewRun:
     """The run as it would be opened. Raises Refusal."""
     if scene.objection is not None:
         raise Refusal(*scene.objection)
-    ruling = _policy(story, scene)
-    resolved = _resolved(command, role, scene, ruling)
+    ruling = policy_of(story.services, scene)
+    resolved = resolve(command.task_class, command.options, role, scene, ruling)
     if resolved.engine not in ruling.engines:
         allowed = ", ".join(ruling.engines) or "none at all"
         raise Refusal("engine", f"the policy allows the engines {allowed}, not {resolved.engine}")
@@ -150,34 +140,16 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
             "default_branch": scene.default_branch,
             "labels": [f"{label.name} {label.by}" for label in scene.labels],
             "role": str(role),
+            "asked": command.task_class,
             "check": ruling.check,
             "forbidden_paths": list(ruling.forbidden),
             "publish": ruling.publish,
         },
         sources=resolved.sources,
         clamps=resolved.clamps,
-        keeps_back=resolved.engine == NATIVE,
+        keeps_back=resolved.engine == NATIVE_ENGINE,
         rules=ruling.rules,
-    )
-
-
-def _policy(story: Story, scene: Scene) -> Policy:
-    """The repository's policy inside the service's. Raises Refusal with line and key."""
-    try:
-        return tighten(story.services.policy, Policy.parse(scene.policy))
-    except PolicyError as error:
-        raise Refusal("policy", f"`{POLICY}` on `{scene.default_branch}` is wrong: {error}") from error
-
-
-def _resolved(command: Start, role: Role, scene: Scene, ruling: Policy) -> limits.Resolved:
-    return limits.resolve(
-        command.task_class,
-        command.options,
-        labels.read(scene.labels),
-        role,
-        classes=ruling.classes,
-        most=ruling.most,
-        engine=next(iter(ruling.engines), "none"),
+        retention=ruling.retention,
     )
 
 
@@ -203,71 +175,14 @@ def _open(services: Services, event: CommentCreated, new: NewRun) -> tuple[str, 
             return "busy", live.id
 
 
-def send(story: Story, run_id: str) -> None:
-    """Announce it and dispatch its workflow; if GitHub refuses, it has failed and its report says why."""
-    services = story.services
-    try:
-        announce(story, run_id)
-        story.step("dispatch", dispatch, services, run_id)
-    except GitHubError as error:
-        why = f"its workflow `.github/workflows/{WORKFLOW}` could not be started: {error}"
-        story.step("it failed", services.runs.end, run_id, "failed", message=why)
-        attempt = run_of(services, run_id).attempt
-        story.step(
-            "have it finished",
-            services.queue.put,
-            name_of(finish.finish),
-            finish_key(run_id, attempt),
-            run_id,
-            attempt,
-        )
-
-
-def announce(story: Story, run_id: str) -> None:
-    """The comment that will become the report, and a check run beside it."""
-    services, run = story.services, run_of(story.services, run_id)
-    text = reports.comment(services.runs.report(run_id))
-    number = run.thread or 0
-    comment = story.step("comment", services.github.comment, repo_of(run), number, text, marker(run))
-    story.step("remember the comment", services.runs.set, run_id, report_comment_id=comment)
-    check = story.attempt(
-        "check run",
-        services.github.start_check,
-        repo_of(run),
-        run.snapshot["head"]["sha"],
-        CHECK,
-        f"{run.id}.{run.attempt}",
-        thread_url(replace(run, report_comment_id=comment)),
-        f"{run.task_class} run for {run.actor}, at most {run.ceilings.usd}",
-        "The run's report is a comment on the thread.",
-    )
-    story.step("remember the check", services.runs.set, run_id, check_run_id=check)
-
-
-def dispatch(services: Services, run_id: str) -> None:
-    """Look for its workflow, start it if there is none, and remember it; nothing for a run that has ended."""
-    run = run_of(services, run_id)
-    if run.state != "open" or run.dispatched_at is not None:
-        return
-    sent = services.github.dispatch(
-        repo_of(run),
-        WORKFLOW,
-        run.snapshot["default_branch"],
-        {"run": run.id, "attempt": str(run.attempt), "service": services.settings.public_url},
-        run_name(run),
-    )
-    services.runs.dispatched(run_id, sent.workflow_run_id, sent.url)
-
-
 def _holding(story: Story, event: CommentCreated, role: Role) -> str:
     """What would hold here now for this person, and why."""
     try:
         scene = story.step("look around", look, story.services, event)
-        ruling = _policy(story, scene)
+        ruling = policy_of(story.services, scene)
     except Refusal as refusal:
         return replies.refused(str(refusal))
     rows = []
     for task_class in ("bugfix", "feature", "refactor", "default"):
-        command = Start("run", task_class, commands.Options(), "")
-        rows.append((task_class, _resolved(command, role, scene, ruling)))
+        rows.append((task_class, resolve(task_class, commands.Options(), role, scene, ruling)))
     return replies.holding(rows, str(role), ruling.most[role])

@@ -31,6 +31,7 @@ POLL_SECONDS = 0.2  # between two looks for new stories
 BEAT_SECONDS = 5.0
 WATCH_SECONDS = 2.0
 DAY_SECONDS = 600.0  # between two looks whether a new day's work is to be enqueued
+RETENTION_SECONDS = 3_600.0
 AT_ONCE = 32  # stories told side by side
 THREADS = 64
 GRACE_SECONDS = 4  # for stories under way when the process is told to end; then they are taken over
@@ -52,6 +53,7 @@ def work(services: Services, record: Record = durably) -> None:
         (WATCH_SECONDS, lambda: lost.watch(services)),
         (DAY_SECONDS, lambda: reconcile.enqueue(services)),
         (min(1.0, services.settings.progress_seconds), lambda: progress.edit(services)),
+        (RETENTION_SECONDS, lambda: services.handover.drop_old(services.policy.retention)),
     )
     for every, do in loops:
         threading.Thread(target=_repeat, args=(stop, every, do), daemon=True).start()
@@ -94,7 +96,7 @@ def _launch(services: Services, record: Record) -> None:
     )
 
 
-def _repeat(stop: threading.Event, every: float, do: Callable[[], None]) -> None:
+def _repeat(stop: threading.Event, every: float, do: Callable[[], object]) -> None:
     while not stop.is_set():
         try:
             do()

@@ -87,15 +87,22 @@ def door(services: Services, oidc: Verifier, spend: Spend) -> Blueprint:
             changeset=json.loads(changes[1]) if changes else None,
         )
 
+    @made.get("/<run_id>")
+    def standing(run_id: str) -> Response:
+        run, _ = _by_token(services, run_id)
+        return answer(200, **_standing(run, services.database.now_ms()))
+
     @made.post("/<run_id>/result")
     def result(run_id: str) -> Response:
         run, _ = _by_token(services, run_id)
         posted = body(request, MAX_RESULT)
         try:
-            read(posted)
+            outcome = read(posted).outcome
         except Malformed as error:
             raise Problem(400, f"{error}.") from error
-        if not services.handover.take(run.id, run.attempt, posted, name_of(finish.finish)):
+        made = json.loads(posted).get("changeset") if outcome != "done" else None
+        left = json.dumps(made).encode() if made is not None else None
+        if not services.handover.take(run.id, run.attempt, posted, name_of(finish.finish), left):
             raise Problem(409, f"run {run.id} is finished already; this result came too late")
         return answer(202, state=run.state)
 

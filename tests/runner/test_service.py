@@ -136,12 +136,16 @@ class Counter:
 
     def __init__(self, said: Callable[[int], Answer]) -> None:
         self.said = said
+        self.halts = threading.Event()  # from then on a look says so
         self.came: list[list[Json]] = []
         self.condition = threading.Condition()
 
     def service(self) -> Service:
         def handle(request: httpx2.Request) -> httpx2.Response:
             with self.condition:
+                if request.method == "GET":
+                    status, said = self.looked_at()
+                    return httpx2.Response(status, json=said)
                 answer = self.said(len(self.came))
                 self.came.append(json.loads(request.content)["events"])
                 self.condition.notify_all()
@@ -150,6 +154,11 @@ class Counter:
             return httpx2.Response(answer[0], json=answer[1])
 
         return Service(URL, httpx2.Client(transport=httpx2.MockTransport(handle)))
+
+    def looked_at(self) -> tuple[int, Json]:
+        found = HALTED if self.halts.is_set() else RUNNING
+        assert not isinstance(found, Exception)
+        return found
 
     def wait(self, count: int) -> None:
         with self.condition:
@@ -201,6 +210,16 @@ def test_the_end_of_a_run_is_said_once_with_its_sentence() -> None:
     assert [(each.state, each.reason, each.message) for each in over] == [
         ("halted", "stopped", "halted at step 2: stopped by ada")
     ]
+
+
+def test_a_halt_is_heard_by_a_look_long_before_the_next_beat() -> None:
+    heard = threading.Event()
+    door = Counter(lambda count: RUNNING)
+    with Pulse(door.service(), brief(), lambda standing: heard.set(), every=1_000, look=0.01):
+        door.wait(1)
+        door.halts.set()
+        assert heard.wait(20)
+    assert len(door.came) == 1, "a look is no beat"
 
 
 def test_a_service_that_is_away_does_not_end_a_run() -> None:

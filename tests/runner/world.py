@@ -241,6 +241,8 @@ class Api:
             return 200, self._brief()
         assert headers["authorization"] == f"Bearer {self.brief.get('token', TOKEN)}"
         sent = json.loads(body) if body else {}
+        if path == f"/api/runs/{RUN}":
+            return 200, {"state": "running", "reason": None, "message": None, "remaining": LEFT}
         if path == f"/api/runs/{RUN}/work":
             return self._work(sent)
         if path == f"/api/runs/{RUN}/events":

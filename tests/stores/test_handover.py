@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from bot.core.ceilings import CLASSES, Reason
 from bot.stores.blobs import Blobs
 from bot.stores.database import Database
-from bot.stores.handover import CHANGESET, TRANSCRIPT, Handover, finish_key
+from bot.stores.handover import CHANGESET, DAY_MS, TRANSCRIPT, Handover, finish_key
 from bot.stores.queue import Queue, migrate
 from bot.stores.runs import NewRun, Runs, new_id, token_hash
-from bot.stores.tables import runs
+from bot.stores.tables import blobs, runs
 
 
 class World:
@@ -35,6 +35,11 @@ class World:
     def set(self, run: str, **columns: object) -> None:
         with self.database.begin() as tx:
             tx.execute(sa.update(runs).where(runs.c.id == run).values(columns))
+
+    def aged(self, days: int) -> None:
+        """So much time goes by for all that is kept."""
+        with self.database.begin() as tx:
+            tx.execute(sa.update(blobs).values(stored_at=blobs.c.stored_at - days * DAY_MS))
 
     def take(self, run: str, body: bytes = b"{}", attempt: int = 1) -> bool:
         return self.handover.take(run, attempt, body, "finish.finish")
@@ -92,6 +97,23 @@ def test_work_so_far_is_kept_in_the_place_of_what_was_there_and_the_newest_attem
     world.handover.decide(run, 2)
     assert not world.handover.keep(run, 2, {TRANSCRIPT: b"too late"})
     assert world.handover.latest(run, TRANSCRIPT) == (2, b"three turns")
+
+
+def test_what_is_kept_of_an_ended_run_goes_when_its_retention_is_over(world: World) -> None:
+    old, live, short = world.running(1), world.running(2), world.running(3)
+    for run in (old, live, short):
+        assert world.handover.keep(run, 1, {TRANSCRIPT: b"talk", CHANGESET: b"{}"})
+    world.set(short, retention_days=2)
+    for run in (old, short):
+        world.runs.end(run, "halted", reason=Reason.COST)
+        world.runs.finished(run)
+    assert world.handover.drop_old(30) == 0
+    world.aged(5)
+    assert world.handover.drop_old(30) == 2
+    kept = [world.handover.latest(run, TRANSCRIPT) is not None for run in (old, live, short)]
+    assert kept == [True, True, False]
+    assert world.handover.drop_old(4) == 2, "the service's own word bounds every run's"
+    assert world.handover.latest(live, TRANSCRIPT) is not None
 
 
 def test_tool_calls_only_grow_and_a_beat_extends_the_lease(world: World) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from threading import Thread
+from typing import Any
+
+import pytest
 
 from bot.core.ceilings import CLASSES, Reason
 from bot.core.rules import STRICTEST, Allowance, Rules, Stuck
@@ -56,6 +59,82 @@ def test_the_first_end_stands_and_nothing_claims_after_it(database: Database) ->
     assert not runs.claim(new.id, 1, "late", 100)
     report = runs.report(new.id)
     assert (report.outcome, report.reason) == ("halted", Reason.COST)
+
+
+def over(runs: Runs, new: NewRun) -> None:
+    """Claimed, halted, reported."""
+    assert runs.open(new)
+    assert runs.claim(new.id, 1, "token of attempt 1", 100)
+    assert runs.end(new.id, "halted", reason=Reason.COST, message="halted")
+    runs.finished(new.id)
+
+
+def test_a_halted_run_goes_on_once_as_its_next_attempt_with_new_totals(database: Database) -> None:
+    runs, new = Runs(database), a_run()
+    over(runs, new)
+    runs.set(new.id, report_comment_id=9, published={"kind": "branch"}, workflow_url="x", spent_nanos=7)
+    more, won = a_run(ceilings=CLASSES["refactor"], opened_by="a story", keeps_back=True), []
+    threads = [
+        Thread(target=lambda: won.append(runs.reopen(new.id, 1, more, {"by": "ann"}))) for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(won) == [False] * 5 + [True]
+    found = runs.get(new.id)
+    assert found is not None
+    assert (found.state, found.attempt, found.opened_by, found.ceilings) == (
+        "open", 2, "a story", CLASSES["refactor"],
+    )  # fmt: skip
+    assert (found.reason, found.report_comment_id, found.published, found.workflow_url) == (
+        None,
+        None,
+        None,
+        "",
+    )
+    assert (found.spent.usd.nanos, found.resumed) == (7, {"by": "ann"})
+    assert not runs.claim(new.id, 1, "token of attempt 1", 100)
+    assert runs.claim(new.id, 2, "token of attempt 2", 200)
+
+
+@pytest.mark.parametrize("what", ["running", "done", "not reported", "accepted"])
+def test_what_is_not_over_or_is_decided_does_not_go_on(database: Database, what: str) -> None:
+    runs, new = Runs(database), a_run()
+    over(runs, new)
+    columns: dict[str, dict[str, Any]] = {
+        "running": {"state": "running"}, "done": {"state": "done"}, "not reported": {"finished_at": None},
+        "accepted": {"settled_as": "accepted"},
+    }  # fmt: skip
+    runs.set(new.id, **columns[what])
+    assert not runs.reopen(new.id, 1, a_run())
+
+
+def test_while_another_run_is_live_on_the_thread_none_goes_on(database: Database) -> None:
+    runs, new = Runs(database), a_run(repository_id=1, thread=7)
+    over(runs, new)
+    other = a_run(repository_id=1, thread=7)
+    assert runs.open(other)
+    assert not runs.reopen(new.id, 1, a_run())
+    runs.end(other.id, "done")
+    assert runs.reopen(new.id, 1, a_run())
+
+
+def test_time_of_all_attempts_counts_and_time_between_them_does_not(database: Database) -> None:
+    runs, new = Runs(database), a_run()
+    over(runs, new)
+    hour = 3_600_000
+    runs.set(new.id, started_at=database.now_ms() - 2 * hour, ended_at=database.now_ms() - 2 * hour + 90_000)
+    assert runs.reopen(new.id, 1, a_run())
+    found = runs.get(new.id)
+    assert found is not None
+    assert found.spent.seconds == 90
+    assert runs.claim(new.id, 2, "token", 200)
+    found = runs.get(new.id)
+    assert found is not None
+    assert found.deadline_at is not None
+    left = found.deadline_at - database.now_ms()
+    assert found.ceilings.seconds * 1000 - 95_000 < left <= found.ceilings.seconds * 1000 - 90_000
 
 
 def test_the_clock_is_the_databases_and_counts_milliseconds(database: Database) -> None:

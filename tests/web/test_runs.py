@@ -188,6 +188,15 @@ def test_a_token_opens_its_own_run_only(door: Door) -> None:
         assert door.post(f"{other}/result", bearer, {"outcome": "done"})[0] == 401
 
 
+def test_a_look_says_where_a_run_stands_and_does_not_say_that_its_runner_lives(door: Door) -> None:
+    run = door.open()
+    secret = door.claim(run)[1]["token"]
+    before = door.service.runs.get(run)
+    assert door.ask("GET", run, secret)[1]["state"] == "running"
+    assert door.ask("GET", run, "run_x")[0] == 401
+    assert door.service.runs.get(run) == before
+
+
 def test_events_say_what_is_left_and_whether_to_go_on(door: Door) -> None:
     run = door.open()
     secret = door.claim(run)[1]["token"]

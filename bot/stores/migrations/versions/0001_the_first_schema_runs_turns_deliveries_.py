@@ -127,6 +127,7 @@ def upgrade() -> None:
         sa.Column("kept_back", sa.Integer(), server_default="0", nullable=False),
         sa.Column("sources", sa.Text(), server_default="{}", nullable=False),
         sa.Column("clamps", sa.Text(), server_default="[]", nullable=False),
+        sa.Column("retention_days", sa.Integer(), server_default="30", nullable=False),
         sa.Column("rules", sa.Text(), server_default="{}", nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("reason", sa.String(length=32), nullable=True),

@@ -1,0 +1,187 @@
+"""`/agent resume`: a run that broke off goes on in a further attempt, with its work and conversation (L4).
+
+The same run: what it has spent counts on, and what is asked for now are new totals, by the same rules as at a
+start. Its snapshot stays: it goes on from the commit that it was given, and L6 holds when it is published.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.clients.github import GitHubError
+from bot.core import again, replies
+from bot.core.ceilings import NATIVE_ENGINE
+from bot.core.commands import Options, Resume
+from bot.core.events import CommentCreated
+from bot.core.limits import KINDS, Resolved
+from bot.core.prices import UnknownModel
+from bot.core.roles import Role
+from bot.services import Services
+from bot.stores.handover import CHANGESET, TRANSCRIPT
+from bot.stores.runs import RESUMABLE, NewRun, Run
+from bot.stories import asides
+from bot.stories.durable import Story
+from bot.stories.names import run_of
+from bot.stories.ruling import Refusal, policy_of, resolve
+from bot.stories.scene import Scene, look
+from bot.stories.send import send
+
+# The report of a halted run stands when what was in flight is settled, two minutes at the most (G5).
+REPORT_SECONDS = 180.0
+LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which run goes on after which attempt, as `new` has it; `resumed` is kept with the attempt."""
+
+    run: str
+    attempt: int
+    new: NewRun
+    resumed: dict[str, Any]
+
+
+def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> str | None:
+    """Open the next attempt of the thread's last broken-off run and send it off, or say why not."""
+    services = story.services
+    try:
+        scene = story.step("look around", look, services, event)
+        run = story.step("the run to go on with", _last, services, event)
+        planned = story.step("what going on takes", _plan, story, event, command, role, scene, run)
+        if isinstance(planned, tuple):
+            raise Refusal(*planned)
+    except Refusal as refusal:
+        asides.refuse(story, event, refusal.reason, str(refusal), replies.refused(str(refusal)))
+        return None
+    except GitHubError as error:
+        why = f"GitHub did not tell what this run needs to know: {error}"
+        asides.refuse(story, event, "github", why, replies.refused(why))
+        return None
+    outcome, run_id = story.step("go on with it", _reopen, services, event, planned)
+    if outcome == "busy":
+        asides.busy(story, event, run_id)
+    elif outcome == "decided":
+        why = f"run {run_id} was resumed, accepted or discarded just now"
+        asides.refuse(story, event, outcome, why, replies.refused(why))
+    if outcome != "opened":
+        return None
+    send(story, run_id)
+    return run_id
+
+
+def _last(services: Services, event: CommentCreated) -> str | None:
+    """The run of this thread that broke off last and that nobody has decided about."""
+    runs = services.threads.all(event.repo.id, event.number)
+    broken = [run for run in runs if run.state in RESUMABLE and run.settled_as is None]
+    last = max(broken, key=lambda run: run.ended_at or 0, default=None)
+    return last.id if last else None
+
+
+def _plan(
+    story: Story, event: CommentCreated, command: Resume, role: Role, scene: Scene, run_id: str | None
+) -> Plan | tuple[str, str]:
+    """The next attempt; or a word and a phrase for why there is none."""
+    try:
+        return _planned(story, event, command, role, scene, run_id)
+    except Refusal as refusal:
+        return refusal.reason, str(refusal)
+
+
+def _planned(
+    story: Story, event: CommentCreated, command: Resume, role: Role, scene: Scene, run_id: str | None
+) -> Plan:
+    services = story.services
+    if scene.objection is not None:
+        raise Refusal(*scene.objection)
+    if run_id is None:
+        why = "there is no run on this thread that was halted and waits to go on; `/agent fix` starts one"
+        raise Refusal("nothing_to_resume", why)
+    run = _reported(services, run_id)
+    if not any(services.handover.latest(run.id, kind) for kind in (TRANSCRIPT, CHANGESET)):
+        raise Refusal("nothing_kept", f"nothing of run {run.id} is kept that it could go on from")
+    ruling = policy_of(services, scene)
+    if command.options.engine not in (None, run.engine):
+        raise Refusal("engine", f"run {run.id} is by the engine {run.engine}, and goes on with no other")
+    if run.engine not in ruling.engines:
+        raise Refusal("engine", f"the policy no longer allows the engine {run.engine}")
+    asked = str(run.snapshot.get("asked", run.task_class))
+    resolved = resolve(asked, _totals(run, command.options), role, scene, ruling)
+    taken = _takes(services, run, command, resolved)
+    judged = {"forbidden_paths": list(ruling.forbidden), "publish": ruling.publish, "role": str(role)}
+    new = NewRun(
+        id=run.id,
+        origin=run.origin,
+        ceilings=resolved.ceilings,
+        task_class=run.task_class,
+        engine=run.engine,
+        model=run.model,
+        price_book=services.prices.version,
+        opened_by=story.delivery,
+        snapshot=run.snapshot | judged,
+        sources=resolved.sources,
+        clamps=resolved.clamps,
+        rules=ruling.rules,
+        keeps_back=run.engine == NATIVE_ENGINE,
+        retention=ruling.retention,
+    )
+    resumed = {
+        "by": event.actor,
+        "text": command.instruction,
+        "why": run.message or run.state,
+        "tokens": taken.tokens,
+        "nanos": taken.cost.nanos,
+    }
+    return Plan(run.id, run.attempt, new, resumed)
+
+
+def _reported(services: Services, run_id: str) -> Run:
+    """The run, once its last report stands. Raises Refusal."""
+    until = time.monotonic() + REPORT_SECONDS
+    while (run := run_of(services, run_id)).finished_at is None:
+        if time.monotonic() > until:
+            raise Refusal("not_reported", f"run {run_id} is still being wound up; ask again in a few minutes")
+        time.sleep(LOOK_SECONDS)
+    return run
+
+
+def _totals(run: Run, options: Options) -> Options:
+    """What is asked for now; where nothing is, what was asked for before, on the word of whoever asks now."""
+    totals = {
+        kind: getattr(run.ceilings, name)
+        for name, kind in KINDS
+        if getattr(options, kind) is None and run.sources.get(name) == "comment"
+    }
+    given = {kind: getattr(options, kind) for _, kind in KINDS if getattr(options, kind) is not None}
+    return Options(**totals, **given, line=options.line)
+
+
+def _takes(services: Services, run: Run, command: Resume, resolved: Resolved) -> again.Again:
+    """What going on costs at first. Raises Refusal, with what would suffice, where too little is left."""
+    now = datetime.fromtimestamp(services.database.now_ms() / 1000, UTC)
+    try:
+        price = services.prices.price(run.model, now)
+    except UnknownModel as error:
+        raise Refusal("model", f"the run's model cannot be priced any more: {error}") from error
+    taken = again.reading(price, services.runs.turns(run.id), len(command.instruction.encode()))
+    refused = (run.needed.nanos if run.needed else 0, run.needed_tokens or 0)
+    if short := again.short(run.spent, resolved.ceilings, taken, refused):
+        raise Refusal("nothing_left", replies.nothing_left(run.spent, short, resolved.clamps))
+    cached = resolved.ceilings.cached_tokens
+    if cached is not None and run.spent.cache_read + taken.tokens > cached:
+        why = f"the policy's {cached:,} cached tokens leave too little; only the policy can raise that"
+        raise Refusal("nothing_left", why)
+    return taken
+
+
+def _reopen(services: Services, event: CommentCreated, plan: Plan) -> tuple[str, str]:
+    """("opened", id) if this story's attempt is there; ("busy", id of the live run); else ("decided", id)."""
+    if services.runs.reopen(plan.run, plan.attempt, plan.new, plan.resumed):
+        return "opened", plan.run
+    run = run_of(services, plan.run)
+    if run.attempt == plan.attempt + 1 and run.opened_by == plan.new.opened_by:
+        return "opened", run.id
+    live = services.threads.live(event.repo.id, event.number)
+    return ("busy", live.id) if live else ("decided", run.id)
