@@ -49,7 +49,10 @@ def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> 
     services = story.services
     try:
         scene = story.step("look around", look, services, event)
-        run = story.step("the run to go on with", _last, services, event)
+        live, run = story.step("the run to go on with", _last, services, event)
+        if live is not None:
+            asides.busy(story, event, live)
+            return None
         planned = story.step("what going on takes", _plan, story, event, command, role, scene, run)
         if isinstance(planned, tuple):
             raise Refusal(*planned)
@@ -72,12 +75,13 @@ def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> 
     return run_id
 
 
-def _last(services: Services, event: CommentCreated) -> str | None:
-    """The run of this thread that broke off last and that nobody has decided about."""
+def _last(services: Services, event: CommentCreated) -> tuple[str | None, str | None]:
+    """The thread's live run, and the one that broke off last and that nobody has decided about."""
     runs = services.threads.all(event.repo.id, event.number)
+    live = next((run.id for run in runs if run.live), None)
     broken = [run for run in runs if run.state in RESUMABLE and run.settled_as is None]
     last = max(broken, key=lambda run: run.ended_at or 0, default=None)
-    return last.id if last else None
+    return live, last.id if last else None
 
 
 def _plan(

@@ -8,10 +8,11 @@ import json, os, sys, time, urllib.error, urllib.request
 run, attempt, service = sys.argv[1:]
 
 
-def call(url, bearer, content=None):
+def call(url, bearer, content=None, method=None):
     data = None if content is None else json.dumps(content).encode()
     headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
+    asked = urllib.request.Request(url, data, headers, method=method)
+    with urllib.request.urlopen(asked, timeout=30) as answer:
         return json.load(answer)
 
 
@@ -86,6 +87,28 @@ if "exit" in told:
     sys.exit(told["exit"])
 changeset = {"base": brief["head"]["sha"], "files": told.pop("files", [])}
 known = {"outcome": "done", "summary": "Fine.", "changeset": changeset}
+call(me + "/result", brief["token"], known | told.get("result", {}))
+"""
+)
+
+# Does what the comment's second line says for this attempt: leaves `files` with the service, waits for a
+# file, exits, or hands in a `result` whose summary is what it was given to go on from.
+ATTEMPTS = (
+    _CLAIM
+    + """
+told = json.loads(brief["task"])[int(attempt) - 1]
+changeset = {"base": brief["head"]["sha"], "files": told.get("files", [])}
+given = {"resumed": brief["resumed"], "work": call(me + "/work", brief["token"])}
+if "talk" in told:
+    call(me + "/work", brief["token"], {"transcript": told["talk"], "changeset": changeset}, "PUT")
+while "wait" in told and not os.path.exists(told["wait"]):
+    state = call(me + "/events", brief["token"], {"events": [{"type": "heartbeat"}]})["state"]
+    if state != "running":
+        break
+    time.sleep(0.1)
+if "exit" in told:
+    sys.exit(told["exit"])
+known = {"outcome": "done", "summary": json.dumps(given), "changeset": changeset}
 call(me + "/result", brief["token"], known | told.get("result", {}))
 """
 )

@@ -1,7 +1,8 @@
-"""kill -9 of the worker at every step of launch, finish and merge: nothing lost, nothing twice."""
+"""kill -9 of the worker at every step of launch, finish, merge and resume: nothing lost, nothing twice."""
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -51,3 +52,31 @@ def test_a_worker_that_dies_at_every_step_does_everything_once(tmp_path: Path, d
         github.merge("dana", 2)
         keep_dying(service, "SELECT count(*) = 1 FROM attributions")
         assert service.rows("SELECT count(*) FROM pulls")[0][0] == 1
+
+
+def test_a_worker_that_dies_at_every_step_resumes_once(tmp_path: Path, database_url: str) -> None:
+    files = [{"path": "half.txt", "mode": "100644", "text": "half"}]
+    halted = {"talk": "b25l", "files": files, "result": {"outcome": "halted", "reason": "stopped"}}
+    with serving(tmp_path, database_url, agents.ATTEMPTS) as service:
+        github = service.github
+        github.comment("dana", 2, f"/agent fix\n{json.dumps([halted, {'files': files}])}")
+        worker = service.worker()
+        service.until("SELECT count(*) = 1 FROM runs WHERE finished_at IS NOT NULL")
+        worker.kill()
+        worker.wait()
+        github.comment("dana", 2, "/agent resume cost=$7")
+        stories = "workflow_status" if service.database.kind == "sqlite" else "dbos.workflow_status"
+        told = "name = 'launch.on_comment' AND status = 'SUCCESS'"
+        deaths = keep_dying(service, f"SELECT count(*) = 2 FROM {stories} WHERE {told}")  # noqa: S608
+        service.worker()
+        service.until("SELECT count(*) = 1 FROM runs WHERE attempt = 2 AND finished_at IS NOT NULL")
+        [(run, state, attempt)] = service.rows("SELECT id, state, attempt FROM runs")
+        assert (state, attempt) == ("done", 2)
+        died = {death.split(": ")[1] for death in deaths}
+        assert {"the run to go on with", "what going on takes", "go on with it", "dispatch"} <= died
+        assert len(github.runs()) == 2, "one dispatch for each attempt"
+        for number in (1, 2):
+            mine = [c for c in github.comments(2) if f"tollgate-run:{run}:{number} " in c["body"]]
+            assert len(mine) == 1, "one comment for each attempt"
+        log = github.do("dana", "GET", "/commits?sha=faster-dates&per_page=50")
+        assert sum(f"Tollgate-Run: {run}.2" in one["commit"]["message"] for one in log) == 1, "one commit"

@@ -85,7 +85,7 @@ def test_below_write_nothing_starts_and_each_person_is_told_once(service: Servic
         ("/agent fix cost=ten", "cost="),
         ("/agent fix colour=red", "colour="),
         ("/agent dance", "dance"),
-        ("/agent resume cost=$9", "does not do yet"),
+        ("/agent resume cost=$9", "no run on this thread that was halted"),
         ("/agent accept", "does not do yet"),
         ("/agent approve 1a2b3c4", "does not do yet"),
         ("/agent fix engine=aider", "engine"),
