@@ -104,6 +104,30 @@ class Oscillating:
         return "There is no function that I could change."
 
 
+class Steady:
+    """Adds one line to a file at each turn, by what it last saw of it, until there are LINES.
+
+    It does not wrap up. `pause=N` in its task: each of its commands takes N seconds.
+    """
+
+    LINES = 9
+
+    def __init__(self, manner: Manner) -> None:
+        self._manner = manner
+
+    def answer(self, talk: Talk) -> Answer:
+        hands = Hands(talk.tools)
+        pause = re.search(r"\bpause=([0-9.]+)", talk.task)
+        done = [step for step in talk.steps if not step.result.startswith("Not executed")]
+        lines = re.findall(r"^line \d+$", done[-1].result, re.M) if done else []
+        if len(lines) >= self.LINES:
+            return ended(f"There are {len(lines)} lines now.")
+        wait = f"sleep {pause[1]}; " if pause else ""
+        command = f'echo "line {len(lines) + 1}" >> lines.txt; {wait}cat lines.txt'
+        words = prose(self._manner.answer_tokens or 600, self._manner)
+        return turn(f"There are {len(lines)} lines; the next one. {words}", hands.run(command))
+
+
 class Wrong:
     """Makes a plausible change that does not help, and says that all is well."""
 

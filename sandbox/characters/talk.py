@@ -18,6 +18,9 @@ _ENOUGH = re.compile(
 )
 
 
+_RESUMED = re.compile(r"\bnearly gone no longer holds\b", re.I)
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One tool call of the assistant, with what came of it."""
@@ -81,14 +84,17 @@ class Talk:
 
     @cached_property
     def wrap_up_after(self) -> int | None:
-        """After how many turns somebody said that the budget is nearly gone; None: nobody did."""
-        turns = 0
+        """After how many turns somebody said that the budget is nearly gone; None: nobody, or no more."""
+        turns, told = 0, None
         for message in self.messages[1:]:
+            words = _REMINDER.sub("", _texts(message))
             if message["role"] == "assistant":
                 turns += 1
-            elif _ENOUGH.search(_REMINDER.sub("", _texts(message))):
-                return turns
-        return None
+            elif _RESUMED.search(words):
+                told = None
+            elif told is None and _ENOUGH.search(words):
+                told = turns
+        return told
 
 
 def _blocks(message: dict[str, Any]) -> list[dict[str, Any]]:

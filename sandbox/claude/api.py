@@ -20,6 +20,7 @@ from sandbox.characters.talk import Talk
 from sandbox.claude import admin
 from sandbox.claude.cache import Plan, PromptCache
 from sandbox.claude.checks import Refused, check
+from sandbox.claude.continuity import Continuity
 from sandbox.claude.http import Headers, Played, Request, Response, Writer
 from sandbox.claude.invoice import Invoice
 from sandbox.claude.prices import MODELS, Model, Usage, model_named
@@ -86,6 +87,7 @@ class Claude:
         self._key = key
         self._admin_key = admin_key
         self._cache = PromptCache()
+        self._continuity = Continuity()
         self._conduct = conduct or Conduct()
         self._ahead = 0.0  # seconds that tests have put the cache's clock forward
         self._open: dict[str, Booking] = {}
@@ -98,6 +100,7 @@ class Claude:
             ("GET", "/healthz"): self._health,
             ("GET", "/invoice"): self._show_invoice,
             ("GET", "/_sandbox/requests"): self._show_requests,
+            ("GET", "/_sandbox/conversations"): lambda request: _json(self._continuity.json()),
             ("POST", "/_sandbox/character"): self._set_character,
             ("POST", "/_sandbox/clock"): self._set_clock,
             ("POST", "/_sandbox/conduct"): self._set_conduct,
@@ -165,6 +168,7 @@ class Claude:
 
     def _messages(self, request: Request, request_id: str, key: str) -> Response | Played:
         body, model = _checked(request)
+        self._continuity.heard(body, key)
         pieces = self._scale.pieces(body, b'"cache_control"' in request.body)
         plan = self._cache.plan(pieces, key, model, self._now())
         total = sum(piece.tokens for piece in pieces)

@@ -67,7 +67,7 @@ def test_a_worker_that_dies_at_every_step_resumes_once(tmp_path: Path, database_
         github.comment("dana", 2, "/agent resume cost=$7")
         stories = "workflow_status" if service.database.kind == "sqlite" else "dbos.workflow_status"
         told = "name = 'launch.on_comment' AND status = 'SUCCESS'"
-        deaths = keep_dying(service, f"SELECT count(*) = 2 FROM {stories} WHERE {told}")  # noqa: S608
+        deaths = keep_dying(service, f"SELECT count(*) = 2 FROM {stories} WHERE {told}")
         service.worker()
         service.until("SELECT count(*) = 1 FROM runs WHERE attempt = 2 AND finished_at IS NOT NULL")
         [(run, state, attempt)] = service.rows("SELECT id, state, attempt FROM runs")
