@@ -1,4 +1,4 @@
-"""Where a run's changes go: onto its pull request's branch, into a pull request, or aside until a person decides.
+"""Where a run's changes go: onto its pull request's branch, into a pull request, or aside for a person.
 
 Judged by the run's own snapshot, whoever publishes them and when; never an overwrite (L6).
 """

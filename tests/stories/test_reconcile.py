@@ -149,6 +149,7 @@ def test_a_halted_run_stays_halted_when_its_spend_is_corrected(
     gate: Gate, claude: Started, ready: Services
 ) -> None:
     run = used(gate, claude, "reset")
+    ready.runs.set(run, state="running")
     ready.runs.end(run, "halted", reason=Reason.COST, message="halted at step 1")
     look(ready)
     account = gate.account(run)

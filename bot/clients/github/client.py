@@ -229,7 +229,8 @@ class GitHub:
         """One commit on `base_sha`, at the head of `branch` if that is still there, once for a trailer.
 
         Otherwise (the branch moved, is gone or is protected) it is kept at `agent/run-ID` and `moved` is
-        True; nothing is overwritten. What was kept there before moves on to `branch` without a second commit. `trailer` is `Tollgate-Run: ID.ATTEMPT`. Raises ValueError for no files.
+        True; nothing is overwritten. What was kept there before moves on without a second commit. `trailer`
+        is `Tollgate-Run: ID.ATTEMPT`. Raises ValueError for no files.
         """
         return commits.commit(self._wire, repo, branch, base_sha, files, message, trailer)
 

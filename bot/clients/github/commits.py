@@ -115,7 +115,7 @@ def _entry(wire: Connection, repo: Repo, file: File) -> Json:
 def _made_before(
     wire: Connection, repo: Repo, branch: str, base_sha: str, tree: str, trailer: str
 ) -> str | None:
-    """The commit that an earlier try made: our trailer (anyone could write that), this very tree and parent."""
+    """The commit of an earlier try: our trailer (anyone could write that), this very tree and parent."""
     if branch_head(wire, repo, branch) in (None, base_sha):
         return None
     for made in wire.pages(repo, LOOK, "/commits", {"sha": branch}, most=LOOKED_AT):
