@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.core.rules import Stuck
+from bot.core.stuck import judge
 from bot.core.transcript import (
     MAX_BYTES,
     NOT_EXECUTED,
@@ -79,6 +81,16 @@ def test_it_goes_on_with_all_before_unchanged_and_a_result_for_every_call(messag
         assert [b["tool_use_id"] for b in after["content"] if b["type"] == "tool_result"] == asked
     added = [b for m in found for b in m["content"] if b.get("content") == NOT_EXECUTED]
     assert all(block["is_error"] for block in added)
+
+
+def test_a_run_that_was_stuck_may_ask_again_when_it_goes_on() -> None:
+    messages: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": "do"}]}]
+    for number in range(6):
+        call = {"type": "tool_use", "id": f"t{number}", "name": "bash", "input": {"command": "ls"}}
+        result = {"type": "tool_result", "tool_use_id": f"t{number}", "content": "a b"}
+        messages += [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+    assert judge(messages, Stuck()) is not None
+    assert judge(going_on(messages, "It was resumed now."), Stuck()) is None
 
 
 def test_the_last_words_are_the_models_own() -> None:
