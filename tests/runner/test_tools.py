@@ -90,6 +90,20 @@ def test_a_command_that_exits_or_cannot_be_read_takes_nothing_with_it(tools: Too
     assert sh(tools, "echo $A$B") == "12\n"
 
 
+def test_a_command_that_is_ended_leaves_directory_and_environment_as_they_were(tools: Tools) -> None:
+    sh(tools, "export A=1")
+    tools._seconds = 0.5
+    assert "its time" in sh(tools, "export A=2; cd /; sleep 600")
+    tools._seconds = 20
+    assert sh(tools, "export A=3; kill -9 $$") == "(exit code -9)"
+    assert sh(tools, "echo $A; [ $PWD = / ] || echo here") == "1\nhere\n"
+
+
+def test_a_directory_may_have_a_strange_name_and_a_command_a_zero_byte(tools: Tools) -> None:
+    sh(tools, "mkdir -p $'a b\\n' && cd $'a b\\n'")
+    assert sh(tools, 'basename "$PWD"; echo \0zero') == "a b\n\nzero\n"
+
+
 def test_restart_begins_anew(tools: Tools, place: Path) -> None:
     sh(tools, "cd /; export A=1")
     assert not tools.call(BASH, {"restart": True}, RUNNING).error
