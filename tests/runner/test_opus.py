@@ -122,6 +122,15 @@ REFUSED = {"stop_details": {"type": "refusal", "category": "cyber"}}
             "failed", None, "broke off 3 times", id="streams that break do not go on for ever",
         ),
         pytest.param(
+            [{"content": [sh("ls")], "cut": True}, [say("All good.")]],
+            "done", None, None, id="a stream that ends in the middle is tried again",
+        ),
+        pytest.param(
+            [{"content": [sh("ls")], "cut": True}],
+            "failed", None, "broke off 3 times: the stream ended before its answer did",
+            id="streams that end in the middle do not go on for ever",
+        ),
+        pytest.param(
             [BUSY, [say("ok")]],
             "done", None, None, id="an overloaded upstream is asked again",
         ),
@@ -202,6 +211,11 @@ def test_a_call_that_was_cut_in_the_middle_is_neither_executed_nor_sent_back() -
     assert bench.calls == []
     assert requests[1]["messages"][1]["content"] == [say("I write it.")]
     assert requests[1]["messages"][2]["content"][0]["text"] == prompts.text("cut_short")
+
+
+def test_half_a_character_in_a_call_is_sent_back_as_it_came() -> None:
+    _, requests = worked([sh("echo \ud83d")], [say("end")])
+    assert requests[1]["messages"][1]["content"] == [sh("echo \ud83d")]
 
 
 def test_every_call_gets_its_result_in_order_and_an_error_is_marked() -> None:

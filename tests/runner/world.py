@@ -109,7 +109,7 @@ class Scripted:
     """A Messages server that gives the answers it was given, one a request, and keeps the requests.
 
     An answer is a list of blocks (its stop reason follows from them), or a dict of more: `content`, `stop`,
-    `headers`, `status` and `error` for one that is none.
+    `headers`, `status` and `error` for one that is none, `cut` for one whose stream ends before it does.
     """
 
     answers: list[Any]
@@ -151,6 +151,8 @@ def _events(answer: Json) -> Iterator[bytes]:
             + json.dumps({"type": "error", "error": answer["error"]}).encode()
             + b"\n\n"
         )
+        return
+    if answer.get("cut"):
         return
     delta = {"stop_reason": stop, "stop_sequence": None, **answer.get("delta", {})}
     yield _event("message_delta", delta=delta, usage={"output_tokens": 10})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from json import JSONDecodeError
 from typing import Any
 
 import anthropic
@@ -13,7 +15,12 @@ import httpx2
 
 from bot.core.ceilings import WRAP_UP, Reason
 from bot.core.money import Usd
+<<<<<<< HEAD
 from bot.runner.engines import Block, Halted, Message, NoAnswer, Remaining, Reply, Task, WrapUp
+=======
+from bot.runner.engines import Halted, Message, NoAnswer, Remaining, Reply, Task, WrapUp
+from bot.runner.engines.answer import Answer
+>>>>>>> 4cf5381 (engine: a request is written from what was written before; a stream that ends too early is tried again)
 from bot.runner.tools import DEFINITIONS
 
 # Thinking is output too; the two highest efforts want 64k (docs: build-with-claude/effort).
@@ -42,15 +49,17 @@ class Claude:
         )
         self._sleep = sleep
         system = [{"type": "text", "text": task.system, "cache_control": {"type": "ephemeral"}}]
-        self._fixed: dict[str, Any] = {
+        fixed: dict[str, Any] = {
             "model": task.model,
             "max_tokens": MAX_TOKENS.get(task.effort, MAX_TOKENS["high"]),
             "system": system,
             "tools": list(DEFINITIONS),
+            "stream": True,
         }
         if not _WITHOUT_THINKING.match(task.model):
-            self._fixed["thinking"] = {"type": "adaptive"}
-            self._fixed["output_config"] = {"effort": task.effort}
+            fixed["thinking"] = {"type": "adaptive"}
+            fixed["output_config"] = {"effort": task.effort}
+        self._written = Written(fixed)
 
     def ask(self, messages: Sequence[Message], stop: threading.Event) -> Reply:
         """One answer, whole. Raises Halted, WrapUp: the gateway says so; NoAnswer: asking is no use."""
@@ -60,7 +69,7 @@ class Claude:
             except anthropic.APIStatusError as error:
                 self._judge(error)
                 last: Exception = error
-            except (anthropic.APIConnectionError, httpx2.TransportError) as error:
+            except (anthropic.APIConnectionError, httpx2.TransportError, JSONDecodeError) as error:
                 last = error
             if attempt < STREAM_RETRIES:
                 self._sleep(2.0**attempt)
@@ -70,22 +79,29 @@ class Claude:
         self._client.close()
 
     def _answer(self, messages: Sequence[Message], stop: threading.Event) -> Reply:
-        with self._client.messages.stream(messages=list(messages), **self._fixed) as stream:  # type: ignore[arg-type]
+        answer = Answer()
+        # Not by `messages.stream`: at every turn it copies the whole conversation, in Python, before sending.
+        with self._client.post(
+            "/v1/messages",
+            content=self._written.request(messages),
+            cast_to=object,
+            stream=True,
+            stream_cls=anthropic.Stream[object],
+        ) as stream:
             headers = stream.response.headers
-            for _ in stream:
+            for event in stream:
                 if stop.is_set():
                     raise Halted(None, "stopped")
-            message = stream.get_final_message()
-        usage = message.usage
-        written = usage.cache_creation_input_tokens or 0
-        details = message.stop_details
+                answer.hear(event)
+        if answer.stop_reason is None:
+            raise httpx2.RemoteProtocolError("the stream ended before its answer did")
         return Reply(
-            content=[as_sent(block.to_dict()) for block in message.content],
-            stop_reason=message.stop_reason,
-            tokens=usage.input_tokens + written + usage.output_tokens,
+            content=answer.content(),
+            stop_reason=answer.stop_reason,
+            tokens=answer.used("input_tokens", "cache_creation_input_tokens", "output_tokens"),
             clamped=_number(headers, "tollgate-clamped-max-tokens"),
             before=remaining(headers),
-            detail=(details.category or "") if details else "",
+            detail=answer.category,
         )
 
     def _judge(self, error: anthropic.APIStatusError) -> None:
@@ -104,15 +120,27 @@ class Claude:
             raise NoAnswer(f"the model could not be asked ({error.status_code}): {message}") from error
 
 
-def as_sent(block: Block) -> Block:
-    """An answered block as it goes back: what the SDK adds for its caller is left out."""
-    kept = {
-        "text": ("type", "text"),
-        "tool_use": ("type", "id", "name", "input"),
-        "thinking": ("type", "thinking", "signature"),
-        "redacted_thinking": ("type", "data"),
-    }.get(block["type"])
-    return {name: block[name] for name in kept if name in block} if kept else block
+class Written:
+    """Requests as JSON. What a conversation began with was written before: only what is new is written now."""
+
+    def __init__(self, fixed: dict[str, Any]) -> None:
+        self._fixed = _json(fixed).removesuffix(b"}")
+        self._known: list[tuple[Message, bytes]] = []
+
+    def request(self, messages: Sequence[Message]) -> bytes:
+        """With these messages; one that is the same object as before is taken to be unchanged."""
+        for index, message in enumerate(messages):
+            if index >= len(self._known) or self._known[index][0] is not message:
+                self._known[index:] = [(message, _json(message))]
+        written = b",".join([text for _, text in self._known[: len(messages)]])
+        return b'%b,"messages":[%b]}' % (self._fixed, written)
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # half of a character, which only an escape can say
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def remaining(headers: Mapping[str, str]) -> Remaining:
