@@ -11,8 +11,10 @@ from bot.core.ceilings import PARTS, Ceilings, Reason
 from bot.core.meter import FLOOR_THINKING
 from bot.core.money import ZERO, Usd
 from bot.runner.engines import Remaining, Reply
+from bot.runner.engines.context import OUTPUT, WRITE
 
 SECONDS = 15
+TURNS = 10  # to be expected where nobody counts them
 
 
 @dataclass
@@ -35,6 +37,8 @@ class Budget:
     _dearest: Usd = ZERO
     _longest: int = 0
     _room: int | None = None  # the last lowered max_tokens
+    _weight: int = 0  # of the last answer
+    _rate: int | None = None  # nano-dollars a token of fresh input, the dearest that was seen
 
     def asked(self) -> None:
         self._began = self.clock()
@@ -45,7 +49,11 @@ class Budget:
         self._before = left
         self._longest = max(self._longest, reply.tokens)
         if left.usd is not None and last.usd is not None:
-            self._dearest = max(self._dearest, last.usd - left.usd)
+            paid = last.usd - left.usd
+            self._dearest = max(self._dearest, paid)
+            if self._weight:
+                self._rate = max(self._rate or 0, -(-paid.nanos * 100 // self._weight))
+        self._weight = reply.weight
         room, self._room = self._room, reply.clamped
         if left.steps is not None:
             steps = max(left.steps - 1, 0)
@@ -69,6 +77,22 @@ class Budget:
             if seconds <= max(ceilings.seconds // PARTS, min(SECONDS, ceilings.seconds // 4)):
                 return Reason.WALL_CLOCK, f"{_count(seconds, 'second')} of {ceilings.seconds}"
         return None
+
+    def turns(self, reply: Reply) -> int:
+        """How many more are to be expected: as a rule half of those that there may be."""
+        steps = reply.before.steps
+        return TURNS if steps is None else steps // 2
+
+    def affords(self, reply: Reply, size: int) -> bool:
+        """Whether half of what is left would hold a request of so many bytes that continues none (G3)."""
+        left = reply.before
+        if left.tokens is not None and 2 * (size + FLOOR_THINKING) > left.tokens - reply.tokens:
+            return False
+        if left.usd is None:
+            return True
+        weight = size * WRITE + FLOOR_THINKING * OUTPUT
+        rate = self._rate
+        return rate is not None and 2 * rate * weight // 100 <= (left.usd - self._dearest).nanos
 
     def _turns_ahead(self, ceiling: Reason) -> Fraction:
         """Two, less those that the slice which is opened then will pay for (G10)."""

@@ -198,7 +198,7 @@ class CiRun:
                 brief.base_url,
                 brief.token,
                 brief.ceilings,
-                earlier,
+                earlier=earlier,
             )
             ending = watched(engine, task, Still(tools, uploads.seen), tell, stop, self._left())
             shell.end()  # whatever still runs in the background would change the tree under us

@@ -15,6 +15,7 @@ from bot.core.money import Usd
 from bot.runner import prompts
 from bot.runner.engines import Ending, Event, UnknownEngine, named
 from bot.runner.engines.claude import RETRIES, Claude
+from bot.runner.engines.context import NEWEST
 from bot.runner.engines.opus import Opus
 from sandbox.processes import start
 from tests.runner.world import AMPLE, MODEL, TOKEN, Json, say, scripted, sh, task, think
@@ -32,12 +33,13 @@ class Bench:
 
     calls: list[tuple[str, Any]] = field(default_factory=list)
     stops: bool = False
+    says: str = ""
 
     def call(self, name: str, given: Any, stop: threading.Event) -> Said:
         self.calls.append((name, given))
         if self.stops:
             stop.set()
-        return Said(f"output {len(self.calls)}")
+        return Said(self.says or f"output {len(self.calls)}")
 
 
 def worked(
@@ -194,9 +196,32 @@ def test_every_request_reads_what_the_last_one_wrote() -> None:
             if "cache_control" in block
         ]
         ours = [index for index, message in enumerate(request["messages"]) if message["role"] == "user"]
-        assert marked == ours[-2:]
+        assert marked == sorted({0, *ours[-2:]})
         assert len(marked) + 1 <= 4
         assert number == 0 or ours[-2] in marked
+
+
+def test_old_results_are_cleared_once_and_the_rest_of_the_conversation_stays_as_it_was() -> None:
+    bench, told = Bench(says="x" * 10_000), list[Event]()
+    # Each turn adds 10,000 characters, which this upstream counts as 4,000 tokens.
+    answers = [{"content": [sh("ls", f"t{n}")], "usage": {"input_tokens": 4_000 * n}} for n in range(1, 12)]
+    with scripted(*answers, [say("end")]) as (url, script):
+        given = task(url, context=50_000)
+        opus().work(given, bench, told.append, threading.Event())
+    sizes = [len(json.dumps(request)) for request in script.requests]
+    falls = [number for number, (one, next_) in enumerate(pairwise(sizes), 1) if next_ < one]
+    assert len(falls) == 1
+    assert [event.kind for event in told].count("note") == 1
+    before, after = (unmarked(script.requests[number]["messages"]) for number in (falls[0] - 1, falls[0]))
+    short = [index for index, message in enumerate(before) if message != after[index]]
+    assert short
+    for index in short:
+        assert "10,000 characters of output stood here" in after[index]["content"][0]["content"]
+        assert after[index]["content"][0]["tool_use_id"] == before[index]["content"][0]["tool_use_id"]
+    assert max(short) < len(after) - 2 * NEWEST + 1
+    end = script.requests[-1]["messages"]
+    assert unmarked(end)[: max(short) + 1] == after[: max(short) + 1]  # as it is now, so it stays
+    assert "cache_control" in end[max(short)]["content"][-1]
 
 
 def test_thinking_goes_back_as_it_came() -> None:

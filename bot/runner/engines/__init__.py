@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from bot.core.care import CARE
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
 from bot.core.transcript import Transcript
@@ -36,6 +37,9 @@ class Reply:
     content: list[Block]
     stop_reason: str | None
     tokens: int = 0  # that count against the token ceiling
+    input: int = 0  # tokens of the whole conversation as it was sent, cached or not
+    size: int = 0  # bytes of the request
+    weight: int = 0  # what it cost, in hundredths of the price of a token of fresh input
     clamped: int | None = None  # the lowered max_tokens
     before: Remaining = field(default_factory=Remaining)
     detail: str = ""  # of a refusal
@@ -125,6 +129,7 @@ class Task:
     base_url: str
     token: str
     ceilings: Ceilings
+    context: int = CARE["default"].context  # tokens of conversation that are worked in, at most
     earlier: Transcript | None = None
 
     def __repr__(self) -> str:

@@ -15,12 +15,9 @@ import httpx2
 
 from bot.core.ceilings import WRAP_UP, Reason
 from bot.core.money import Usd
-<<<<<<< HEAD
-from bot.runner.engines import Block, Halted, Message, NoAnswer, Remaining, Reply, Task, WrapUp
-=======
 from bot.runner.engines import Halted, Message, NoAnswer, Remaining, Reply, Task, WrapUp
 from bot.runner.engines.answer import Answer
->>>>>>> 4cf5381 (engine: a request is written from what was written before; a stream that ends too early is tried again)
+from bot.runner.engines.context import OUTPUT, READ, WRITE
 from bot.runner.tools import DEFINITIONS
 
 # Thinking is output too; the two highest efforts want 64k (docs: build-with-claude/effort).
@@ -28,6 +25,13 @@ MAX_TOKENS = {"low": 8_000, "medium": 16_000, "high": 32_000, "xhigh": 64_000, "
 RETRIES = 4  # by the SDK: connection, 429, 5xx, 529; each obeys retry-after and x-should-retry
 STREAM_RETRIES = 2  # of a stream that broke: what it had used is paid, so only few
 SILENCE = 300.0  # seconds; the gateway itself may wait 240 for other requests of the run (G1)
+# All models' prices stand in these proportions (docs: about-claude/pricing, 2026-08-22).
+WEIGHTS = {
+    "input_tokens": 100,
+    "cache_creation_input_tokens": WRITE,
+    "cache_read_input_tokens": READ,
+    "output_tokens": OUTPUT,
+}
 _WITHOUT_THINKING = re.compile(r"claude-(?:3|[a-z]+-4-[015](?:\D|$)|[a-z]+-4-20)")
 
 
@@ -79,11 +83,11 @@ class Claude:
         self._client.close()
 
     def _answer(self, messages: Sequence[Message], stop: threading.Event) -> Reply:
-        answer = Answer()
+        answer, request = Answer(), self._written.request(messages)
         # Not by `messages.stream`: at every turn it copies the whole conversation, in Python, before sending.
         with self._client.post(
             "/v1/messages",
-            content=self._written.request(messages),
+            content=request,
             cast_to=object,
             stream=True,
             stream_cls=anthropic.Stream[object],
@@ -99,6 +103,9 @@ class Claude:
             content=answer.content(),
             stop_reason=answer.stop_reason,
             tokens=answer.used("input_tokens", "cache_creation_input_tokens", "output_tokens"),
+            input=answer.used("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"),
+            size=len(request),
+            weight=sum(answer.used(counter) * weight for counter, weight in WEIGHTS.items()),
             clamped=_number(headers, "tollgate-clamped-max-tokens"),
             before=remaining(headers),
             detail=answer.category,
@@ -121,7 +128,7 @@ class Claude:
 
 
 class Written:
-    """Requests as JSON. What a conversation began with was written before: only what is new is written now."""
+    """Requests as JSON. What a conversation began with was written before; only what is new is written."""
 
     def __init__(self, fixed: dict[str, Any]) -> None:
         self._fixed = _json(fixed).removesuffix(b"}")

@@ -28,6 +28,7 @@ from bot.runner.engines import (
     WrapUp,
 )
 from bot.runner.engines.claude import Claude
+from bot.runner.engines.context import Context
 from bot.runner.tools import one_line
 
 CUT_SHORT = 3  # answers in a row that max_tokens ended; after that it would go on for ever
@@ -45,7 +46,8 @@ class Opus:
     def work(self, task: Task, workspace: Workspace, tell: Tell, stop: threading.Event) -> Ending:
         """Turn after turn until there is an end; whatever it is, what was done stays in the workspace."""
         with closing(self._model(task)) as model:
-            return _loop(model, Budget(task.ceilings), Talk(task.prompt, task.earlier), workspace, tell, stop)
+            talk = Talk(task.prompt, Context(task.context), task.earlier)
+            return _loop(model, Budget(task.ceilings), talk, workspace, tell, stop)
 
 
 def _loop(
@@ -97,6 +99,8 @@ def _loop(
 
         if talk.wrapping_up is None and (gone := budget.nearly_gone(reply)):
             _wrap_up(talk, *gone, tell)
+        elif talk.wrapping_up is None and (freed := talk.cleared(reply, budget)):
+            tell(talk.event("note", f"old results of tools are no longer sent: about {freed:,} tokens"))
     return talk.ended("halted", message="stopped")
 
 
@@ -122,10 +126,11 @@ def _result(call: Block, text: str, error: bool) -> Block:
 
 
 class Talk:
-    """The conversation as it is sent, and what came of it. It only ever grows: the cache depends on it."""
+    """The conversation, and what came of it. It only ever grows; what is still sent of it, `context` says."""
 
-    def __init__(self, prompt: str, earlier: Transcript | None = None) -> None:
+    def __init__(self, prompt: str, context: Context, earlier: Transcript | None = None) -> None:
         self.messages: list[Message] = [{"role": "user", "content": [_text(prompt)]}]
+        self.context = context
         self.turns = self.tool_calls = 0
         if earlier is not None:
             self.messages = going_on(earlier.messages, prompt)
@@ -135,13 +140,26 @@ class Talk:
         self.wrapping_up: Reason | None = None
 
     def marked(self) -> list[Message]:
-        """The messages with a cache breakpoint at the end of the last two of ours.
+        """The messages as they are sent, with a cache breakpoint at the end of the last two of ours.
 
         The last one writes what is new. The one before stands where the last request wrote, so that it is
-        found even when more blocks lie between them than the cache looks back over (20).
+        found even when more blocks lie between them than the cache looks back over (20). A third one stands
+        where the context will not change any more; the fourth that there may be, after the system prompt.
         """
         ours = [index for index, message in enumerate(self.messages) if message["role"] == "user"][-2:]
-        return [_marked(m) if index in ours else m for index, m in enumerate(self.messages)]
+        marks = {self.context.anchor, *ours}
+        sent = self.context.sent(self.messages)
+        return [_marked(message) if index in marks else message for index, message in enumerate(sent)]
+
+    def cleared(self, reply: Reply, budget: Budget) -> int:
+        """Clear old results of tools if that pays now; how many tokens it frees."""
+        return self.context.clear(
+            self.messages,
+            reply.input,
+            reply.size,
+            budget.turns(reply),
+            lambda size: budget.affords(reply, size),
+        )
 
     def heard(self, reply: Reply) -> str:
         """Take an answer in; what was said in it."""
