@@ -45,7 +45,8 @@ class Policy:
     most: Mapping[Role, Ceilings] = field(default_factory=lambda: dict(MOST))
     engines: tuple[str, ...] = ENGINES
     model: str = "claude-opus-4-7"
-    effort: str = "high"
+    effort: str | None = None  # as its class has it (core/care), and so is the context
+    context: int | None = None
     admission: str = "strict"
     check: str | None = None
     parallel: int = 3
@@ -83,7 +84,7 @@ def parse(text: str | bytes | None, *, service: bool = False) -> Policy:
     said = policy_keys.read(root, service=service)
     plain = {
         name: said[name]
-        for name in ("engines", "model", "effort", "admission", "check", "publish", "retention")
+        for name in ("engines", "model", "effort", "context", "admission", "check", "publish", "retention")
         if name in said
     }
     policy = replace(
@@ -164,12 +165,12 @@ def tighten(service: Policy, repo: Policy) -> Policy:
     """The repository's policy inside the service's: whatever differs, the tighter holds (P2).
 
     The service's maxima, admission, publishing, numbers and engines always bound. Its classes bound where its
-    file sets them. Its model, effort, check, numbers, admission and allowances hold where the repository's
-    file says nothing.
+    file sets them. Its model, effort, context, check, numbers, admission and allowances hold where the
+    repository's file says nothing.
     """
     taken = {
         name: getattr(service, name)
-        for name in ("model", "effort", "check")
+        for name in ("model", "effort", "context", "check")
         if name not in repo.given and name in service.given
     }
     admission = repo.admission if "admission" in repo.given else service.admission

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from bot.core import allowances, document
+from bot.core.care import CONTEXTS
 from bot.core.ceilings import CLASSES
 from bot.core.commands import ENGINES
 from bot.core.document import Node, PolicyError, Scalar, shown
@@ -98,6 +99,11 @@ def _choice(*words: str) -> Value:
         return node.text
 
     return Value(read, {"enum": list(words)})
+
+
+def _context() -> Value:
+    chosen = _choice(*CONTEXTS)
+    return Value(lambda node: CONTEXTS[chosen.read(node)], chosen.schema)
 
 
 def _words(pattern: str, most: int, form: str) -> Value:
@@ -200,6 +206,10 @@ KEYS = Table(
         ),
         "model": Key(MODEL, "the model that the native engine uses"),
         "effort": Key(_choice("low", "medium", "high", "xhigh", "max"), "how hard the model tries"),
+        "context": Key(
+            _context(),
+            "tokens of conversation that the native engine works in; above that, old results are cleared",
+        ),
         "admission": Key(
             _choice(*ADMISSIONS),
             "strict: a cache miss must fit under the ceiling too; expected: near a ceiling the cache is "

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.core.care import care
 from bot.core.ceilings import Ceilings
 from bot.core.reports import Check
 from bot.runner import check, engines, prompts
@@ -58,7 +59,8 @@ def run_local(
     ceilings: Ceilings,
     env: Mapping[str, str],
     task_class: str = "default",
-    effort: str = "high",
+    effort: str | None = None,
+    context: int | None = None,
     engine: str = "opus",
     check_command: str | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
@@ -76,7 +78,8 @@ def run_local(
         tools = Tools(root, shell)
         try:
             opening = prompts.opening(task, root, task_class, check=check_command)
-            given = Task(prompts.system(task_class), opening, model, effort, base_url, token, ceilings)
+            system, careful = prompts.system(task_class), care(task_class, effort, context)
+            given = Task(system, opening, model, careful.effort, base_url, token, ceilings, careful.context)
             ending = watched(chosen, given, tools, on_event, stop, ceilings.seconds)
             shell.end()
             found = None

@@ -199,6 +199,7 @@ class CiRun:
                 brief.token,
                 brief.ceilings,
                 earlier=earlier,
+                context=brief.context,
             )
             ending = watched(engine, task, Still(tools, uploads.seen), tell, stop, self._left())
             shell.end()  # whatever still runs in the background would change the tree under us

@@ -42,6 +42,7 @@ class Brief:
     engine: str
     model: str
     effort: str
+    context: int
     thread: Mapping[str, Any]
     full_name: str
     ref: str
@@ -74,6 +75,7 @@ def read_brief(raw: Any) -> Brief:
             engine=str(raw["engine"]),
             model=str(raw["model"]),
             effort=str(raw["effort"]),
+            context=int(raw["context"]),
             thread=dict(raw["thread"]),
             full_name=str(raw["repository"]["full_name"]),
             ref=str(raw["head"]["ref"]),

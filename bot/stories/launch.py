@@ -10,6 +10,7 @@ from typing import Literal
 
 from bot.clients.github import GitHubError
 from bot.core import commands, replies
+from bot.core.care import care
 from bot.core.ceilings import NATIVE_ENGINE
 from bot.core.commands import Ack, Approve, Malformed, Plain, Resume, Start, Sweep
 from bot.core.events import REVIEW_COMMENT, CommentCreated
@@ -109,6 +110,7 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
         story.services.prices.price(ruling.model, datetime.fromtimestamp(now / 1000, UTC))
     except UnknownModel as error:
         raise Refusal("model", f"the policy's model cannot be priced: {error}") from error
+    careful = care(resolved.task_class, ruling.effort, ruling.context)
     return NewRun(
         id=story.step("name the run", new_id),
         origin="github",
@@ -116,7 +118,7 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
         task_class=resolved.task_class,
         engine=resolved.engine,
         model=ruling.model,
-        effort=ruling.effort,
+        effort=careful.effort,
         price_book=story.services.prices.version,
         task=_task(event, command),
         actor=event.actor,
@@ -142,6 +144,7 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
             "role": str(role),
             "asked": command.task_class,
             "check": ruling.check,
+            "context": careful.context,
             "forbidden_paths": list(ruling.forbidden),
             "publish": ruling.publish,
         },

@@ -189,6 +189,7 @@ def _brief(services: Services, run: Run, secret: str) -> dict[str, Any]:
         "engine": run.engine,
         "model": run.model,
         "effort": run.effort,
+        "context": snapshot["context"],
         "thread": snapshot["thread"],
         "repository": {
             "full_name": run.repository,

@@ -74,6 +74,7 @@ def test_without_a_word_the_defaults_hold(text: str | bytes | None) -> None:
         pytest.param(
             "classes:\n  bugfix:\n    cots: $5", 3, "classes.bugfix.cots", "mean cost?", id="deep down"
         ),
+        pytest.param("context: 10M", 1, "context", "is not one of 50k, 100k", id="more than there is"),
         pytest.param("effort: hihg", 1, "effort", "did you mean high?", id="a misspelt word"),
         pytest.param("model: a\nmodel: b", 2, "model", "there already, on line 1", id="a key twice"),
         pytest.param(
@@ -174,6 +175,7 @@ documents = st.fixed_dictionaries(
         "engines": st.lists(st.sampled_from(["opus", "aider", "cursor"]), max_size=3),
         "model": st.one_of(st.sampled_from(["claude-opus-4-7", "yes", "A B"]), st.integers()),
         "effort": st.sampled_from(["low", "max", "highest"]),
+        "context": st.sampled_from(["50k", "1M", "2M", 100_000]),
         "admission": st.sampled_from(["strict", "expected"]),
         "check": st.one_of(st.text(max_size=9), st.just("make test")),
         "sweep": st.dictionaries(st.just("parallel"), st.integers(0, 21)),
@@ -259,7 +261,7 @@ def test_a_maximum_that_is_not_given_fits_those_that_are() -> None:
 def test_the_services_word_holds_where_the_repository_says_nothing() -> None:
     service = parse("model: claude-sonnet-4-6\ncheck: make test", service=True)
     both = tighten(service, parse("check: pytest"))
-    assert (both.model, both.check, both.effort) == ("claude-sonnet-4-6", "pytest", "high")
+    assert (both.model, both.check, both.effort) == ("claude-sonnet-4-6", "pytest", None)
 
 
 # -- paths --

@@ -281,6 +281,7 @@ class Api:
             "engine": "opus",
             "model": MODEL,
             "effort": "high",
+            "context": 100_000,
             "thread": {"kind": "pull", "number": 7, "title": "Faster", "body": "It fails.", "url": "x"},
             "repository": {"full_name": self.repository.full_name, "id": 1, "default_branch": "main"},
             "head": {"ref": "main", "sha": self.repository.sha},

@@ -30,6 +30,7 @@ SNAPSHOT = {
     "head": {"ref": "topic", "sha": "a" * 40},
     "default_branch": "main",
     "check": "make test",
+    "context": 80_000,
     "forbidden_paths": [".github/workflows/**"],
 }
 
@@ -107,6 +108,7 @@ def test_the_dispatched_workflow_run_claims_and_gets_its_brief(door: Door) -> No
         "engine": "opus",
         "model": "claude-opus-4-7",
         "effort": "high",
+        "context": 80_000,
         "thread": SNAPSHOT["thread"],
         "repository": {"full_name": "o/r", "id": 1, "default_branch": "main"},
         "head": SNAPSHOT["head"],
