@@ -9,6 +9,7 @@ from sandbox.characters.answers import Answer, Delivery, Failure
 from sandbox.characters.examinee import Answers, BendsTests, Examinee, GivesUp
 from sandbox.characters.fixer import Fixer
 from sandbox.characters.gullible import Gullible
+from sandbox.characters.measured import Measured
 from sandbox.characters.plain import Character, Delivered, Echo, Expensive, Fails, Manner, Refuses
 from sandbox.characters.restless import Oscillating, Runaway, Steady, Stuck, Tireless, Working, Wrong
 from sandbox.characters.talk import Talk
@@ -51,6 +52,7 @@ CAST: dict[str, tuple[str, Callable[[Manner], Character]]] = {
     "gives-up": ("looks, runs the tests, changes nothing", lambda manner: Examinee(GivesUp(manner))),
     "bends-tests": ("makes tests pass by rewriting them", lambda manner: Examinee(BendsTests(manner))),
     "steady": ("one line more at each turn, by what it last saw, until it has nine", Steady),
+    "measured": ("forty steps, the same whoever carries them out, then a summary", Measured),
     "echo": ("answers at once; --answer-tokens says how much", Echo),
     "expensive": ("uses nearly all of max_tokens", Expensive),
     "slow": (

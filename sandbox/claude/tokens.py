@@ -87,7 +87,8 @@ class Scale:
     def _piece(self, block: dict[str, Any], caching: bool, place: str, more: int) -> Piece:
         plain = _without_control(block)
         cacheable = block["type"] not in ("thinking", "redacted_thinking") and block.get("text") != ""
-        return Piece(self.block(plain) + more, _key([place, plain], caching), _ttl(block), place, cacheable)
+        key = _key([place, _rendered(plain)], caching)
+        return Piece(self.block(plain) + more, key, _ttl(block), place, cacheable)
 
     def block(self, block: dict[str, Any]) -> int:
         """Tokens of one block of content, as it stands in a request."""
@@ -126,6 +127,15 @@ def _without_control(block: dict[str, Any]) -> dict[str, Any]:
     if "cache_control" not in block:
         return block
     return {name: value for name, value in block.items() if name != "cache_control"}
+
+
+def _rendered(block: dict[str, Any]) -> dict[str, Any]:
+    """What of a block becomes tokens: a result in plain words is the same as one block of text."""
+    inside = block.get("content")
+    if block["type"] != "tool_result" or not inside:
+        return block
+    blocks = [{"type": "text", "text": inside}] if isinstance(inside, str) else inside
+    return {**block, "content": [_without_control(each) for each in blocks]}
 
 
 def _ttl(block: dict[str, Any]) -> str | None:

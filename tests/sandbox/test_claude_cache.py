@@ -218,3 +218,26 @@ def test_a_signature_remembers_its_thought_and_is_not_shorter(text: str) -> None
     assert thought_tokens({"signature": signature}) == tokens <= len(signature)
     assert thought_tokens({"signature": signature[:-4]}) is None
     assert thought_tokens({"signature": "not ours"}) is None
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        pytest.param([{"type": "text", "text": "x" * 9_000}], id="as a block of text"),
+        pytest.param(
+            [{"type": "text", "text": "x" * 9_000, "cache_control": {"type": "ephemeral"}}],
+            id="as a marked one",
+        ),
+    ],
+)
+def test_a_result_in_plain_words_is_the_same_prefix_as_one_block_of_text(marked: Any) -> None:
+    def pieces(content: Any) -> list[Piece]:
+        result = {"type": "tool_result", "tool_use_id": "t", "content": content}
+        call = {"type": "tool_use", "id": "t", "name": "bash", "input": {}}
+        messages = [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+        result["cache_control"] = {"type": "ephemeral"}
+        return Scale().pieces({"messages": messages}, caching=True)
+
+    cache = PromptCache()
+    cache.begun(cache.plan(pieces(marked), "w", OPUS, 0), 0)
+    assert cache.plan(pieces("x" * 9_000), "w", OPUS, 1).usage.cache_read > 2_048
