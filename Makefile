@@ -1,4 +1,4 @@
-.PHONY: help demo test test-fast check format lock bench-gateway bench-overshoot exam
+.PHONY: help demo test test-fast check format lock bench-gateway bench-overshoot bench-cost bench-harness exam
 PY := .venv/bin/python
 VENV := .venv/.ready
 
@@ -42,3 +42,9 @@ bench-gateway: $(VENV)  ## latency, throughput and memory of the gateway beside 
 
 bench-overshoot: $(VENV)  ## dollars past a ceiling: ours, LiteLLM, mini-swe-agent, Claude Code
 	@$(PY) -m benchmarks.overshoot $(ARGS)
+
+bench-cost: $(VENV)  ## dollars for the same forty steps: ours, mini-swe-agent, the least possible
+	@$(PY) -m benchmarks.cost $(ARGS)
+
+bench-harness: $(VENV)  ## milliseconds a step outside the model, and how they grow: ours, mini-swe-agent
+	@$(PY) -m benchmarks.harness $(ARGS)

@@ -1,0 +1,219 @@
+"""Milliseconds a step outside the model: our engine beside mini-swe-agent, two hundred times `true`.
+
+    make bench-harness
+
+Clocked by the upstream (benchmarks/metronome.py, a process of its own that answers at once): from the last
+byte of an answer to the last byte of the next request. So it is what reading the answer, starting the command
+and asking again take, and how that grows with the conversation. Through our embedded gateway, as `python -m
+bot run` has it, hold and settle on the disk are in it too.
+
+On a busy machine a pause is mostly waiting for a core. CPU milliseconds a step, of the agent's process and its
+commands, say what it works; they are of the whole run, so not how that grows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import click
+
+from benchmarks import peers
+from benchmarks.metronome import MODEL
+from bot import local
+from bot.core.ceilings import Ceilings
+from bot.core.money import Usd
+from bot.core.prices import PriceBook
+from bot.runner import prompts
+from bot.runner.engines import Task
+from bot.runner.engines.opus import Opus
+from bot.runner.isolation import tool_env
+from bot.runner.shell import Shell
+from bot.runner.tools import Tools
+from sandbox.processes import Started, serving
+
+COMMAND = "true"
+EDGE = 20  # of the steps, the first and the last: how it grows
+AMPLE = Ceilings(Usd.parse("1000000"), 10**12, 10**9, 24 * 3600)
+SUBMIT = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The pauses of one run and its CPU time a step, in milliseconds; its last request, in kilobytes."""
+
+    pauses: list[float]
+    kilobytes: float
+    cpu: float
+
+    @property
+    def first(self) -> float:
+        return median(self.pauses[:EDGE])
+
+    @property
+    def last(self) -> float:
+        return median(self.pauses[-EDGE:])
+
+
+@contextmanager
+def upstream(steps: int, *last: str) -> Iterator[Started]:
+    command = [sys.executable, "-m", "benchmarks.metronome", str(steps), COMMAND, *last]
+    with serving(command) as started:
+        yield started
+
+
+def clocked(started: Started, steps: int, cpu: float) -> Run:
+    figures = started.ask("/pauses")
+    if len(figures["pauses"]) < steps:
+        raise RuntimeError(f"{len(figures['pauses'])} steps and not {steps}")
+    pauses = [1000 * each for each in figures["pauses"]]
+    return Run(pauses, figures["bodies"][-1] / 1024, 1000 * cpu / steps)
+
+
+def cpu_seconds() -> float:
+    """Of this process and of its children that have ended, so far."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def alone(steps: int) -> Run:
+    with upstream(steps) as started, TemporaryDirectory(prefix="bench-") as home:
+        used = work(Path(home), started.url, "sk-benchmark")
+        return clocked(started, steps, used)
+
+
+def bounded(steps: int) -> Run:
+    """The ledger is on this machine's disk, every hold with synchronous=FULL."""
+    with upstream(steps) as started, TemporaryDirectory(prefix="bench-", dir=peers.ROOT) as home:
+        with local.opened(
+            origin="run", ceilings=AMPLE, sources={}, prices=PriceBook(), upstream=started.url,
+            key="sk-benchmark", state=Path(home) / "state", engine="opus", model=MODEL,
+        ) as run:  # fmt: skip
+            used = work(Path(home), run.url, run.token)
+        return clocked(started, steps, used)
+
+
+def work(home: Path, url: str, token: str) -> float:
+    """A whole run; the CPU seconds that it took."""
+    root = home / "work"
+    root.mkdir()
+    tools = Tools(root, Shell(root, tool_env(environment(), root), scratch=home))
+    try:
+        task = Task(prompts.system("default"), "Go on.", MODEL, "high", url, token, AMPLE)
+        before = cpu_seconds()
+        ending = Opus().work(task, tools, lambda event: None, threading.Event())
+        used = cpu_seconds() - before
+    finally:
+        tools.close()
+    if ending.outcome != "done":
+        raise RuntimeError(str(ending.message))
+    return used
+
+
+_MINI = """
+import resource, sys
+from minisweagent.agents.default import DefaultAgent
+from minisweagent.environments.local import LocalEnvironment
+from minisweagent.models.litellm_model import LitellmModel
+url, model = sys.argv[1:3]
+asked = {"api_base": url, "api_key": "sk-benchmark", "max_tokens": 32000}
+agent = DefaultAgent(
+    LitellmModel(model_name="anthropic/" + model, model_kwargs=asked, set_cache_control="default_end"),
+    LocalEnvironment(), system_template=sys.argv[3], instance_template="Go on.", cost_limit=0)
+def cpu():
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+before = cpu()
+agent.run("go on")
+print("\\n" + str(cpu() - before))
+"""
+
+
+def mini_swe_agent(steps: int) -> Run:
+    """Without a trajectory on the disk, which its output_path would write at every step."""
+    interpreter = peers.python("mini", f"mini-swe-agent=={peers.MINI_SWE_AGENT}")
+    with upstream(steps, SUBMIT) as started, TemporaryDirectory(prefix="bench-") as home:
+        env = environment(
+            HOME=home,
+            LITELLM_LOCAL_MODEL_COST_MAP="True",
+            MSWEA_SILENT_STARTUP="1",
+            MSWEA_CONFIGURED="true",
+            MSWEA_GLOBAL_CONFIG_DIR=home,
+        )
+        done = subprocess.run(
+            [str(interpreter), "-c", _MINI, started.url, MODEL, prompts.system("default")],
+            env=env, cwd=home, capture_output=True, text=True, timeout=900,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"mini-swe-agent: {done.stderr.strip()[-400:]}")
+        return clocked(started, steps, float(done.stdout.split()[-1]))
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, **more}  # noqa: TID251 - a child's environment is this one and what is said here
+
+
+@click.command()
+@click.option("--steps", default=200, show_default=True)
+@click.option(
+    "--rounds", default=3, show_default=True, help="Of each, one after the other; medians are shown."
+)
+@click.option("--peer/--no-peer", default=True, help="mini-swe-agent beside us.")
+def main(steps: int, rounds: int, peer: bool) -> None:
+    """Milliseconds a step outside the model, ours beside mini-swe-agent's, and how they grow."""
+    machine, missing = peers.machine(), ""
+    plans: dict[str, Callable[[int], Run]] = {"Tollgate, engine alone": alone, "Tollgate, gateway": bounded}
+    theirs = f"mini-swe-agent {peers.MINI_SWE_AGENT}"
+    if peer:
+        plans[theirs] = mini_swe_agent
+    runs: dict[str, list[Run]] = {}
+    for _ in range(rounds):
+        for name, program in plans.items():
+            try:
+                runs.setdefault(name, []).append(program(steps))
+            except (peers.NotInstalled, subprocess.SubprocessError) as error:
+                missing = f"{name} is not beside us here: {error}"
+    click.echo(f"Tollgate {peers.commit()} (anthropic {peers.version('anthropic')}), {theirs}\n{machine}")
+    click.echo(f"{rounds} rounds of {steps} steps; medians over the rounds, in ms\n")
+    head = f"{'':<26}{'p50':>8}{f'first {EDGE}':>11}{f'last {EDGE}':>10}{'grows':>8}{'CPU':>8}{'last request':>15}"
+    click.echo(head)
+    figures: dict[str, dict[str, float]] = {}
+    for name, found in runs.items():
+        if not found:
+            continue
+        row = {
+            "p50_ms": median(median(run.pauses) for run in found),
+            "first_ms": median(run.first for run in found),
+            "last_ms": median(run.last for run in found),
+            "grows": median(run.last / run.first for run in found),
+            "cpu_ms": median(run.cpu for run in found),
+            "kilobytes": median(run.kilobytes for run in found),
+        }
+        figures[name] = {key: round(value, 2) for key, value in row.items()}
+        click.echo(
+            f"{name:<26}{row['p50_ms']:>8.1f}{row['first_ms']:>11.1f}{row['last_ms']:>10.1f}"
+            f"{row['grows']:>8.2f}{row['cpu_ms']:>8.1f}{row['kilobytes']:>12.0f} KB"
+        )
+    click.echo(f"\n{missing}" if missing else "")
+    summary: dict[str, object] = {"bench": "harness", "machine": machine, "steps": steps, "rounds": rounds}
+    summary |= {"figures": figures, "missing": missing}
+    if theirs in figures:
+        peer_p50 = figures[theirs]["p50_ms"]
+        for key, name in (("ratio", "Tollgate, engine alone"), ("gateway_ratio", "Tollgate, gateway")):
+            summary[key] = round(figures[name]["p50_ms"] / peer_p50, 3)
+            summary[f"cpu_{key}"] = round(figures[name]["cpu_ms"] / figures[theirs]["cpu_ms"], 3)
+    click.echo(json.dumps(summary))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
