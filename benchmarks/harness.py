@@ -7,8 +7,8 @@ byte of an answer to the last byte of the next request. So it is what reading th
 and asking again take, and how that grows with the conversation. Through our embedded gateway, as `python -m
 bot run` has it, hold and settle on the disk are in it too.
 
-On a busy machine a pause is mostly waiting for a core. CPU milliseconds a step, of the agent's process and its
-commands, say what it works; they are of the whole run, so not how that grows.
+On a busy machine a pause is mostly waiting for a core. CPU milliseconds a step, of the agent's process and
+its commands, say what it works; they are of the whole run, so not how that grows.
 """
 
 from __future__ import annotations
@@ -185,8 +185,10 @@ def main(steps: int, rounds: int, peer: bool) -> None:
                 missing = f"{name} is not beside us here: {error}"
     click.echo(f"Tollgate {peers.commit()} (anthropic {peers.version('anthropic')}), {theirs}\n{machine}")
     click.echo(f"{rounds} rounds of {steps} steps; medians over the rounds, in ms\n")
-    head = f"{'':<26}{'p50':>8}{f'first {EDGE}':>11}{f'last {EDGE}':>10}{'grows':>8}{'CPU':>8}{'last request':>15}"
-    click.echo(head)
+    click.echo(
+        f"{'':<26}{'p50':>8}{f'first {EDGE}':>11}{f'last {EDGE}':>10}{'grows':>8}{'CPU':>8}"
+        f"{'last request':>15}"
+    )
     figures: dict[str, dict[str, float]] = {}
     for name, found in runs.items():
         if not found:

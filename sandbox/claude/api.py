@@ -442,7 +442,7 @@ def _checked(request: Request, counting: bool = False) -> tuple[dict[str, Any], 
         body = json.loads(request.body)
     except (ValueError, RecursionError):
         raise Refused("The request body is not valid JSON") from None
-    return body, check(body, version, counting)
+    return body, check(body, version, counting, request.headers.get("anthropic-beta", ""))
 
 
 def _failed(failure: Failure, request_id: str) -> Response:

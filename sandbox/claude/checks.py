@@ -31,7 +31,7 @@ class Refused(Exception):
         self.status, self.kind, self.message = status, kind, message
 
 
-def check(body: Any, version: str, counting: bool = False) -> Model:
+def check(body: Any, version: str, counting: bool = False, betas: str = "") -> Model:
     """The model of a request that may be answered. Raises Refused. `counting`: for count_tokens."""
     if not isinstance(body, dict):
         raise Refused("The request body is not a JSON object")
@@ -53,6 +53,7 @@ def check(body: Any, version: str, counting: bool = False) -> Model:
     _system(body.get("system"))
     _messages(body["messages"], model)
     _output_config(body.get("output_config"))
+    _task_budget(body.get("output_config"), model, betas)
     _geo(body, model)
     _breakpoints(body, tools)
     return model
@@ -258,6 +259,22 @@ def _geo(body: dict[str, Any], model: Model) -> None:
 def _output_config(config: object) -> None:
     if isinstance(config, dict) and config.get("effort") not in (None, *EFFORTS):
         raise Refused(f"output_config.effort: Input should be {', '.join(repr(each) for each in EFFORTS)}")
+
+
+def _task_budget(config: object, model: Model, betas: str) -> None:
+    # https://platform.claude.com/docs/en/build-with-claude/task-budgets (2026-08-22)
+    budget = config.get("task_budget") if isinstance(config, dict) else None
+    if budget is None:
+        return
+    if "task-budgets-2026-03-13" not in betas:
+        raise Refused("output_config.task_budget: Extra inputs are not permitted")
+    if "task_budget" not in model.allows:
+        raise Refused(f"output_config.task_budget is not supported for {model.id}")
+    total = budget.get("total") if isinstance(budget, dict) else None
+    if not isinstance(total, int) or isinstance(total, bool) or budget.get("type") != "tokens":
+        raise Refused("output_config.task_budget.total: Input should be a valid integer")
+    if total < 20_000:
+        raise Refused("output_config.task_budget.total: Input should be greater than or equal to 20000")
 
 
 def _breakpoints(body: dict[str, Any], tools: list[dict[str, Any]]) -> None:

@@ -63,10 +63,10 @@ _SONNET = Prices(3_000, 3_750, 6_000, 300, 15_000)
 _HAIKU = Prices(1_000, 1_250, 2_000, 100, 5_000)
 
 # sampling: temperature, top_p, top_k · budget: thinking of type enabled · prefill: the assistant's words may
-# come last · geo: inference_geo, at its price.
+# come last · geo: inference_geo, at its price · task_budget.
 _45 = frozenset({"sampling", "budget", "prefill"})
 _46 = frozenset({"sampling", "budget", "geo"})
-_47 = frozenset({"geo"})
+_47 = frozenset({"geo", "task_budget"})
 
 _ALL = (
     Model("claude-opus-4-8", "Claude Opus 4.8", "2026-06-10", _OPUS, 1_000_000, 128_000, 1_024, _47),

@@ -61,7 +61,8 @@ class Scale:
         for block in [{"type": "text", "text": system}] if isinstance(system, str) else system:
             found.append(self._piece(block, caching, "system", 0))
         # What of the request's head is part of the messages' prefix, though not a block of it.
-        head = _key({name: body.get(name) for name in ("tool_choice", "thinking")}, caching)
+        budget = (body.get("output_config") or {}).get("task_budget")
+        head = _key([body.get("tool_choice"), body.get("thinking"), budget], caching)
         for message in body["messages"]:
             content = message["content"]
             blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -269,8 +269,41 @@ def test_thinking_is_adaptive_at_the_effort_of_the_class_and_left_out_where_a_mo
             )
     thinks = [request.get("thinking") for request in script.requests]
     assert thinks == [{"type": "adaptive"}, None, {"type": "adaptive"}]
-    assert script.requests[0]["output_config"] == {"effort": "xhigh"}
+    assert script.requests[0]["output_config"]["effort"] == "xhigh"
     assert script.requests[0]["max_tokens"] >= 64_000
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens", "told"),
+    [
+        pytest.param(MODEL, 500_000, 500_000, id="its token ceiling"),
+        pytest.param(MODEL, 20_000, 20_000, id="the least that there may be"),
+        pytest.param(MODEL, 19_999, None, id="less than that"),
+        pytest.param("claude-opus-4-6", 500_000, None, id="a model that takes none"),
+        pytest.param("claude-opus-4-5-20251101", 500_000, None, id="a model that does not think either"),
+    ],
+)
+def test_the_model_is_given_its_token_ceiling_as_an_advisory_budget_that_never_changes(
+    model: str, tokens: int, told: int | None
+) -> None:
+    given = replace(AMPLE, tokens=tokens)
+    with start("claude", character="steady") as claude:
+        stop, turns = threading.Event(), list[Event]()
+
+        def tell(event: Event) -> None:
+            turns.append(event)
+            if event.turn == 3:
+                stop.set()
+
+        Opus().work(task(claude.url, given, model=model), Bench(), tell, stop)
+        requests = claude.ask("/_sandbox/requests")
+        rows = claude.invoice()["rows"]
+    asked = [json.loads(request["body"]).get("output_config", {}).get("task_budget") for request in requests]
+    assert asked == [told and {"type": "tokens", "total": told}] * 3
+    assert [request["headers"].get("anthropic-beta") for request in requests] == [
+        told and "task-budgets-2026-03-13"
+    ] * 3
+    assert all(row["cache_read"] > 0 for row in rows[1:]) or model != MODEL
 
 
 def headers(usd: str = "5", tokens: int = 500_000, steps: int = 20, seconds: int = 600) -> Json:

@@ -32,6 +32,9 @@ WEIGHTS = {
     "cache_read_input_tokens": READ,
     "output_tokens": OUTPUT,
 }
+# Advisory (R11); docs: build-with-claude/task-budgets, 2026-08-22, also for the models and the minimum.
+TASK_BUDGETS, LEAST_TASK_BUDGET = "task-budgets-2026-03-13", 20_000
+_WITH_TASK_BUDGET = re.compile(r"claude-(?:opus-4-[78](?:\D|$)|(?:opus|fable|mythos)-5|(?:sonnet|haiku)-5-5)")
 _WITHOUT_THINKING = re.compile(r"claude-(?:3|[a-z]+-4-[015](?:\D|$)|[a-z]+-4-20)")
 
 
@@ -60,9 +63,15 @@ class Claude:
             "tools": list(DEFINITIONS),
             "stream": True,
         }
+        self._headers: dict[str, str] = {}
         if not _WITHOUT_THINKING.match(task.model):
             fixed["thinking"] = {"type": "adaptive"}
             fixed["output_config"] = {"effort": task.effort}
+        if _WITH_TASK_BUDGET.match(task.model) and task.ceilings.tokens >= LEAST_TASK_BUDGET:
+            # The same in every turn: the model counts down by itself, and a new number would miss the cache.
+            budget = {"type": "tokens", "total": task.ceilings.tokens}
+            fixed["output_config"] = {**fixed["output_config"], "task_budget": budget}
+            self._headers["anthropic-beta"] = TASK_BUDGETS
         self._written = Written(fixed)
 
     def ask(self, messages: Sequence[Message], stop: threading.Event) -> Reply:
@@ -88,6 +97,7 @@ class Claude:
         with self._client.post(
             "/v1/messages",
             content=request,
+            options={"headers": self._headers},
             cast_to=object,
             stream=True,
             stream_cls=anthropic.Stream[object],
