@@ -53,9 +53,15 @@ def tool_env(env: Mapping[str, str], home: Path, user: str = "") -> dict[str, st
         "HOME": str(home),
         "TERM": "dumb",
         "CI": "true",
+        # Nobody is there to scroll, to write, or to be asked.
         "PAGER": "cat",
         "GIT_PAGER": "cat",
+        "EDITOR": "true",
+        "VISUAL": "true",
+        "GIT_EDITOR": "true",
         "GIT_TERMINAL_PROMPT": "0",
+        "DEBIAN_FRONTEND": "noninteractive",
+        "PIP_NO_INPUT": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         **({"USER": name, "LOGNAME": name} if name else {}),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
@@ -11,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from bot.runner.editor import EditError, Editor
 from bot.runner.isolation import User, agent_user, tool_env
 from bot.runner.output import Output
 from bot.runner.pristine import give
@@ -116,6 +120,32 @@ def test_a_command_of_a_megabyte_runs(tools: Tools) -> None:
 
 def test_stdin_is_empty(tools: Tools) -> None:
     assert sh(tools, "cat; read line || echo nothing") == "nothing\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        pytest.param("python3 -c 'input()'", "EOFError", id="a question on stdin"),
+        pytest.param("read answer < /dev/tty || echo nobody", "nobody", id="a question on the terminal"),
+        pytest.param(
+            "git init -q . && seq 9999 > many && git add many && git diff --cached | tail -n 1", "+9999",
+            id="a pager",
+        ),
+        pytest.param(
+            "git init -q . && git -c user.name=t -c user.email=t@t commit --allow-empty",
+            "empty commit message",
+            id="an editor for a message",
+        ),
+        pytest.param("$EDITOR a.py && cat a.py", "one\ntwo", id="an editor by its name"),
+        pytest.param(
+            "git clone -q http://127.0.0.1:9/private || echo refused", "refused", id="a name and password"
+        ),
+    ],
+)  # fmt: skip
+def test_nothing_waits_for_somebody_who_is_not_there(tools: Tools, command: str, says: str) -> None:
+    result = tools.call(BASH, {"command": command}, RUNNING)
+    assert says in result.text
+    assert "its time" not in result.text
 
 
 def test_output_is_bounded_and_says_what_was_left_out(tools: Tools) -> None:
@@ -225,6 +255,45 @@ def test_the_editor_cannot_leave_the_workspace(tools: Tools, place: Path, path: 
     assert out.read_text() == "ours"
 
 
+_NAMES = st.sampled_from(["a", "b", "in", "deep", "out", "..", ".", "", "secret"])
+_PATHS = st.lists(_NAMES, min_size=1, max_size=6).map("/".join)
+_SECRET = "not for the agent"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    links=st.dictionaries(st.sampled_from(["a", "b", "deep/a", "deep/b"]), st.tuples(_PATHS, st.booleans())),
+    paths=st.lists(st.tuples(_PATHS, st.booleans()), min_size=1, max_size=4),
+)
+def test_whatever_links_there_are_no_path_leads_out(
+    links: dict[str, tuple[str, bool]], paths: list[tuple[str, bool]]
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="paths-") as folder:
+        top, root = Path(folder), Path(folder) / "in"
+        (root / "deep").mkdir(parents=True)
+        (root / "deep" / "secret").write_text("the agent's own")
+        (top / "secret").write_text(_SECRET)
+        (top / "out").mkdir()
+        (top / "out" / "secret").write_text(_SECRET)
+        for name, (target, absolute) in links.items():
+            (root / name).symlink_to(f"{top}/{target}" if absolute else target or ".")
+        before = {path: path.read_text() for path in (top / "secret", top / "out" / "secret")}
+        editor = Editor(root)
+        for path, absolute in paths:
+            named = f"{top}/{path}" if absolute else path
+            for given_ in (
+                {"command": "view"},
+                {"command": "str_replace", "old_str": "not", "new_str": "now"},
+                {"command": "insert", "insert_line": 0, "insert_text": "x"},
+                {"command": "create", "file_text": "theirs"},
+            ):
+                with contextlib.suppress(EditError):
+                    assert _SECRET not in editor.run({**given_, "path": named})
+        assert {path: path.read_text() for path in before} == before
+        assert sorted(os.listdir(top)) == ["in", "out", "secret"]
+        assert os.listdir(top / "out") == ["secret"]
+
+
 def test_a_link_within_the_workspace_is_followed(tools: Tools, place: Path) -> None:
     (place / "in").symlink_to(place / "a.py")
     (place / "rel").symlink_to("./in")
@@ -243,9 +312,9 @@ def test_a_hard_link_to_a_file_of_ours_is_not_followed(tools: Tools, place: Path
 
 
 def test_an_unknown_tool_or_input_is_told_in_a_sentence(tools: Tools) -> None:
-    for name, given in ((BASH, {}), (BASH, "ls"), (EDITOR, {"command": "view"}), ("x", {}),
+    for name, asked in ((BASH, {}), (BASH, "ls"), (EDITOR, {"command": "view"}), ("x", {}),
                         (EDITOR, {"command": "undo", "path": "a.py"})):  # fmt: skip
-        assert tools.call(name, given, RUNNING).error
+        assert tools.call(name, asked, RUNNING).error
 
 
 # -- words --
