@@ -224,7 +224,8 @@ def _costs(report: Report) -> str:
     table.append(f"| **all** | **{report.spent.tokens:,}** count | **{report.spent.usd}** |")
     counted = "Input, cache writes and output count towards the token ceiling; cache reads only cost."
     tools = f" {count(report.spent.tool_calls, 'tool call')}." if report.spent.tool_calls else ""
-    return "\n".join(table) + f"\n\n{counted} Amounts are rounded up.{tools}{_dearest(report)}"
+    words = f"{counted} Amounts are rounded up.{tools}{_dearest(report)}"
+    return "\n".join(table) + f"\n\n{words}{_context(report)}"
 
 
 def _dearest(report: Report) -> str:
@@ -232,6 +233,18 @@ def _dearest(report: Report) -> str:
         return ""
     turn = max(report.turns, key=lambda turn: turn.usd)
     return f" The dearest turn was step {turn.step}: {turn.usd}."
+
+
+def _context(report: Report) -> str:
+    """What it cost that every turn reads the whole conversation again (R10)."""
+    if len(report.turns) < 2:
+        return ""
+    by = report.cost_by
+    largest = max(turn.input + turn.cache_write + turn.cache_read for turn in report.turns)
+    return (
+        f" Context, that is all but the output, cost {by.input + by.cache_write + by.cache_read}; "
+        f"at its largest it had {largest:,} tokens."
+    )
 
 
 def _chart(turns: Sequence[Turn], points: int) -> str:

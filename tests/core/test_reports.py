@@ -197,6 +197,16 @@ def test_another_model_and_a_lowered_answer_are_shown() -> None:
     assert "tool_use, estimated, `max_tokens` lowered to 2,048, answered by `claude-haiku-4-5`" in text
 
 
+def test_what_its_context_cost_is_said_with_its_largest_size() -> None:
+    spent = CostBy(Usd.parse("0.10"), Usd.parse("0.20"), Usd.parse("0.30"), Usd.parse("5"))
+    text = reports.final(replace(DONE, cost_by=spent))
+    largest = max(turn.input + turn.cache_write + turn.cache_read for turn in DONE.turns)
+    assert (
+        f"Context, that is all but the output, cost $0.60; at its largest it had {largest:,} tokens." in text
+    )
+    assert "Context, that is" not in reports.final(replace(DONE, turns=DONE.turns[:1]))
+
+
 def test_what_was_not_isolated_says_so() -> None:
     assert "Not isolated" in reports.final(replace(DONE, isolation="none"))
     assert "Not isolated" not in reports.final(DONE)
