@@ -7,8 +7,8 @@ byte of an answer to the last byte of the next request. So it is what reading th
 and asking again take, and how that grows with the conversation. Through our embedded gateway, as `python -m
 bot run` has it, hold and settle on the disk are in it too.
 
-On a busy machine a pause is mostly waiting for a core. CPU milliseconds a step, of the agent's process and
-its commands, say what it works; they are of the whole run, so not how that grows.
+On a busy machine a pause is mostly waiting for a core: CPU milliseconds a step, of the agent's process and
+its commands, say what it works.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -35,7 +36,7 @@ from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
 from bot.core.prices import PriceBook
 from bot.runner import prompts
-from bot.runner.engines import Task
+from bot.runner.engines import Event, Task
 from bot.runner.engines.opus import Opus
 from bot.runner.isolation import tool_env
 from bot.runner.shell import Shell
@@ -50,19 +51,11 @@ SUBMIT = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 
 @dataclass(frozen=True)
 class Run:
-    """The pauses of one run and its CPU time a step, in milliseconds; its last request, in kilobytes."""
+    """Pauses and CPU time of each step of one run, in milliseconds; its last request, in kilobytes."""
 
     pauses: list[float]
+    cpu: list[float]
     kilobytes: float
-    cpu: float
-
-    @property
-    def first(self) -> float:
-        return median(self.pauses[:EDGE])
-
-    @property
-    def last(self) -> float:
-        return median(self.pauses[-EDGE:])
 
 
 @contextmanager
@@ -72,12 +65,14 @@ def upstream(steps: int, *last: str) -> Iterator[Started]:
         yield started
 
 
-def clocked(started: Started, steps: int, cpu: float) -> Run:
+def clocked(started: Started, steps: int, ticks: list[float]) -> Run:
+    """`ticks`: CPU seconds so far, at each step."""
     figures = started.ask("/pauses")
     if len(figures["pauses"]) < steps:
         raise RuntimeError(f"{len(figures['pauses'])} steps and not {steps}")
     pauses = [1000 * each for each in figures["pauses"]]
-    return Run(pauses, figures["bodies"][-1] / 1024, 1000 * cpu / steps)
+    cpu = [1000 * (after - before) for before, after in pairwise(ticks)]
+    return Run(pauses, cpu, figures["bodies"][-1] / 1024)
 
 
 def cpu_seconds() -> float:
@@ -88,8 +83,8 @@ def cpu_seconds() -> float:
 
 def alone(steps: int) -> Run:
     with upstream(steps) as started, TemporaryDirectory(prefix="bench-") as home:
-        used = work(Path(home), started.url, "sk-benchmark")
-        return clocked(started, steps, used)
+        ticks = work(Path(home), started.url, "sk-benchmark")
+        return clocked(started, steps, ticks)
 
 
 def bounded(steps: int) -> Run:
@@ -99,43 +94,51 @@ def bounded(steps: int) -> Run:
             origin="run", ceilings=AMPLE, sources={}, prices=PriceBook(), upstream=started.url,
             key="sk-benchmark", state=Path(home) / "state", engine="opus", model=MODEL,
         ) as run:  # fmt: skip
-            used = work(Path(home), run.url, run.token)
-        return clocked(started, steps, used)
+            ticks = work(Path(home), run.url, run.token)
+        return clocked(started, steps, ticks)
 
 
-def work(home: Path, url: str, token: str) -> float:
-    """A whole run; the CPU seconds that it took."""
+def work(home: Path, url: str, token: str) -> list[float]:
+    """A whole run; the CPU seconds so far, at each of its turns."""
+    ticks: list[float] = []
+
+    def tell(event: Event) -> None:
+        if event.kind == "turn":
+            ticks.append(cpu_seconds())
+
     root = home / "work"
     root.mkdir()
     tools = Tools(root, Shell(root, tool_env(environment(), root), scratch=home))
     try:
         task = Task(prompts.system("default"), "Go on.", MODEL, "high", url, token, AMPLE)
-        before = cpu_seconds()
-        ending = Opus().work(task, tools, lambda event: None, threading.Event())
-        used = cpu_seconds() - before
+        ending = Opus().work(task, tools, tell, threading.Event())
     finally:
         tools.close()
     if ending.outcome != "done":
         raise RuntimeError(str(ending.message))
-    return used
+    return ticks
 
 
 _MINI = """
-import resource, sys
+import json, resource, sys
 from minisweagent.agents.default import DefaultAgent
 from minisweagent.environments.local import LocalEnvironment
 from minisweagent.models.litellm_model import LitellmModel
 url, model = sys.argv[1:3]
 asked = {"api_base": url, "api_key": "sk-benchmark", "max_tokens": 32000}
-agent = DefaultAgent(
-    LitellmModel(model_name="anthropic/" + model, model_kwargs=asked, set_cache_control="default_end"),
-    LocalEnvironment(), system_template=sys.argv[3], instance_template="Go on.", cost_limit=0)
+ticks = []
 def cpu():
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
-before = cpu()
+class Clocked(DefaultAgent):
+    def execute_actions(self, message):
+        ticks.append(cpu())
+        return super().execute_actions(message)
+agent = Clocked(
+    LitellmModel(model_name="anthropic/" + model, model_kwargs=asked, set_cache_control="default_end"),
+    LocalEnvironment(), system_template=sys.argv[3], instance_template="Go on.", cost_limit=0)
 agent.run("go on")
-print("\\n" + str(cpu() - before))
+print("\\n" + json.dumps(ticks))
 """
 
 
@@ -156,11 +159,20 @@ def mini_swe_agent(steps: int) -> Run:
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"mini-swe-agent: {done.stderr.strip()[-400:]}")
-        return clocked(started, steps, float(done.stdout.split()[-1]))
+        return clocked(started, steps, json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def environment(**more: str) -> dict[str, str]:
     return {**os.environ, **more}  # noqa: TID251 - a child's environment is this one and what is said here
+
+
+def middle(kind: str, runs: list[list[float]]) -> dict[str, float]:
+    """Medians over the rounds: of all steps, of the first and of the last EDGE."""
+    return {
+        f"{kind}p50_ms": median(median(steps) for steps in runs),
+        f"{kind}first_ms": median(median(steps[:EDGE]) for steps in runs),
+        f"{kind}last_ms": median(median(steps[-EDGE:]) for steps in runs),
+    }
 
 
 @click.command()
@@ -184,27 +196,24 @@ def main(steps: int, rounds: int, peer: bool) -> None:
             except (peers.NotInstalled, subprocess.SubprocessError) as error:
                 missing = f"{name} is not beside us here: {error}"
     click.echo(f"Tollgate {peers.commit()} (anthropic {peers.version('anthropic')}), {theirs}\n{machine}")
-    click.echo(f"{rounds} rounds of {steps} steps; medians over the rounds, in ms\n")
+    click.echo(f"{rounds} rounds of {steps} steps; medians, in ms; first and last: of {EDGE} steps\n")
     click.echo(
-        f"{'':<26}{'p50':>8}{f'first {EDGE}':>11}{f'last {EDGE}':>10}{'grows':>8}{'CPU':>8}"
-        f"{'last request':>15}"
+        f"{'':<26}{'pause':>8}{'first':>8}{'last':>8}{'CPU':>8}{'first':>8}{'last':>8}{'sent last':>12}"
     )
     figures: dict[str, dict[str, float]] = {}
     for name, found in runs.items():
         if not found:
             continue
         row = {
-            "p50_ms": median(median(run.pauses) for run in found),
-            "first_ms": median(run.first for run in found),
-            "last_ms": median(run.last for run in found),
-            "grows": median(run.last / run.first for run in found),
-            "cpu_ms": median(run.cpu for run in found),
+            **middle("", [run.pauses for run in found]),
+            **middle("cpu_", [run.cpu for run in found]),
             "kilobytes": median(run.kilobytes for run in found),
         }
         figures[name] = {key: round(value, 2) for key, value in row.items()}
         click.echo(
-            f"{name:<26}{row['p50_ms']:>8.1f}{row['first_ms']:>11.1f}{row['last_ms']:>10.1f}"
-            f"{row['grows']:>8.2f}{row['cpu_ms']:>8.1f}{row['kilobytes']:>12.0f} KB"
+            f"{name:<26}{row['p50_ms']:>8.1f}{row['first_ms']:>8.1f}{row['last_ms']:>8.1f}"
+            f"{row['cpu_p50_ms']:>8.1f}{row['cpu_first_ms']:>8.1f}{row['cpu_last_ms']:>8.1f}"
+            f"{row['kilobytes']:>9.0f} KB"
         )
     click.echo(f"\n{missing}" if missing else "")
     summary: dict[str, object] = {"bench": "harness", "machine": machine, "steps": steps, "rounds": rounds}
@@ -213,7 +222,7 @@ def main(steps: int, rounds: int, peer: bool) -> None:
         peer_p50 = figures[theirs]["p50_ms"]
         for key, name in (("ratio", "Tollgate, engine alone"), ("gateway_ratio", "Tollgate, gateway")):
             summary[key] = round(figures[name]["p50_ms"] / peer_p50, 3)
-            summary[f"cpu_{key}"] = round(figures[name]["cpu_ms"] / figures[theirs]["cpu_ms"], 3)
+            summary[f"cpu_{key}"] = round(figures[name]["cpu_p50_ms"] / figures[theirs]["cpu_p50_ms"], 3)
     click.echo(json.dumps(summary))
 
 
