@@ -32,6 +32,7 @@ import click
 from benchmarks import peers
 from benchmarks.metronome import MODEL
 from bot import local
+from bot.clients.anthropic import Key
 from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
 from bot.core.prices import PriceBook
@@ -92,7 +93,7 @@ def bounded(steps: int) -> Run:
     with upstream(steps) as started, TemporaryDirectory(prefix="bench-", dir=peers.ROOT) as home:
         with local.opened(
             origin="run", ceilings=AMPLE, sources={}, prices=PriceBook(), upstream=started.url,
-            key="sk-benchmark", state=Path(home) / "state", engine="opus", model=MODEL,
+            key=Key("benchmark", "sk-benchmark"), state=Path(home) / "state", engine="opus", model=MODEL,
         ) as run:  # fmt: skip
             ticks = work(Path(home), run.url, run.token)
         return clocked(started, steps, ticks)
