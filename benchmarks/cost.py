@@ -36,7 +36,7 @@ from bot.runner.engines.opus import Opus
 from bot.runner.isolation import tool_env
 from bot.runner.shell import Shell
 from bot.runner.tools import Tools
-from sandbox.characters.steady import STEPS, files
+from sandbox.characters.measured import STEPS, files
 from sandbox.processes import Started, start
 
 MODEL = "claude-opus-4-7"
@@ -83,7 +83,7 @@ def invoiced(name: str, claude: Started) -> Line:
 
 
 def tollgate(context: int, name: str) -> Line:
-    with start("claude", character="steady") as claude, TemporaryDirectory(prefix="bench-") as home:
+    with start("claude", character="measured") as claude, TemporaryDirectory(prefix="bench-") as home:
         root = workspace(Path(home))
         tools = Tools(root, Shell(root, tool_env(environment(), root), scratch=Path(home)))
         try:
@@ -121,7 +121,7 @@ print("\\n" + json.dumps(agent.run(task).get("exit_status", "")))
 def mini_swe_agent(cache: str, name: str) -> Line:
     """With its own prompts and observation template (mini.yaml); its step_limit ends it after the summary."""
     interpreter = peers.python("mini", f"mini-swe-agent=={peers.MINI_SWE_AGENT}")
-    with start("claude", character="steady") as claude, TemporaryDirectory(prefix="bench-") as home:
+    with start("claude", character="measured") as claude, TemporaryDirectory(prefix="bench-") as home:
         env = environment(
             HOME=home,
             LITELLM_LOCAL_MODEL_COST_MAP="True",

@@ -287,7 +287,7 @@ def test_the_model_is_given_its_token_ceiling_as_an_advisory_budget_that_never_c
     model: str, tokens: int, told: int | None
 ) -> None:
     given = replace(AMPLE, tokens=tokens)
-    with start("claude", character="steady") as claude:
+    with start("claude", character="measured") as claude:
         stop, turns = threading.Event(), list[Event]()
 
         def tell(event: Event) -> None:
