@@ -50,6 +50,12 @@ def worked(
 ) -> tuple[LocalResult, Report]:
     told = events if events is not None else []
     with bounded(claude.url, folder / "state", ceilings) as local:
+
+        def tell(event: Event) -> None:
+            if event.kind == "wrap_up":
+                local.ledger.open_slice(local.run)
+            told.append(event)
+
         result = run_local(
             "the tests fail: fix it",
             folder / "work",
@@ -58,7 +64,7 @@ def worked(
             model=MODEL,
             ceilings=ceilings,
             env=ENV,
-            on_event=told.append,
+            on_event=tell,
             halted=local.halted,
         )
         local.end(result.outcome, result.ending.message or "")
