@@ -262,7 +262,7 @@ def test_an_answer_that_never_ends_is_cut_at_the_wall_clock_and_estimated(
     tmp_path: Path, claude: Started
 ) -> None:
     claude.ask("/_sandbox/character", {"character": "pings"})
-    ran = bot(tmp_path, environment(claude), "exec", "--wall", "2s", "--", *program(tmp_path, STREAM))
+    ran = bot(tmp_path, environment(claude), "exec", "--wall", "6s", "--", *program(tmp_path, STREAM))
     assert (ran.code, ran.report["reason"]) == (3, "wall_clock_ceiling")
     assert "wall-clock ceiling reached" in ran.err
     assert nanos(ran.report["estimated_usd"]) == nanos(ran.report["spent"]["usd"]) > 0
