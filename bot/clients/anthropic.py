@@ -26,12 +26,14 @@ IDLE_SECONDS = 15.0  # a kept connection older than this is not used again
 SEND_SECONDS = 60.0
 CHUNK = 65_536
 PIECE = 1 << 20
+LARGE = 1 << 20
 MAX_ANSWER = 64 << 20  # of JSON in one piece; the longest there is are a few megabytes
 _GONE = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 
 _TARGET = "/?#[]@!$&'()*+,;=:%-._~|\\^`{}\"<>"  # passed as they are; what is not ASCII is quoted
 
 Headers = Sequence[tuple[str, str]]
+Pieces = Sequence[bytes | memoryview]
 
 
 class Unreachable(Exception):
@@ -79,12 +81,12 @@ class _Connection:
         self.whole = True  # all of it was handed to the kernel
         self.closed = False  # the other side has sent its FIN
 
-    def post(self, request: h11.Request, body: bytes, deadline: float) -> None:
+    def post(self, request: h11.Request, body: Pieces, size: int, deadline: float) -> None:
         """Send a whole request, as far as the other side takes it; `arrived` knows how far that was."""
         self.acknowledged = _acknowledged(self.sock)
         head = self.http.send(request) or b""
-        self.size, self.whole = len(head) + len(body), False
-        pieces: list[bytes | memoryview] = [head + body] if len(body) < CHUNK else [head, *_pieces(body)]
+        self.size, self.whole = len(head) + size, False
+        pieces = [b"".join((head, *body))] if size < CHUNK else [head, *_slices(body)]
         try:
             for piece in pieces:
                 left = min(SEND_SECONDS, deadline - time.monotonic())
@@ -93,8 +95,9 @@ class _Connection:
             self.whole = True
         except OSError:
             return  # an answer may have come before the end of the request: a refusal, most likely
-        if body:
-            self.http.send(h11.Data(body))
+        for piece in body:
+            # Counts it, and copies nothing: any bytes-like object will do (h11's docs, "sendfile").
+            self.http.send_with_data_passthrough(h11.Data(piece))  # type: ignore[arg-type]
         self.http.send(h11.EndOfMessage())
 
     def arrived(self) -> bool:
@@ -128,9 +131,13 @@ class Upstream:
         self._most = idle
         self._lock = threading.Lock()
 
-    def send(self, method: str, target: str, headers: Headers, body: bytes, deadline: float) -> Exchange:
-        """Send a whole request until `deadline` (monotonic). Raises Unreachable: nothing arrived."""
-        pairs = [("host", self._authority), *headers, ("content-length", str(len(body)))]
+    def send(self, method: str, target: str, headers: Headers, body: Pieces, deadline: float) -> Exchange:
+        """Send a whole request until `deadline` (monotonic). Raises Unreachable: nothing arrived.
+
+        A body above LARGE is not kept for a second try: it goes out on a new connection.
+        """
+        size = sum(map(len, body))
+        pairs = [("host", self._authority), *headers, ("content-length", str(size))]
         try:
             request = h11.Request(
                 method=method,
@@ -142,13 +149,13 @@ class Upstream:
 
         def fresh() -> _Connection:
             made = self._connect(deadline)
-            made.post(request, body, deadline)
+            made.post(request, body, size, deadline)
             return made
 
-        kept = self._take()
+        kept = self._take() if size <= LARGE else None
         if kept is None:
             return Exchange(self, fresh(), None)
-        kept.post(request, body, deadline)
+        kept.post(request, body, size, deadline)
         return Exchange(self, kept, fresh)
 
     def _take(self) -> _Connection | None:
@@ -350,9 +357,8 @@ def left(client: socket.socket | None) -> bool:
     return bool(poller.poll(0))
 
 
-def _pieces(body: bytes) -> list[memoryview]:
-    view = memoryview(body)
-    return [view[at : at + PIECE] for at in range(0, len(view), PIECE)]
+def _slices(body: Pieces) -> list[bytes | memoryview]:
+    return [memoryview(piece)[at : at + PIECE] for piece in body for at in range(0, len(piece), PIECE)]
 
 
 def _acknowledged(sock: socket.socket) -> int | None:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from json.decoder import JSONDecoder
 from typing import Any
 
 from bot.core import allowances
+from bot.core import body as bodies
 from bot.core.allowances import Beyond, Refused
+from bot.core.body import LIMITS, SHORT, Bytes, Limits, Long, length, weighed
 from bot.core.prices import GEO_DENOMINATOR, GEO_NUMERATOR, Price, Rates
 from bot.core.rules import STRICTEST, Rules
 
@@ -37,6 +39,7 @@ __all__ = [
 
 MOST_TOKENS = 10**9  # no answer is ever so long, and its price still fits into the ledger
 MAX_BODY = 32 * 1024 * 1024  # api/errors: request_too_large
+MAX_MESSAGES = 100_000  # api/messages: "There is a limit of 100,000 messages in a single request"
 IMAGE_TOKENS = 4_784
 TOOL_PROMPT_TOKENS = 804  # 675 with tool_choice auto or none, 804 with any or tool
 TOOL_TOKENS = {"bash": 325, "text_editor": 700, "str_replace_based_edit_tool": 700}
@@ -72,7 +75,9 @@ class Request:
     prefixes: tuple[str, ...]  # hash of the fixed part and the first k messages, k = 0 … n
     sizes: tuple[int, ...]  # tokens at the most of each message
     followable: bool  # the next request may be bounded by this one's usage
-    messages: Sequence[Mapping[str, Any]]  # the conversation, as it was read
+    # The conversation, to be looked at until the request leaves. Of a body above a megabyte
+    # (Limits.whole) the last megabyte, in which a text of over 65,536 characters is a body.Long.
+    messages: Sequence[Mapping[str, Any]]
     beyond: tuple[Beyond, ...] = ()  # what bytes do not bound: the run's rules must allow it
 
     @property
@@ -137,33 +142,30 @@ class Bound:
         return (self.input - self.cached) * self.input_rate + self.cached * self.read_rate
 
 
-def read(body: bytes) -> Request:
+def read(body: Bytes, limits: Limits = LIMITS) -> Request:
     """Parse a `/v1/messages` body. Raises Refused with a sentence for what cannot be read or bounded."""
     try:
-        return _read(body)
+        return _read(body, limits)
     except RecursionError as error:
         raise Refused("the body is nested too deeply") from error
 
 
-def _read(body: bytes) -> Request:
-    top, span = _scan(body)
+def _read(body: Bytes, limits: Limits) -> Request:
+    seen = _Seen()
+    talk = _Talk(seen, limits.whole)
+    top, spans = bodies.scan(body, "messages", talk.add, ("max_tokens",), limits)
     model, asked = top.get("model"), top.get("max_tokens")
     if not isinstance(model, str) or not model:
         raise Refused("model: a name is required")
-    if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1 or span is None:
+    if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
         raise Refused("max_tokens: a whole number of at least 1 is required")
     if asked > MOST_TOKENS:
         raise Refused(f"max_tokens: no model answers with more than {MOST_TOKENS:,} tokens")
-    messages = top.get("messages")
-    if not isinstance(messages, list) or not messages:
+    if not talk.sizes:
         raise Refused("messages: at least one message is required")
-    if not all(isinstance(message, dict) for message in messages):
-        raise Refused("messages: each must be an object")
-    seen = _Seen()
     seen.mark(top)
     seen.blocks(top.get("system"))
     seen.blocks(top.get("tools"))
-    images = [seen.images_of(message) for message in messages]
     tools = top.get("tools") or []
     if not isinstance(tools, list):
         raise Refused("tools: a list is required")
@@ -173,11 +175,10 @@ def _read(body: bytes) -> Request:
     if _object(top, "output_config").get("format"):
         overhead += FORMAT_TOKENS
     thinking = _object(top, "thinking")
-    prefixes, sizes = _measure(top, messages, images)
     return Request(
         model=model,
         max_tokens=asked,
-        span=span,
+        span=spans["max_tokens"],
         stream=top.get("stream") is True,
         thinking=thinking.get("type", "disabled") != "disabled",
         thought=_thought(thinking),
@@ -185,13 +186,13 @@ def _read(body: bytes) -> Request:
         short_cache="5m" in seen.lifetimes,
         dearer_geo_possible=top.get("inference_geo") != "global",
         byte_bound=_with_images(len(body), seen.images) + overhead,
-        prefixes=prefixes,
-        sizes=sizes,
+        prefixes=talk.prefixes(top),
+        sizes=tuple(talk.sizes),
         # Edits of the context, and what the server does in between, change what counts from turn to turn: no
         # continuation is assumed.
         followable=not ("context_management" in top or "thread" in top or beyond),
         beyond=beyond,
-        messages=messages,
+        messages=tuple(talk.kept),
     )
 
 
@@ -280,80 +281,24 @@ def _thought(thinking: dict[str, Any]) -> int:
     return budget if isinstance(budget, int) and not isinstance(budget, bool) and budget > 0 else 0
 
 
-def splice(body: bytes, request: Request, max_tokens: int) -> bytes:
-    """The same bytes with another max_tokens."""
+def splice(body: Bytes, request: Request, max_tokens: int) -> tuple[Bytes, ...]:
+    """The same bytes with another max_tokens, in pieces: nothing of the body is copied."""
     start, end = request.span
-    return body[:start] + str(max_tokens).encode() + body[end:]
+    view = memoryview(body)
+    return view[:start], str(max_tokens).encode(), view[end:]
 
 
-def countable(body: bytes) -> bytes:
-    """What of a body count_tokens takes: it refuses what has nothing to do with its input."""
-    top = json.loads(body)
-    return json.dumps({name: top[name] for name in COUNTED if name in top}).encode()
+def countable(body: Bytes) -> tuple[Bytes, ...]:
+    """What of a body count_tokens takes, in pieces: it refuses what has nothing to do with its input."""
+    _, spans = bodies.scan(body, "messages", lambda message, characters: None, COUNTED)
+    view = memoryview(body)
+    pieces: list[Bytes] = []
+    for name, (start, end) in spans.items():
+        pieces += [b"," if pieces else b"{", f'"{name}":'.encode(), view[start:end]]
+    return (*pieces, b"}")
 
 
 # -- reading --
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise Refused("the body has the same key twice in one object; which one counts is not defined")
-    return found
-
-
-_DECODER = JSONDecoder(object_pairs_hook=_unique)
-_SPACE = " \t\n\r"
-
-
-def _scan(body: bytes) -> tuple[dict[str, Any], tuple[int, int] | None]:
-    """The top-level object and the byte range of its `max_tokens`."""
-    try:
-        text = body.decode("utf-8")
-        return _scan_object(text)
-    except (ValueError, StopIteration, IndexError, RecursionError) as error:
-        raise Refused(f"the body is not a JSON object: {error or 'it ends too early'}") from error
-
-
-def _scan_object(text: str) -> tuple[dict[str, Any], tuple[int, int] | None]:
-    top: dict[str, Any] = {}
-    span = None
-    at = _skip(text, 0)
-    if text[at] != "{":
-        raise Refused("the body is not a JSON object")
-    at = _skip(text, at + 1)
-    while text[at] != "}":
-        if text[at] != '"':
-            raise Refused("the body is not a JSON object: a key must be a string")
-        key, after = _DECODER.raw_decode(text, at)
-        if text[at + 1 : after - 1] != key:
-            raise Refused(f"the key {key!r} is written with escapes; write it plainly")
-        if key in top:
-            raise Refused(f"the body has {key!r} twice; which one counts is not defined")
-        at = _skip(text, after)
-        if text[at] != ":":
-            raise Refused("the body is not a JSON object: a colon is missing")
-        start = _skip(text, at + 1)
-        top[key], end = _DECODER.raw_decode(text, start)
-        if key == "max_tokens":
-            before = start if text.isascii() else len(text[:start].encode())
-            span = before, before + end - start  # a number's characters are bytes
-        at = _skip(text, end)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
-            if text[at] == "}":
-                raise Refused("the body is not a JSON object: a comma too many")
-        elif text[at] != "}":
-            raise Refused("the body is not a JSON object: a comma is missing")
-    if text[at + 1 :].strip(_SPACE):
-        raise Refused("the body goes on after its JSON object")
-    return top, span
-
-
-def _skip(text: str, at: int) -> int:
-    while text[at] in _SPACE:
-        at += 1
-    return at
 
 
 @dataclass(slots=True)
@@ -398,7 +343,8 @@ class _Seen:
         if source.get("type") in ("url", "file"):
             self.sources.append(str(source["type"]))
         elif kind == "image":
-            self.images.append(len(source["data"]) if isinstance(source.get("data"), str) else 0)
+            data = source.get("data")
+            self.images.append(length(data) if isinstance(data, str) else 0)
         elif source.get("type") == "base64":
             self.sources.append("pdf")
         self.blocks(source.get("content"))
@@ -411,22 +357,47 @@ def _tool_tokens(tool: Any) -> int:
     return next((n for name, n in TOOL_TOKENS.items() if kind.startswith(name)), UNDOCUMENTED_TOOL_TOKENS)
 
 
-def _measure(
-    top: dict[str, Any], messages: list[Any], images: list[list[int]]
-) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Request.prefixes and .sizes, each message written out once for both."""
-    # max_tokens, stream and metadata change nothing that counts as input; cache marks move from turn to turn.
-    skipped = ("messages", "max_tokens", "stream", "metadata", "cache_control", "service_tier")
-    digest = hashlib.sha256(_canonical({name: value for name, value in top.items() if name not in skipped}))
-    prefixes, sizes = [digest.hexdigest()], []
-    for message, inlined in zip(messages, images, strict=True):
+class _Talk:
+    """What is to be known of a conversation; each message is written out once, for its hash and size."""
+
+    def __init__(self, seen: _Seen, keep: int) -> None:
+        self.sizes: list[int] = []  # tokens at the most of each message
+        self.kept: deque[Mapping[str, Any]] = deque()
+        self._seen = seen
+        self._digest = hashlib.sha256()
+        self._digests = [self._digest.digest()]
+        self._keep = keep
+        self._lengths: deque[int] = deque()  # of those kept
+
+    def add(self, message: Any, characters: int) -> None:
+        """The next message, which takes so many characters of the body's text."""
+        if not isinstance(message, dict):
+            raise Refused("messages: each must be an object")
+        if len(self.sizes) == MAX_MESSAGES:
+            raise Refused(f"messages: a request may have {MAX_MESSAGES:,} at most")
+        images = self._seen.images_of(message)
         blocks = _blocks(message)
-        written = _canonical(blocks)
-        digest.update(b"\n" + written)
-        prefixes.append(digest.hexdigest())
-        size = len(written) if blocks is message else len(written) - _WRAPPING
-        sizes.append(_with_images(size, inlined))
-    return tuple(prefixes), tuple(sizes)
+        written, size = _canonical(blocks)
+        self._digest.update(b"\n" + written)
+        self._digests.append(self._digest.digest())
+        self.sizes.append(_with_images(size if blocks is message else size - _WRAPPING, images))
+        self._hold(message, characters)
+
+    def _hold(self, message: Mapping[str, Any], characters: int) -> None:
+        self.kept.append(message)
+        self._lengths.append(characters)
+        self._keep -= characters
+        while self._keep < 0:
+            self.kept.popleft()
+            self._keep += self._lengths.popleft()
+
+    def prefixes(self, top: Mapping[str, Any]) -> tuple[str, ...]:
+        """Hashes of the fixed part and the first k messages, k = 0 … n."""
+        # The first three change nothing that counts as input; cache marks move from turn to turn.
+        skipped = ("max_tokens", "stream", "metadata", "cache_control", "service_tier", "messages")
+        fixed, _ = _canonical({name: value for name, value in top.items() if name not in skipped})
+        start = hashlib.sha256(fixed).digest()
+        return tuple(hashlib.sha256(start + digest).hexdigest() for digest in self._digests)
 
 
 def _with_images(size: int, images: list[int]) -> int:
@@ -441,19 +412,35 @@ def _blocks(message: Any) -> Any:
     return message
 
 
-def _canonical(value: Any) -> bytes:
-    return json.dumps(_unmarked(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
-        "utf-8", "surrogatepass"
-    )
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _unmarked(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _unmarked(item) for key, item in value.items() if key != "cache_control"}
-    if isinstance(value, list):
-        return [_unmarked(item) for item in value]
+def _canonical(value: Any) -> tuple[bytes, int]:
+    """The one way to write a value, long texts by their hash; and its size with those texts written out."""
+    saved: list[int] = []
+    written = _ENCODER.encode(_reduced(value, saved)).encode("utf-8", "surrogatepass")
+    return written, len(written) + sum(saved)
+
+
+_HASHED = "\x7f"  # begins what stands for a long text; a text that begins so itself gets one more
+
+
+def _reduced(value: Any, saved: list[int]) -> Any:
+    """Without cache marks and long texts; `saved` is told how many bytes fewer each of those takes."""
+    if isinstance(value, str):
+        if len(value) > SHORT or isinstance(value, Long):
+            digest, size = weighed(value)
+            saved.append(size - len(_HASHED + digest))
+            return _HASHED + digest
+        if value.startswith(_HASHED):
+            saved.append(-len(_HASHED))
+            return _HASHED + value
+    elif isinstance(value, dict):
+        return {key: _reduced(item, saved) for key, item in value.items() if key != "cache_control"}
+    elif isinstance(value, list):
+        return [_reduced(item, saved) for item in value]
     return value
 
 
 # What _blocks puts around a text that came plain: it is not in the body, so it does not count as input.
-_WRAPPING = len(_canonical([{"type": "text", "text": ""}])) - len(_canonical(""))
+_WRAPPING = len(_canonical([{"type": "text", "text": ""}])[0]) - len(_canonical("")[0])

@@ -68,11 +68,11 @@ class Crowded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A request that may leave: `body` to send, until `deadline` (time.monotonic)."""
+    """A request that may leave, with `clamped` for its max_tokens if that is given, until `deadline`
+    (time.monotonic)."""
 
     hold: Hold
     request: Request
-    body: bytes
     deadline: float
     bound: Bound
     clamped_by: Reason | None = None
@@ -103,13 +103,12 @@ class Spend:
     def admit(
         self,
         account: Account,
-        body: bytes,
         request: Request,
         key: str = "",
         gone: Gone = lambda: False,
         count: Count = lambda: None,
     ) -> Admission:
-        """Hold the worst case of a request, `body` as meter.read it, by the rules of its run.
+        """Hold the worst case of a request, by the rules of its run.
 
         `key` names the one that it is sent with. Raises meter.Refused, Halted, KeptBack, NoRun, Crowded,
         ClientGone.
@@ -141,11 +140,8 @@ class Spend:
             hold, bound = self._take(account, request, bound, looser, key, until, lane, gone)
         # Of the hold's own time: since the account was read, a body may have come in slowly, or others first.
         deadline = time.monotonic() + (hold.account.deadline_at - hold.account.now) / 1000
-        clamped = hold.ask.clamped
-        if clamped is None:
-            return Admission(hold, request, body, deadline, bound)
-        by = _tightest(hold.account, bound)
-        return Admission(hold, request, meter.splice(body, request, clamped), deadline, bound, by)
+        by = None if hold.ask.clamped is None else _tightest(hold.account, bound)
+        return Admission(hold, request, deadline, bound, by)
 
     def _take(
         self,

@@ -23,6 +23,7 @@ from bot.clients.anthropic import (
     Exchange,
     Head,
     Key,
+    Pieces,
     TimedOut,
     Unreachable,
     Upstream,
@@ -34,6 +35,7 @@ from bot.core.money import Usd
 from bot.core.usage import Answer, Reader, read_count, read_message
 from bot.stores.ledger import Account
 from bot.stories.spend import Admission, Crowded, Halted, KeptBack, NoRun, Spend
+from bot.web.bodies import BODY_SECONDS, Bodies, Body, Unread
 from bot.web.drain import DRAIN_SECONDS, Drain
 from bot.web.watchdog import Guard, Watchdog, over
 
@@ -41,12 +43,10 @@ StartResponse = Callable[..., Any]
 Environ = dict[str, Any]
 
 MAX_ERROR = 1024 * 1024
-BODY_SECONDS = 120.0  # for a request's body to come in
 COUNT_SECONDS = 10.0  # for the upstream's estimate of a request
-DROP_SECONDS = 3.0  # for one that is refused for its size
 GRACE = 0.4  # seconds after the deadline for a client to take its last bytes
-LARGE = 2 * 1024 * 1024
-_one_at_a_time = threading.Lock()  # reading a large body takes several times its size
+ALONE = 1 << 18  # bytes
+_one_at_a_time = threading.Lock()  # what a body says may take many times its bytes while it is read
 log = logging.getLogger("tollgate.gateway")
 # Of the connection between two parties, or ours to say anew (RFC 9110, 7.6.1).
 _HOP = {
@@ -74,6 +74,7 @@ class Gateway:
         self.on_halt = on_halt
         self.drain = Drain(drain_seconds)
         self.watchdog = Watchdog()
+        self.bodies = Bodies(self.watchdog)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -103,31 +104,32 @@ class Gateway:
         except Halted as halted:
             raise self._refusal(halted.account) from halted
         # (What is not read of a body both servers read and drop, or they close the connection.)
-        return known[route](environ, start_response, account, self._body(environ, account))
-
-    def _body(self, environ: Environ, account: Account) -> bytes:
-        most = DROP_SECONDS if _too_large(environ) else BODY_SECONDS
-        seconds = min(most, (account.deadline_at - account.now) / 1000)
-        guard = self.watchdog.guard(_client(environ), time.monotonic() + seconds, socket.SHUT_RD)
+        seconds = min(BODY_SECONDS, (account.deadline_at - account.now) / 1000)
         try:
-            return _body(environ)
-        except OSError as error:  # the servers have several words for a client that breaks off
-            raise _Said(400, "invalid_request_error", "the body did not come. Nothing was spent.") from error
+            body = self.bodies.read(environ, _client(environ), seconds)
+        except Unread as error:
+            retry = [("retry-after", "5")] if error.status == 429 else []
+            raise _Said(error.status, error.kind, str(error), [("connection", "close"), *retry]) from error
+        try:
+            return known[route](environ, start_response, account, body)
         finally:
-            over(guard)
+            body.drop()
 
     # -- one turn of an agent --
 
     def _messages(
-        self, environ: Environ, start_response: StartResponse, account: Account, body: bytes
+        self, environ: Environ, start_response: StartResponse, account: Account, body: Body
     ) -> Iterable[bytes]:
-        client, key = _client(environ), self.key()
+        key = self.key()
+        return self._forward(environ, start_response, self._admit(environ, account, body, key), body, key)
+
+    def _admit(self, environ: Environ, account: Account, body: Body, key: Key) -> Admission:
+        client = _client(environ)
         try:
-            with _one_at_a_time if len(body) > LARGE else contextlib.nullcontext():
-                request = meter.read(body)
-            admission = self.spend.admit(
+            with _one_at_a_time if len(body.data) > ALONE else contextlib.nullcontext():
+                request = meter.read(body.data)
+            return self.spend.admit(
                 account,
-                body,
                 request,
                 key.name,
                 lambda: left(client),
@@ -150,19 +152,25 @@ class Gateway:
             raise _Said(429, "rate_limit_error", str(error), headers) from error
         except ClientGone as error:
             raise _gone() from error
-        return self._forward(environ, start_response, admission, key)
 
     def _forward(
-        self, environ: Environ, start_response: StartResponse, admission: Admission, key: Key
+        self,
+        environ: Environ,
+        start_response: StartResponse,
+        admission: Admission,
+        body: Body,
+        key: Key,
     ) -> Iterable[bytes]:
         client = _client(environ)
         exchange = None
         try:
             headers = _headers(environ, key)
             exchange = self.upstream.send(
-                "POST", _target(environ), headers, admission.body, admission.deadline
+                "POST", _target(environ), headers, _pieces(body, admission), admission.deadline
             )
-            admission = replace(admission, body=b"")  # of no use any more, and it may be large
+            # Of no use any more, and they may be large.
+            body.drop()
+            admission = replace(admission, request=replace(admission.request, messages=()))
             head = exchange.head(admission.deadline, client)
             if not 200 <= head.status < 300:
                 return self._failed(start_response, admission, exchange, head)
@@ -258,10 +266,10 @@ class Gateway:
     # -- the two free paths --
 
     def _pass(
-        self, environ: Environ, start_response: StartResponse, account: Account, body: bytes
+        self, environ: Environ, start_response: StartResponse, account: Account, body: Body
     ) -> Iterable[bytes]:
         try:
-            head, content = self._fetch(environ, account, body, _target(environ), 60.0)
+            head, content = self._fetch(environ, account, (body.data,), _target(environ), 60.0)
         except (Unreachable, Broken, TimedOut) as error:
             message = f"{error or 'the upstream did not answer in time'}. Nothing was spent."
             raise _Said(502, "api_error", message, _remaining(account)) from error
@@ -269,12 +277,12 @@ class Gateway:
         start_response(_line(head.status), headers)
         return (content,)
 
-    def _count(self, environ: Environ, account: Account, body: bytes) -> int | None:
+    def _count(self, environ: Environ, account: Account, body: Body) -> int | None:
         """The upstream's own estimate of a request's input, in tokens; None if it does not tell."""
         path, query = "/v1/messages/count_tokens", environ.get("QUERY_STRING", "")
         target = f"{path}?{query}" if query else path
         try:
-            head, content = self._fetch(environ, account, meter.countable(body), target, COUNT_SECONDS)
+            head, content = self._fetch(environ, account, meter.countable(body.data), target, COUNT_SECONDS)
         except (Unreachable, Broken, TimedOut):
             return None
         told = read_count(content) if head.status == 200 else None
@@ -282,7 +290,7 @@ class Gateway:
         return told
 
     def _fetch(
-        self, environ: Environ, account: Account, body: bytes, target: str, seconds: float
+        self, environ: Environ, account: Account, body: Pieces, target: str, seconds: float
     ) -> tuple[Head, bytes]:
         """A whole answer that costs nothing. Raises Unreachable, Broken, TimedOut."""
         deadline = time.monotonic() + min(seconds, (account.deadline_at - account.now) / 1000)
@@ -537,43 +545,10 @@ def _client(environ: Environ) -> socket.socket | None:
     return sock if isinstance(sock, socket.socket) else None
 
 
-def _body(environ: Environ) -> bytes:
-    """The whole body. At most 32 MB, as upstream (413)."""
-    length = environ.get("CONTENT_LENGTH") or ""
-    stream = environ["wsgi.input"]
-    chunked = environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked"
-    if length and not chunked:
-        if _too_large(environ):
-            _drop(stream, length)
-            raise _Said(
-                413, "request_too_large", "a request may have 32 MB at most. Nothing was spent.", _CLOSE
-            )
-        content = stream.read(int(length))
-        if len(content) != int(length):
-            raise _Said(400, "invalid_request_error", "the body ended too early. Nothing was spent.", _CLOSE)
-        return bytes(content)
-    if not chunked and not environ.get("wsgi.input_terminated"):
-        return b""
-    content = stream.read(meter.MAX_BODY + 1)
-    if len(content) > meter.MAX_BODY:
-        raise _Said(413, "request_too_large", "a request may have 32 MB at most. Nothing was spent.", _CLOSE)
-    return bytes(content)
-
-
-def _too_large(environ: Environ) -> bool:
-    length = environ.get("CONTENT_LENGTH") or "0"
-    return not (length.isascii() and length.isdigit()) or int(length) > meter.MAX_BODY
-
-
-def _drop(stream: Any, length: str) -> None:
-    # Many clients read no answer before they have sent all: a body that is only somewhat too large is let in.
-    if length.isascii() and length.isdigit() and int(length) <= 2 * meter.MAX_BODY:
-        left = int(length)
-        while left > 0 and (part := stream.read(min(left, 65_536))):
-            left -= len(part)
-
-
-_CLOSE = [("connection", "close")]
+def _pieces(body: Body, admission: Admission) -> Pieces:
+    if admission.clamped is None:
+        return (body.data,)
+    return meter.splice(body.data, admission.request, admission.clamped)
 
 
 def _close(exchange: Exchange | None) -> None:

@@ -199,5 +199,7 @@ def test_every_tool_of_the_sdk_runs_at_the_client_or_is_refused(kind: str) -> No
 
 
 def test_what_is_counted_upstream_is_what_count_tokens_takes() -> None:
-    sent = json.loads(meter.countable(body(max_tokens=5, stream=True, metadata={"user_id": "u"}, system="s")))
+    sent = json.loads(
+        b"".join(meter.countable(body(max_tokens=5, stream=True, metadata={"user_id": "u"}, system="s")))
+    )
     assert set(sent) == {"model", "messages", "system"}

@@ -335,7 +335,7 @@ def test_a_request_that_meets_a_closing_connection_is_sent_again_and_arrives_onc
     above.play = play
     client, deadline = Blind(above.url), time.monotonic() + 20
     for _ in range(4):
-        exchange = client.send("POST", "/v1/messages", [], b"x" * size, deadline)
+        exchange = client.send("POST", "/v1/messages", [], (b"x" * size,), deadline)
         assert exchange.head(deadline).status == 200
         assert json.loads(exchange.read_all(deadline)) == MESSAGE
         exchange.close()
