@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import atexit
+from functools import cache
+from typing import TYPE_CHECKING
 
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from bot.clients.anthropic import Key, Upstream
-from bot.clients.oidc import Verifier
 from bot.services import Services, build
 from bot.settings import environment, read
 from bot.stories import launch, lost, merge
 from bot.stories.spend import Spend
 from bot.web import health, runs, webhook
 from bot.web.gateway import Gateway
+
+if TYPE_CHECKING:
+    from bot.clients.oidc import Verifier
 
 DRAIN_AT_END = 20.0  # seconds; gunicorn kills a worker after 30
 # What GitHub tells us, and the story it starts. Edited and deleted comments are not here: they start nothing.
@@ -32,7 +36,14 @@ def create(services: Services) -> Flask:
     spend = Spend(services.ledger, services.prices)
     key = Key("ANTHROPIC_API_KEY", settings.secrets.anthropic_keys["ANTHROPIC_API_KEY"])
     gateway = Gateway(spend, Upstream(settings.anthropic_base_url), lambda: key)
-    verifier = Verifier(settings.github_oidc_issuer, settings.public_url)
+
+    @cache
+    def verifier() -> Verifier:
+        # Here and not above: with it comes cryptography, which the gateway does without.
+        from bot.clients.oidc import Verifier
+
+        return Verifier(settings.github_oidc_issuer, settings.public_url)
+
     roof = Flask(__name__, static_folder=None)
     roof.register_blueprint(webhook.door(services, ROUTES))
     roof.register_blueprint(runs.door(services, verifier, spend))

@@ -1,5 +1,8 @@
 """The web process. `bind` and the number of processes come from gunicorn's own PORT and WEB_CONCURRENCY."""
 
+import ctypes
+import gc
+
 worker_class = "bot.web.threads.Worker"
 # A thread for every open stream, and some for the rest: a queue before the gateway is an outage.
 threads = 256
@@ -12,3 +15,16 @@ limit_request_field_size = 16384
 accesslog = None
 errorlog = "-"
 loglevel = "warning"
+
+# glibc keeps what is freed, in up to eight heaps a core, and learns to keep ever larger pieces: one heap, for
+# Python runs one thread at a time, and what is larger than 256 KB goes back to the system at once.
+# (malloc.h: M_MMAP_THRESHOLD -3, M_ARENA_MAX -8; other C libraries have no mallopt, or ignore it.)
+if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+    mallopt(-8, 1)
+    mallopt(-3, 256 * 1024)
+
+
+def post_worker_init(worker: object) -> None:
+    """What was imported stays: no collection looks through it again."""
+    gc.collect()
+    gc.freeze()

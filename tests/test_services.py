@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bot import services, settings
 from bot.settings import SettingsError
+from tests.chaos.gateways import ROOT
 
 
 def told(tmp_path: Path, **more: str) -> settings.Settings:
@@ -25,6 +28,27 @@ def told(tmp_path: Path, **more: str) -> settings.Settings:
 def test_a_database_without_tables_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="python -m bot migrate"):
         services.build(told(tmp_path), "web")
+
+
+def test_the_web_process_starts_without_what_only_other_processes_need(
+    tmp_path: Path,
+) -> None:
+    """Each of these takes megabytes of every web worker; figures are in docs/benchmarks.md."""
+    heavy = "alembic anthropic cryptography dbos github jwt psycopg requests"
+    env = settings.environment() | {
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'tollgate.db'}",
+        "PUBLIC_URL": "https://tollgate.example",
+        "GITHUB_APP_ID": "1",
+        "GITHUB_APP_PRIVATE_KEY": "-----BEGIN RSA PRIVATE KEY-----",
+        "GITHUB_WEBHOOK_SECRET": "s",
+        "ANTHROPIC_API_KEY": "k",
+    }
+    services.migrate(settings.read(env))
+    look = f"import sys, app; print(*set({heavy!r}.split()) & set(sys.modules))"
+    said = subprocess.run(
+        [sys.executable, "-c", look], env=env, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.strip() == ""
 
 
 @pytest.mark.parametrize(

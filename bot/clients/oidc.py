@@ -10,12 +10,13 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
 import requests
+
+from bot.clients.identity import Claims, OidcError, OidcUnavailable
 
 ALGORITHM = "RS256"
 LEEWAY = 30  # seconds that the two clocks may differ
@@ -26,31 +27,6 @@ LIFE = 3600.0  # seconds that a fetched key set is used
 MOST_BYTES = 512 * 1024
 LONGEST = 16_384  # characters of a token; GitHub's are about 2,000
 REQUIRED = ("iss", "aud", "exp", "nbf", "iat")
-
-
-class OidcError(Exception):
-    """The token does not prove what it must; `str()` is a sentence for the runner."""
-
-
-class OidcUnavailable(OidcError):
-    """The issuer's keys could not be fetched: the same token may be verified later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """What GitHub says about a job. Authorise on the ids and `workflow_ref`, never on names or `sub`."""
-
-    repository: str
-    repository_id: int
-    repository_owner_id: int
-    run_id: int
-    run_attempt: int
-    workflow_ref: str
-    job_workflow_ref: str | None
-    event_name: str
-    ref: str
-    sha: str
-    actor: str
 
 
 class Verifier:

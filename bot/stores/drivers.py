@@ -12,13 +12,9 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import lru_cache
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from psycopg import Connection
-from psycopg.types.numeric import Int8Dumper
-from psycopg_pool import ConnectionPool
 
 from bot.stores.database import BUSY_SECONDS, Database, pragmas
 
@@ -40,6 +36,12 @@ class Driver(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class OneStatement(Driver, Protocol):
+    def once(self, sql: str, values: Sequence[Any], durable: bool = True) -> list[Any]:
+        """A transaction of one statement: one way to the server and back instead of four."""
+        ...
 
 
 class Sqlite:
@@ -150,65 +152,3 @@ class SharedSync:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-
-class Postgresql:
-    """Two pools smaller than the threads; of neither is a connection held while an answer streams.
-
-    In the second a commit does not wait for the disk (https://www.postgresql.org/docs/18/wal-async-commit.html).
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._durable = _pool(database, 10, _plain)
-        self._soon = _pool(database, 6, _soon)
-
-    def read(self, sql: str, values: Sequence[Any]) -> list[Any]:
-        return self.once(sql, values, durable=False)
-
-    @contextmanager
-    def write(self, durable: bool = True) -> Iterator[Send]:
-        pool = self._durable if durable else self._soon
-        with pool.connection() as connection, connection.transaction():
-
-            def send(sql: str, values: Sequence[Any]) -> list[Any]:
-                cursor = connection.execute(_query(sql), values)
-                return cursor.fetchall() if cursor.description else []
-
-            yield send
-
-    def once(self, sql: str, values: Sequence[Any], durable: bool = True) -> list[Any]:
-        """A transaction of one statement: one way to the server and back instead of four."""
-        with (self._durable if durable else self._soon).connection() as connection:
-            return list(connection.execute(_query(sql), values).fetchall())
-
-    def close(self) -> None:
-        self._durable.close()
-        self._soon.close()
-
-
-@lru_cache(maxsize=256)
-def _query(sql: str) -> bytes:
-    return sql.replace("?", "%s").encode()
-
-
-def _pool(database: Database, most: int, configure: Callable[[Any], None]) -> ConnectionPool[Any]:
-    url = sa.make_url(database.url).set(drivername="postgresql")
-    return ConnectionPool(
-        url.render_as_string(hide_password=False),
-        min_size=1,
-        max_size=most,
-        open=True,
-        kwargs={"autocommit": True, "prepare_threshold": 2},
-        configure=configure,
-        timeout=BUSY_SECONDS,
-    )
-
-
-def _plain(connection: Connection[Any]) -> None:
-    # By default a number's type is the smallest that holds it: one statement would be prepared many times.
-    connection.adapters.register_dumper(int, Int8Dumper)
-
-
-def _soon(connection: Connection[Any]) -> None:
-    _plain(connection)
-    connection.execute("SET synchronous_commit = off")

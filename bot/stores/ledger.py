@@ -20,7 +20,7 @@ from bot.core.prices import Cost, same_model
 from bot.core.rules import STRICTEST, Rules
 from bot.core.usage import Usage
 from bot.stores.database import NOW, Database
-from bot.stores.drivers import Driver, Postgresql, Send, Sqlite
+from bot.stores.drivers import Driver, OneStatement, Send, Sqlite
 
 HOLD_LEASE_MS = 60_000  # of a hold; its gateway process renews it every third of that
 _MANY = 1 << 30  # more than any run has in flight
@@ -103,7 +103,12 @@ class Ledger:
     def __init__(self, database: Database, owner: str, lease_ms: int = HOLD_LEASE_MS) -> None:
         self.owner = owner
         self.lease_ms = lease_ms
-        self._driver: Driver = Sqlite(database) if database.kind == "sqlite" else Postgresql(database)
+        self._postgresql: OneStatement | None = None
+        if database.kind == "postgresql":
+            from bot.stores.postgresql import Postgresql  # with it comes psycopg: not where there is none
+
+            self._postgresql = Postgresql(database)
+        self._driver: Driver = self._postgresql or Sqlite(database)
         self._heard = Heard()
         self._now = NOW[database.kind]
         # Turns that this process answers for; a hold whose booking failed is not among them, and expires.
@@ -184,8 +189,8 @@ class Ledger:
         take = (ask.nanos, ask.tokens, ask.cached, run, ask.nanos, ask.tokens, beside, ask.cached)
         note = (ask.nanos, ask.tokens, ask.cached, self.owner, ask.max_tokens, ask.clamped, ask.model,
                 ask.key_name, ask.price_book, ask.prefix)  # fmt: skip
-        if isinstance(self._driver, Postgresql):
-            rows = self._driver.once(self._hold_at_once, (*take, *note))
+        if self._postgresql:
+            rows = self._postgresql.once(self._hold_at_once, (*take, *note))
             if not rows:
                 return self.account_of(run)
             turn, account = rows[0][0], _account(rows[0][1:])
@@ -233,11 +238,11 @@ class Ledger:
 
     def _book_at_once(self, hold: Hold, what: Settlement, durable: bool) -> Account | None:
         """`_book` in its usual case; None if the turn is no longer held."""
-        if not isinstance(self._driver, Postgresql):
+        if not self._postgresql:
             with self._driver.write(durable) as send:
                 return self._book(send, hold, what)
         booked = _booked(what)
-        rows = self._driver.once(
+        rows = self._postgresql.once(
             self._settle_at_once,
             (
                 hold.account.run,
@@ -306,7 +311,7 @@ class Ledger:
     def _lock(self, send: Send, hold: Hold) -> None:
         # The run before its turn, everywhere: two that wait for each other would end in a deadlock, and two
         # that settle at once must not both be step 7. (SQLite has one writer.)
-        if isinstance(self._driver, Postgresql):
+        if self._postgresql:
             send("SELECT id FROM runs WHERE id = ? FOR UPDATE", (hold.account.run,))
 
     def halt(self, run: str, reason: Reason, message: str, needed: tuple[int, int] | None = None) -> Account:

@@ -5,12 +5,15 @@ The tables are DBOS's own, in our database: the same SQLite file, or a schema be
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSClient
 
 from bot.stores.database import Database
+
+if TYPE_CHECKING:
+    from dbos import DBOSClient
 
 APPLICATION = "tollgate"
 STORIES = "stories"  # the one queue
@@ -25,8 +28,14 @@ class Queue:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._client = DBOSClient(
-            system_database_url=system_url(database), application_name=APPLICATION, lazy=True
+
+    @cached_property
+    def _client(self) -> DBOSClient:
+        # Here and not above: a web process that only forwards has no use for the engine's twenty megabytes.
+        from dbos import DBOSClient
+
+        return DBOSClient(
+            system_database_url=system_url(self.database), application_name=APPLICATION, lazy=True
         )
 
     def enqueue(self, tx: sa.Connection, story: str, key: str, *arguments: Any) -> None:
@@ -55,11 +64,14 @@ class Queue:
         return found[0].status if found else None
 
     def close(self) -> None:
-        self._client.destroy()
+        if "_client" in self.__dict__:
+            self._client.destroy()
 
 
 def migrate(database: Database) -> None:
     """Bring the engine's own tables to its version."""
+    from dbos import DBOS
+
     DBOS.migrate(system_url(database))
 
 

@@ -1,7 +1,8 @@
 """How a story survives: each step's outcome is recorded, and after a crash the story goes on behind it.
 
 A step can run again if the process died between doing and recording; so what a step does looks before it
-acts. Stories are plain functions `tell(story, …)`; DBOS is known here and in worker.py only.
+acts. Stories are plain functions `tell(story, …)`; DBOS is known here and in worker.py only, and here it is
+imported where it is used: the web process names stories and tells none.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, Protocol, TypeVar
-
-from dbos import DBOS
 
 from bot.clients.github import GitHubError, Unavailable
 from bot.services import Services
@@ -89,11 +88,14 @@ def name_of(tell: Tell) -> str:
 
 def durably(name: str, do: Callable[[], Any], /) -> Any:
     """A step of DBOS. Its own retries are off: ours know what GitHub asks for."""
+    from dbos import DBOS
+
     return DBOS.run_step({"name": name}, do)
 
 
 def register(tell: Tell, services: Services, record: Record = durably) -> None:
     """Make a story known to this process's engine."""
+    from dbos import DBOS
 
     def workflow(*arguments: Any) -> Any:
         return tell(Story(DBOS.workflow_id or "", services, record), *arguments)

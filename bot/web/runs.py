@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
 
-from bot.clients.oidc import Claims, OidcError, OidcUnavailable, Verifier
+from bot.clients.identity import Claims, OidcError, OidcUnavailable
 from bot.core import changeset
 from bot.core.ceilings import WRAP_UP
 from bot.core.changeset import Malformed
@@ -28,12 +29,15 @@ from bot.stories.names import workflow_ref
 from bot.stories.spend import Halted, NoRun, Spend
 from bot.web.answers import Problem, answer, bearer, body
 
+if TYPE_CHECKING:
+    from bot.clients.oidc import Verifier
+
 MAX_CLAIM = 64 * 1024
 MAX_EVENTS = 1024 * 1024
 MAX_RESULT = 32 * 1024 * 1024
 
 
-def door(services: Services, oidc: Verifier, spend: Spend) -> Blueprint:
+def door(services: Services, oidc: Callable[[], Verifier], spend: Spend) -> Blueprint:
     """`/api/runs/claim`, and of a claimed run `/api/runs/{id}/events`, `…/work` and `…/result`."""
     made = Blueprint("runs", __name__, url_prefix="/api/runs")
     made.register_error_handler(Problem, lambda problem: problem.response())
@@ -43,7 +47,7 @@ def door(services: Services, oidc: Verifier, spend: Spend) -> Blueprint:
         token = bearer(request)
         asked = _object(body(request, MAX_CLAIM))
         try:
-            claims = oidc.verify(token, services.database.now_ms() / 1000)
+            claims = oidc().verify(token, services.database.now_ms() / 1000)
         except OidcUnavailable as error:
             raise Problem(503, str(error)) from error
         except OidcError as error:

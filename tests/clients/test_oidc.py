@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bot.clients.github import GitHub
-from bot.clients.oidc import Claims, OidcError, OidcUnavailable, Verifier
+from bot.clients.identity import Claims, OidcError, OidcUnavailable
+from bot.clients.oidc import Verifier
 from sandbox.github.client import Client
 from tests.clients.conftest import World
 

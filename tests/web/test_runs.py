@@ -90,7 +90,8 @@ class Door:
 def door(service: Services) -> Door:
     roof = Flask(__name__)
     spend = Spend(service.ledger, service.prices)
-    roof.register_blueprint(runs.door(service, Verifier(ISSUER, SERVICE, keys), spend))
+    verifier = Verifier(ISSUER, SERVICE, keys)
+    roof.register_blueprint(runs.door(service, lambda: verifier, spend))
     return Door(roof.test_client(), service)
 
 

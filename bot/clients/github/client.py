@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from bot.clients.github import commits, shapes
-from bot.clients.github.connection import CHECK, LOOK, RUN, TALK, Connection
 from bot.clients.github.errors import GitHubError
+from bot.clients.github.scopes import CHECK, LOOK, RUN, TALK
 from bot.clients.github.shapes import (
     AppliedLabel,
     Committed,
@@ -22,6 +23,9 @@ from bot.clients.github.shapes import (
 )
 from bot.core.changeset import File
 from bot.core.roles import Role
+
+if TYPE_CHECKING:
+    from bot.clients.github.connection import Connection
 
 COMMENTS = {"issue_comment": "issues", "review_comment": "pulls"}
 CLOSING = """query($owner: String!, $name: String!, $number: Int!, $after: String) {
@@ -44,12 +48,20 @@ class GitHub:
     """
 
     def __init__(self, app_id: int, private_key: str, api_url: str = "https://api.github.com") -> None:
-        self._wire = Connection(app_id, private_key, api_url)
+        self._as = (app_id, private_key, api_url)
         self._bot: str | None = None
+
+    @cached_property
+    def _wire(self) -> Connection:
+        # Here and not above: the web process has a GitHub, calls it never, and does without PyGithub.
+        from bot.clients.github.connection import Connection
+
+        return Connection(*self._as)
 
     def close(self) -> None:
         """Closes every connection."""
-        self._wire.close()
+        if "_wire" in self.__dict__:
+            self._wire.close()
 
     # --- people, threads, files
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from bot.clients.github.connection import LOOK, PUSH, Connection
 from bot.clients.github.errors import GitHubError
+from bot.clients.github.scopes import LOOK, PUSH
 from bot.clients.github.shapes import Committed, Json, Repo
 from bot.core.changeset import File
+
+if TYPE_CHECKING:
+    from bot.clients.github.connection import Connection
 
 CONFLICT = (409, 422)
 LOOKED_AT = 3  # pages of a branch's history, newest first

@@ -20,6 +20,7 @@ from github.Requester import Requester
 from urllib3.util import Retry
 
 from bot.clients.github.errors import GitHubError, redacted, refused, unreachable
+from bot.clients.github.scopes import LOOK
 from bot.clients.github.shapes import Json, Repo
 
 TIMEOUT = 20  # seconds without a byte
@@ -27,20 +28,6 @@ API_VERSION = "2022-11-28"
 PAGE = 100
 MAX_PAGES = 50
 EARLY = 300.0  # seconds before its end in which a token is not used any more
-
-# What a token may do, by what the call is for; the token is for one repository besides.
-LOOK = {
-    "actions": "read",
-    "checks": "read",
-    "contents": "read",
-    "issues": "read",
-    "metadata": "read",
-    "pull_requests": "read",
-}
-TALK = {"contents": "read", "issues": "write", "metadata": "read", "pull_requests": "write"}
-CHECK = {"checks": "write", "metadata": "read"}
-RUN = {"actions": "write", "metadata": "read"}
-PUSH = {"contents": "write", "metadata": "read"}
 
 # PyGithub logs whole answers at DEBUG, among them the one that carries an installation token.
 logging.getLogger("github.Requester").setLevel(logging.INFO)
@@ -215,7 +202,7 @@ class Connection:
             try:
                 return requester.requestJsonAndCheck(verb, url, dict(query or {}), headers, body)
             except GithubException as error:
-                raise refused(verb, path, error) from error
+                raise refused(verb, path, error, Requester.isRateLimitError) from error
             except requests.Timeout as error:
                 raise unreachable(verb, path, error) from error
             except requests.ConnectionError as error:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from github import GithubException
-from github.Requester import Requester
+if TYPE_CHECKING:
+    from github import GithubException
 
 # Installation tokens of both forms (the newer one has dots), and JWTs.
 _TOKEN = re.compile(r"\b(?:gh[a-z]_|github_pat_|ey[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9._-]{16,}")
@@ -40,18 +40,16 @@ def unreachable(verb: str, path: str, error: Exception) -> Unavailable:
     return Unavailable(f"GitHub did not answer {verb} {path} ({type(error).__name__})")
 
 
-def refused(verb: str, path: str, error: GithubException) -> GitHubError:
-    """The error for an answer above 399; a rate limit, 408 and 5xx are Unavailable."""
+def refused(
+    verb: str, path: str, error: GithubException, is_rate_limit: Callable[[str], bool]
+) -> GitHubError:
+    """The error for an answer above 399; a rate limit (by its words, too), 408 and 5xx are Unavailable."""
     headers = {name.lower(): str(value) for name, value in (error.headers or {}).items()}
     said = _said(error.data)
     sentence = redacted(f"GitHub answered {error.status} to {verb} {path}" + (f": {said}" if said else ""))
     limited = error.status == 429 or (
         error.status == 403
-        and (
-            "retry-after" in headers
-            or headers.get("x-ratelimit-remaining") == "0"
-            or Requester.isRateLimitError(said)
-        )
+        and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0" or is_rate_limit(said))
     )
     if limited:
         return Unavailable(sentence, error.status, _wait(headers))

@@ -1,0 +1,30 @@
+"""Who a workflow run says it is, once that is proven (oidc.py), and why it is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class OidcError(Exception):
+    """The token does not prove what it must; `str()` is a sentence for the runner."""
+
+
+class OidcUnavailable(OidcError):
+    """The issuer's keys could not be fetched: the same token may be verified later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What GitHub says about a job. Authorise on the ids and `workflow_ref`, never on names or `sub`."""
+
+    repository: str
+    repository_id: int
+    repository_owner_id: int
+    run_id: int
+    run_attempt: int
+    workflow_ref: str
+    job_workflow_ref: str | None
+    event_name: str
+    ref: str
+    sha: str
+    actor: str
