@@ -1,4 +1,4 @@
-.PHONY: help demo test test-fast check format lock bench-gateway bench-overshoot bench-cost bench-harness exam
+.PHONY: help demo test test-fast check format lock exam bench-gateway bench-memory bench-overshoot bench-cost bench-harness
 PY := .venv/bin/python
 VENV := .venv/.ready
 
@@ -39,6 +39,9 @@ exam: $(VENV)  ## fifteen small repositories with a bug each; with ANTHROPIC_API
 
 bench-gateway: $(VENV)  ## latency, throughput and memory of the gateway beside LiteLLM's
 	@$(PY) -m benchmarks.gateway $(ARGS)
+
+bench-memory: $(VENV)  ## what a web worker holds, at rest and with bodies of up to 32 MB
+	@$(PY) -m benchmarks.memory $(ARGS)
 
 bench-overshoot: $(VENV)  ## dollars past a ceiling: ours, LiteLLM, mini-swe-agent, Claude Code
 	@$(PY) -m benchmarks.overshoot $(ARGS)
