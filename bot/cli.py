@@ -112,7 +112,7 @@ def exec_(
     "task_class",
     default="default",
     show_default=True,
-    type=click.Choice([name for name in CLASSES if name != "sweep"]),
+    type=click.Choice([name for name in CLASSES if name not in ("sweep", "split")]),
     help="Kind of task: what holds where no ceiling is given, and how the agent is told to go about it.",
 )
 @click.option("--check", "check_command", help="A command that shows whether it works now, run at the end.")

@@ -46,6 +46,7 @@ CLASSES: dict[str, Ceilings] = {
     "feature": Ceilings(Usd.parse("15"), 1_000_000, 60, 30 * 60),
     "refactor": Ceilings(Usd.parse("20"), 1_000_000, 80, 30 * 60),
     "sweep": Ceilings(Usd.parse("10"), 800_000, 50, 45 * 60),
+    "split": Ceilings(Usd.parse("2"), 200_000, 15, 5 * 60),
 }
 
 

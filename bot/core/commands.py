@@ -13,13 +13,21 @@ from bot.core.quantities import duration, whole
 from bot.core.untrusted import code
 
 ENGINES = ("opus", "claude-code", "aider")
-CLASS_OF = {"fix": "bugfix", "feature": "feature", "refactor": "refactor", "run": "default"}
+CLASS_OF = {
+    "fix": "bugfix",
+    "feature": "feature",
+    "refactor": "refactor",
+    "run": "default",
+    "split": "split",
+}
 
 # The one table of commands that this version carries out: help comment and README come from it. The others of
 # the grammar are read too, and answered with a sentence.
 HELP: tuple[tuple[str, str], ...] = (
     ("/agent fix|feature|refactor|run [options] [text]", "starts a run of that class"),
     ("/agent resume [options] [text]", "goes on with the last halted run; options are new totals"),
+    ("/agent accept · /agent discard", "publishes · drops what the last halted run had made"),
+    ("/agent split [options] [text]", "makes a check list of smaller pieces, each with a class and a price"),
     ("/agent stop", "halts the live run"),
     ("/agent status · /agent cost", "the live run · what this thread has cost so far"),
     ("/agent help", "the commands, and the ceilings that would hold here now"),
@@ -72,7 +80,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A command without arguments: accept, discard, split, stop, status, cost, help."""
+    """A command without arguments: accept, discard, stop, status, cost, help."""
 
     verb: str
 
@@ -122,7 +130,7 @@ AMOUNTS = {
 }
 _AMOUNTS = {**AMOUNTS, "parallel": Amount(_parallel, f"a whole number, at most {MOST_PARALLEL}", "5")}
 _OPTIONS = (*_AMOUNTS, "engine", "line")
-_PLAIN = ("accept", "discard", "split", "stop", "status", "cost", "help")
+_PLAIN = ("accept", "discard", "stop", "status", "cost", "help")
 _VERBS = (*CLASS_OF, "resume", "sweep", "approve", "ack", *_PLAIN)
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}\Z")
 _SHA = re.compile(r"[0-9a-f]{7,64}\Z")

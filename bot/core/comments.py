@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.core import headlines
+from bot.core import headlines, pieces
 from bot.core.ceilings import span
 from bot.core.headlines import count
 from bot.core.money import Usd, total
+from bot.core.offers import LIVE, offers
 from bot.core.outcomes import Report, Turn
 from bot.core.untrusted import cell, code, cut, fenced, line, plain, quoted, tail
 
@@ -49,7 +50,7 @@ def accepted(report: Report) -> str:
         "A run never spends past one of these:",
         _ceilings(report),
         _clamps(report, 30),
-        "`/agent stop` ends it. This comment becomes its report.",
+        _live_offers(report),
         _origin(report),
     )
 
@@ -63,7 +64,7 @@ def progress(report: Report, last_lines: Sequence[str] = ()) -> str:
         _bars(report),
         f"Last:\n\n{fenced(said)}" if said.strip() else "",
         _clamps(report, 30),
-        "`/agent stop` ends it and keeps what it has made. This comment becomes its report.",
+        _live_offers(report),
         _origin(report),
     )
 
@@ -81,6 +82,7 @@ def _final(report: Report, detail: Detail) -> str:
     return _parts(
         f"**{headlines.outcome(report)}** · {headlines.spent(report)}",
         _work(report),
+        pieces.listed(report.pieces, report.sizes),
         headlines.next_step(report),
         headlines.unsent(report),
         _check(report),
@@ -97,6 +99,10 @@ def _final(report: Report, detail: Detail) -> str:
     )
 
 
+def _live_offers(report: Report) -> str:
+    return " ".join([*(f"{offer}." for offer in offers(report)), "This comment becomes its report."])
+
+
 def _parts(*parts: str) -> str:
     return "\n\n".join(part for part in parts if part)
 
@@ -107,24 +113,37 @@ def _parts(*parts: str) -> str:
 def _work(report: Report) -> str:
     """Where what it made is kept."""
     published = report.published
+    if report.settled == "discarded":
+        return f"Discarded{_by(report)}: nothing of what it had made is kept."
+    if published is not None and published.kind == "dropped":
+        return f"A planning run changes nothing: {plain(published.note)}."
+    if published is None and report.task_class == "split":
+        return ""
     if published is None:
         return "" if report.outcome == "done" else "It left no changes, so there is nothing to keep."
     where = f"[{code(published.ref)}]({_link(published.url)})" if published.url else code(published.ref)
     sha = f" ({code(published.sha[:10])})" if published.sha else ""
     because = f" Because {plain(published.note, 500)}." if published.note else ""
+    accepted = f"Accepted{_by(report)}. " if report.settled == "accepted" else ""
     match published.kind:
         case "pushed":
-            return f"Committed to {where}{sha}.{because}"
+            return f"{accepted}Committed to {where}{sha}.{because}"
         case "branch":
             return f"What it had made so far is kept on {where}{sha}; it is not on your branch.{because}"
         case "pull_request":
-            return f"Its changes are a pull request of their own: {where}{sha}.{because}"
+            return f"{accepted}Its changes are a pull request of their own: {where}{sha}.{because}"
+        case "refused":
+            return f"Nothing was committed: {line(published.note, 1_500)}. What it had made is kept here."
         case _:
             return (
                 f"Nothing was committed, a person has to look first: {line(published.note, 1_500)}."
                 if published.note
                 else "Nothing was committed, a person has to look first."
             )
+
+
+def _by(report: Report) -> str:
+    return f" by {code(report.settled_by)}" if report.settled_by else ""
 
 
 def _check(report: Report) -> str:
@@ -138,6 +157,8 @@ def _check(report: Report) -> str:
 
 def _summary(report: Report, most: int) -> str:
     words = report.summary.strip()
+    if words and report.pieces:
+        return _folded("In the agent's words", quoted(cut(words, most)))
     return f"In the agent's words:\n\n{quoted(cut(words, most))}" if words else ""
 
 
@@ -179,7 +200,7 @@ def _resumed(report: Report) -> str:
 
 
 def _ceilings(report: Report) -> str:
-    live = report.outcome in headlines.LIVE
+    live = report.outcome in LIVE
     table = ["| ceiling | most | from |", "|---|--:|---|"]
     if not live:
         table = ["| ceiling | used | of | | from |", "|---|--:|--:|--:|---|"]

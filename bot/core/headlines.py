@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bot.core.ceilings import Reason, span
-from bot.core.commands import CLASS_OF
-from bot.core.money import ZERO, Usd
+from bot.core.money import ZERO
+from bot.core.offers import LIVE, command, money, offers
 from bot.core.outcomes import Check, Report, Spent
 from bot.core.untrusted import plain
 
-VERBS = {name: verb for verb, name in CLASS_OF.items()}
-LIVE = ("open", "running")
 Row = tuple[str, str, str, int, str]
 
 
@@ -21,6 +19,11 @@ def outcome(report: Report, shown: Callable[[str], str] = plain) -> str:
     `shown` makes the run's message fit for where it goes.
     """
     said = shown(report.message)
+    settled = f"; {report.settled}" if report.settled else ""
+    return _ended(report, said) + settled
+
+
+def _ended(report: Report, said: str) -> str:
     match report.outcome:
         case "done":
             return f"Done: {_done(report)}"
@@ -46,7 +49,9 @@ def _with(word: str, said: str) -> str:
 
 def _done(report: Report) -> str:
     kind = report.published.kind if report.published else ""
-    if kind == "held":
+    if report.task_class == "split":
+        return f"split into {count(len(report.pieces), 'piece')}" if report.pieces else "no list of pieces"
+    if kind in ("held", "refused"):
         return "its changes wait for a human"
     if report.check is not None:
         return f"tests {verdict(report.check)}"
@@ -126,43 +131,6 @@ def _writes(used: Spent) -> str:
     return f"{both} ({used.cache_write_5m:,} for 5 min, {used.cache_write_1h:,} for 1 h)"
 
 
-def command(report: Report, option: str = "") -> str:
-    """The comment that starts the same class of run again."""
-    return " ".join(filter(None, ("/agent", VERBS.get(report.task_class, "run"), option)))
-
-
-def raised(report: Report) -> tuple[str, str]:
-    """The option that doubles the ceiling that halted it, and what that is called; else two blanks."""
-    most = report.ceilings
-    match report.reason:
-        case Reason.COST:
-            return f"cost={money(most.usd * 2)}", "cost"
-        case Reason.TOKENS:
-            return f"tokens={tokens(most.tokens * 2)}", "token"
-        case Reason.STEPS:
-            return f"steps={most.steps * 2}", "step"
-        case Reason.WALL_CLOCK:
-            return f"wall={wall(most.seconds * 2)}", "wall-clock"
-        case _:
-            return "", ""
-
-
-def money(amount: Usd) -> str:
-    """As an option takes it: no thousands' commas, no cents that are nothing."""
-    return str(amount).replace(",", "").removesuffix(".00")
-
-
-def tokens(number: int) -> str:
-    for size, unit in ((1_000_000, "M"), (1_000, "k")):
-        if number % size == 0:
-            return f"{number // size}{unit}"
-    return str(number)
-
-
-def wall(seconds: int) -> str:
-    return f"{seconds // 60}m" if seconds % 60 == 0 else f"{seconds}s"
-
-
 def unsent(report: Report) -> str:
     """Why a run halts with something left: the next request's worst case would not have fitted (G3)."""
     used, most = report.spent, report.ceilings
@@ -182,15 +150,24 @@ def unsent(report: Report) -> str:
 
 
 def next_step(report: Report) -> str:
-    """What the developer can do now, in Markdown; "" where nothing is left to do."""
+    """What there is to know for the next step, and the commands that apply, in Markdown; "" where nothing is
+    left to do."""
+    if report.settled or report.outcome in LIVE:
+        return ""
+    offered = offers(report)
+    listed = "What you can do now:\n\n" + "\n".join(f"- {offer}" for offer in offered) if offered else ""
+    return "\n\n".join(part for part in (_hint(report), listed) if part)
+
+
+def _hint(report: Report) -> str:
     again = f"`{command(report)} …`"
     match report.outcome:
-        case "halted":
-            return _after_halt(report, again)
         case "failed":
-            return f"{again} starts it again; the reason above is what to look at first."
+            return "The reason above is what to look at first."
         case "lost":
-            return f"What it cost until then is counted. {again} starts it again."
+            return "What it cost until then is counted."
+        case "done" if report.task_class == "split":
+            return _after_split(report, again)
         case "done" if report.check is not None and report.check.exit_code:
             return (
                 "The tests do not pass yet: the end of their output is below. Say what is missing with "
@@ -198,37 +175,45 @@ def next_step(report: Report) -> str:
             )
         case "done" if report.published is None:
             return f"If you had expected a change, say with {again} what is to be different."
+        case "halted":
+            return _after_halt(report.reason)
         case _:
             return ""
 
 
-def _after_halt(report: Report, again: str) -> str:
-    option, called = raised(report)
-    if option:
+def _after_split(report: Report, again: str) -> str:
+    if report.pieces:
         return (
-            f"`{command(report, option)} …` starts it again with twice the {called} ceiling, as far as your "
-            "role allows it; a smaller task needs less."
+            "Nothing of it is started yet: each piece is a comment with its class's command and its words, "
+            "here or on an issue of its own."
         )
-    match report.reason:
+    return (
+        "No check list could be read from its answer, whose lines have to be `- [ ] (bugfix) what to do`. "
+        f"Its words are below; {again}, with a word on what is to be split, starts it again."
+    )
+
+
+def _after_halt(reason: Reason | None) -> str:
+    match reason:
         case Reason.STUCK:
             return (
-                f"It went round in circles. {again}, with a word on what it missed, starts it again. If it "
-                "was on its way, `stuck` in the policy says when that counts."
+                "It went round in circles: say with a word or two what it has missed. If it was on its way, "
+                "`stuck` in the policy says when that counts."
             )
         case Reason.CACHED_TOKENS:
             return (
-                "Its context was read too often: split the task, or have the policy raise `cached_tokens`. "
-                f"{again} starts it again."
+                "Its context was read too often: a smaller task needs less, or the policy can raise "
+                "`cached_tokens`."
             )
         case Reason.UPSTREAM_LIMIT:
             return (
                 "Not a ceiling of this run: the API key behind the service has reached its own limit. "
-                f"Whoever runs the service can raise it; then {again} starts it again."
+                "Whoever runs the service can raise it."
             )
         case Reason.BOUND_EXCEEDED:
             return (
                 "Not your doing: one answer cost more than the most it was thought to cost, so the run was "
-                f"stopped at once. Whoever runs the service sees it in its metrics. {again} starts it again."
+                "stopped at once. Whoever runs the service sees it in its metrics."
             )
         case _:
-            return f"{again} starts it again."
+            return ""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import ZERO, Usd
+from bot.core.pieces import Piece
+from bot.core.signals import Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class Published:
     """Where the work went. `kind`: "pushed" (to the PR's branch), "branch" (kept aside), "pull_request" (its
-    own), "held" (not committed: a human has to look; `note` says why)."""
+    own), "held" (not committed: a human has to look), "refused" (GitHub did not take it),
+    "dropped" (of a planning run, which is to change nothing); `note` says why."""
 
     kind: str
     ref: str
@@ -110,3 +113,8 @@ class Report:
     needed: Usd | None = None  # what the request that was refused at a halt would have had to be held for
     needed_tokens: int | None = None
     resumed: Resumed | None = None  # of a further attempt
+    settled: str = ""  # accepted | discarded: what a person did with its partial work
+    settled_by: str = ""
+    resumable: bool = False  # a further attempt has something to go on from (L4)
+    pieces: tuple[Piece, ...] = ()  # of a planning run (class split)
+    sizes: tuple[Size, ...] = ()  # what a piece of each class usually costs

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from bot.core import headlines
 from bot.core.ceilings import Reason
 from bot.core.comments import accepted, final, progress
+from bot.core.offers import raised
 from bot.core.outcomes import Check, CostBy, Published, Report, Resumed, Spent, Turn
 from bot.core.untrusted import cut, fenced, line, neutral, printable
 
@@ -116,7 +117,7 @@ def _check(report: Report) -> list[str]:
 def _next(report: Report) -> list[str]:
     if report.outcome != "halted":
         return []
-    option, called = headlines.raised(report)
+    option, called = raised(report)
     if report.reason is Reason.STUCK:
         return ["To go on: start it again, with a word on what it missed."]
     if not option:

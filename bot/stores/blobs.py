@@ -34,6 +34,11 @@ class Blobs:
             row = tx.execute(query.order_by(blobs.c.attempt.desc()).limit(1)).first()
         return (row[0], bytes(row[1])) if row else None
 
+    def drop(self, run: str) -> None:
+        """Keep nothing of this run."""
+        with self.database.begin() as tx:
+            tx.execute(sa.delete(blobs).where(blobs.c.run == run))
+
     def get(self, run: str, attempt: int, kind: str, tx: sa.Connection | None = None) -> bytes | None:
         where = sa.and_(blobs.c.run == run, blobs.c.attempt == attempt, blobs.c.kind == kind)
         query = sa.select(blobs.c.content).where(where)

@@ -122,6 +122,17 @@ class Handover:
         with self.database.begin() as tx:
             return tx.execute(sa.delete(blobs).where(over)).rowcount
 
+    def changes(self, run: str) -> bytes | None:
+        """The newest changeset that an attempt left, as JSON: its result's, or what was uploaded before."""
+        uploaded, result = self.latest(run, CHANGESET), self.latest(run, RESULT)
+        if result is None or (uploaded is not None and uploaded[0] > result[0]):
+            return uploaded[1] if uploaded else None
+        return json.dumps(json.loads(result[1]).get("changeset")).encode()
+
+    def drop(self, run: str) -> None:
+        """Keep nothing of what it made."""
+        self.blobs.drop(run)
+
     def unfinished(self) -> tuple[Overdue, ...]:
         """Their end was decided long ago, but their last report does not stand."""
         query = sa.select(runs.c.id, runs.c.attempt).where(

@@ -16,11 +16,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
+from bot.core.pieces import Piece
 from bot.core.prices import same_model
 from bot.core.reports import Check, CostBy, Published, Report, Resumed, Spent, Turn
 from bot.core.rules import STRICTEST, Rules
+from bot.core.signals import Size
 from bot.stores.database import Database
-from bot.stores.tables import runs, turns
+from bot.stores.tables import blobs, runs, turns
 
 LEASE_MS = 90_000  # of a runner; it calls at least every 20 s
 RESUMABLE = ("halted", "lost", "failed")
@@ -104,6 +106,7 @@ class Run:
     dispatched_at: int | None
     published_pull: int | None
     settled_as: str | None
+    settled_by: str | None
     finishing_at: int | None
     finished_at: int | None
     last_lines: tuple[str, ...]
@@ -219,6 +222,29 @@ class Runs:
         with self.database.begin() as tx:
             tx.execute(sa.update(runs).where(runs.c.id == run).values(finished_at=at))
 
+    def settle(self, run: str, attempt: int, how: str, who: str, story: str) -> bool:
+        """Take its partial work, to be `accepted` or `discarded`; True for one story only, however often.
+
+        Only of an attempt whose last report stands; afterwards nobody else may take it or go on from it.
+        """
+        free = sa.and_(
+            runs.c.settled_as.is_(None),
+            runs.c.attempt == attempt,
+            runs.c.state.not_in(("open", "running")),
+            runs.c.finished_at.is_not(None),
+        )
+        mine = sa.and_(runs.c.settled_as == how, runs.c.settled_in == story)
+        taken = sa.update(runs).where(runs.c.id == run, sa.or_(free, mine))
+        with self.database.begin() as tx:
+            done = tx.execute(taken.values(settled_as=how, settled_by=who, settled_in=story))
+            return done.rowcount == 1
+
+    def unsettle(self, run: str, story: str) -> None:
+        """It could not be done after all: the work is as free as before."""
+        freed = sa.update(runs).where(runs.c.id == run, runs.c.settled_in == story)
+        with self.database.begin() as tx:
+            tx.execute(freed.values(settled_as=None, settled_by=None, settled_in=None))
+
     def latest(self) -> str | None:
         """The run that was opened last: for the state of one machine, which holds one."""
         with self.database.read() as tx:
@@ -311,7 +337,18 @@ class Runs:
             resumed=Resumed(row.resumed["by"], row.resumed["tokens"], Usd(row.resumed["nanos"]))
             if "by" in row.resumed
             else None,
+            settled=row.settled_as or "",
+            settled_by=row.settled_by or "",
+            resumable=self._left_more_than_its_result(run),
+            pieces=tuple(Piece(**piece) for piece in row.result.get("pieces", ())),
+            sizes=tuple(Size.of_json(size) for size in row.result.get("sizes", ())),
         )
+
+    def _left_more_than_its_result(self, run: str) -> bool:
+        """Whether there is a conversation or a working tree that a further attempt can go on from (L4)."""
+        kept = sa.select(blobs.c.run).where(blobs.c.run == run, blobs.c.kind != "result").limit(1)
+        with self.database.read() as tx:
+            return tx.execute(kept).first() is not None
 
     def _answered_by_others(self, run: str) -> tuple[str, ...]:
         """A note for each model that answered in place of the one asked for."""
@@ -401,7 +438,7 @@ _PLAIN = (
     "comment_id", "actor", "opened_by", "task_class", "engine", "model", "effort", "task", "state", "message",
     "attempt", "opened_at", "started_at", "deadline_at", "lease_until_at", "ended_at", "price_book",
     "report_comment_id", "check_run_id", "workflow_run_id", "workflow_url", "dispatched_at", "published_pull",
-    "settled_as", "finishing_at", "finished_at",
+    "settled_as", "settled_by", "finishing_at", "finished_at",
 )  # fmt: skip
 
 

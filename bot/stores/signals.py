@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from bot.core.money import Usd
-from bot.core.signals import Ended, MergedPull, Share, Signals
+from bot.core.signals import Ended, MergedPull, Share, Signals, Spread
 from bot.stores.database import Database
 from bot.stores.tables import attributions, pool_corrections, pulls, runs, turns
 
@@ -43,6 +43,37 @@ class SignalStore:
                 by=by,
                 shares=self._shares(tx, window, by) if by else (),
             )
+
+    def spreads(
+        self, *, repository_id: int | None = None, installation: int | None = None
+    ) -> dict[str, Spread]:
+        """What the ended runs of each class have cost, in a repository or in a whole installation.
+
+        Percentiles are costs that occurred (nearest rank); a run that asked nothing of a model says nothing.
+        """
+        where = [runs.c.state.not_in(("open", "running")), runs.c.steps > 0]
+        if repository_id is not None:
+            where.append(runs.c.repository_id == repository_id)
+        if installation is not None:
+            where.append(runs.c.installation == installation)
+        cost, name = runs.c.spent_nanos, runs.c.task_class
+        rank = sa.func.row_number().over(partition_by=name, order_by=cost).label("rank")
+        count = sa.func.count().over(partition_by=name).label("count")
+        ranked = sa.select(name, cost, rank, count).where(*where).subquery()
+        columns = ranked.c
+
+        def at(rank: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+            return sa.func.max(sa.case((columns.rank == rank, columns.spent_nanos)))
+
+        query = sa.select(
+            columns.task_class,
+            sa.func.max(columns.count),
+            at((columns.count + 1) // 2),
+            at((columns.count * 9 + 9) // 10),
+        ).group_by(columns.task_class)
+        with self.database.read() as tx:
+            rows = tx.execute(query).all()
+        return {r[0]: Spread(int(r[1]), Usd(int(r[2])), Usd(int(r[3]))) for r in rows}
 
     @staticmethod
     def _sum(tx: sa.Connection, where: sa.ColumnElement[bool]) -> Usd:

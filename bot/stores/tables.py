@@ -119,7 +119,10 @@ runs = Table(
     Column("published", Text),  # JSON of reports.Published
     Column("published_pull", BigInteger),  # number of the pull request that was opened for it
     Column("resumed", Text),  # JSON of how this attempt was asked for; none: it is the first
-    Column("settled_as", String(12)),  # accepted | discarded: what a person did with its partial work
+    # What a person did with its partial work: accepted | discarded, who, and the story that does it.
+    Column("settled_as", String(12)),
+    Column("settled_by", String(100)),
+    Column("settled_in", String(64)),
     Column("result", Text),  # JSON: summary, check, isolation
     Column("finishing_at", BigInteger),  # from here on no result is taken any more
     Column("finished_at", BigInteger),  # the last report stands

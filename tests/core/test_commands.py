@@ -78,6 +78,11 @@ COMMANDS = [
     ),
     pytest.param("/agent stop it, please", Plain("stop"), id="stop is stop, whatever follows"),
     pytest.param("/agent fix\n/agent stop", start(text="/agent stop"), id="only the first counts"),
+    pytest.param(
+        "/agent split cost=$1 the importer",
+        Start("split", "split", Options(cost=Usd.parse("1")), "the importer"),
+        id="split",
+    ),
     pytest.param("/agent resume cost=$20", Resume(Options(cost=Usd.parse("20"))), id="resume"),
     pytest.param(
         "/agent sweep parallel=5 line=refresh", Sweep(Options(parallel=5, line="refresh")), id="sweep"
@@ -86,7 +91,7 @@ COMMANDS = [
     pytest.param("/agent ack release week", Ack("release week"), id="ack"),
     *(
         pytest.param(f"/agent {verb}", Plain(verb), id=verb)
-        for verb in ("accept", "discard", "split", "stop", "status", "cost", "help")
+        for verb in ("accept", "discard", "stop", "status", "cost", "help")
     ),
     pytest.param("/agent", Plain("help"), id="alone: help"),
     pytest.param("> /agent fix", None, id="quoted in a reply: starts nothing"),

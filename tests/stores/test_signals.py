@@ -158,3 +158,21 @@ def test_an_empty_ledger_has_no_rates_and_says_so(database: Database) -> None:
     assert (found.direct, found.exhaustion_rate) == (None, None)
     assert "no pull request with a run was merged" in words.as_text(found)
     assert words.as_json(found)["cost_per_merged_pr"]["direct"] is None
+
+
+def test_what_a_class_usually_costs_is_told_by_repository_and_installation(database: Database) -> None:
+    world = World(database)
+    made = [world.run(number, CENT * number, installation=5) for number in range(1, 11)]
+    made.append(world.run(11, CENT * 500, installation=5, repository_id=2, task_class="bugfix"))
+    made.append(world.run(12, CENT * 7, installation=5, task_class="feature", reason=Reason.COST))
+    made.append(world.run(13, CENT * 999, installation=6, repository_id=3))
+    with database.begin() as tx:
+        tx.execute(sa.update(runs).where(runs.c.id.in_(made)).values(steps=3))
+    world.run(14, ZERO, installation=5)  # it asked nothing of a model
+    here = world.signals.spreads(repository_id=1)
+    assert here == {
+        "bugfix": words.Spread(10, CENT * 5, CENT * 9),
+        "feature": words.Spread(1, CENT * 7, CENT * 7),
+    }
+    assert world.signals.spreads(installation=5)["bugfix"] == words.Spread(11, CENT * 6, CENT * 10)
+    assert world.signals.spreads(repository_id=4) == {}

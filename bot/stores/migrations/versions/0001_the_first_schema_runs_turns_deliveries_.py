@@ -171,6 +171,8 @@ def upgrade() -> None:
         sa.Column("published_pull", sa.BigInteger(), nullable=True),
         sa.Column("resumed", sa.Text(), nullable=True),
         sa.Column("settled_as", sa.String(length=12), nullable=True),
+        sa.Column("settled_by", sa.String(length=100), nullable=True),
+        sa.Column("settled_in", sa.String(length=64), nullable=True),
         sa.Column("result", sa.Text(), nullable=True),
         sa.Column("finishing_at", sa.BigInteger(), nullable=True),
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
