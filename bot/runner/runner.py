@@ -217,7 +217,9 @@ class CiRun:
     def _prompt(self, where: Place, earlier: Transcript | None) -> str:
         """What the conversation is opened with, or what is said to one that goes on."""
         brief, most = self.brief, self.brief.ceilings
-        first = prompts.opening(brief.task, where.work, brief.task_class, brief.thread, brief.check)
+        first = prompts.opening(
+            brief.task, where.work, brief.task_class, brief.thread, brief.check, brief.before
+        )
         if brief.resumed is None:
             return first
         ceilings = f"{most.usd}, {most.tokens:,} tokens, {most.steps} steps and {span(most.seconds)}"
@@ -240,7 +242,7 @@ class CiRun:
 
     def _check(self, shell: Shell, tools: Tools, ending: Ending, stop: Stop) -> Check | None:
         """After the changeset: what the tests write is not the agent's work."""
-        if stop.cancelled:
+        if stop.cancelled or self.brief.task_class == "split":  # which changes nothing that tests could tell
             return None
         seconds = CHECK_AFTER_HALT if ending.outcome == "halted" else min(CHECK_SECONDS, self._left() - 5)
         found = check.run(shell, tools.test, self.brief.check, self._hurry(stop), max(seconds, 10.0))

@@ -53,6 +53,7 @@ class Brief:
     resumed: Mapping[str, str] | None = (
         None  # of a further attempt: `why` the last one ended, `text` asked now
     )
+    before: Mapping[str, Any] | None = None  # of a planning run: the run whose task it splits
 
     def __repr__(self) -> str:
         return f"Brief(run={self.run!r}, attempt={self.attempt})"
@@ -84,6 +85,7 @@ def read_brief(raw: Any) -> Brief:
             seconds_left=float(raw["seconds_left"]),
             check=str(raw["check"]) if raw.get("check") else None,
             resumed=_resumed(raw.get("resumed")),
+            before=dict(raw["before"]) if raw.get("before") else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ServiceError(f"the service's answer to the claim cannot be read: {error!r}") from error

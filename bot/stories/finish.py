@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from bot.clients.github import GitHubError
 from bot.core import changeset, reports, results
 from bot.core.ceilings import Reason, halt_message
 from bot.core.changeset import Changeset
+from bot.core.money import Usd
+from bot.core.pieces import Piece, read
 from bot.core.reports import Published
 from bot.core.results import ITS_OWN, Result
+from bot.core.signals import Size, size
 from bot.services import Services
 from bot.stores.handover import CHANGESET
 from bot.stores.runs import Run
@@ -38,10 +42,13 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     story.step("end it", _end, services, run_id, result, why)
     story.step("wait for what is in flight", _settled, services, run_id)
     run = run_of(services, run_id)
-    published = publish.publish(story, run, result.changeset if result else _left(services, run_id))
+    changes = result.changeset if result else _left(services, run_id)
+    published = publish.publish(story, run, changes)
     if result is None and published is not None and published.kind == "branch":
         published = replace(published, note=LAST_TURN)
-    story.step("keep what came of it", _keep, services, run_id, result, published)
+    pieces = read(result.summary) if result is not None and run.task_class == "split" else ()
+    sizes = story.step("price the pieces", _sizes, services, run, pieces) if pieces else ()
+    story.step("keep what came of it", _keep, services, run_id, result, published, pieces, sizes)
     story.step("wait for the live comment", _quiet, services, run_id)
     report(story, run_id)
     if result is None and run.workflow_run_id is not None:
@@ -84,13 +91,35 @@ def _settled(services: Services, run_id: str) -> None:
 # -- reporting --
 
 
-def _keep(services: Services, run_id: str, result: Result | None, published: Published | None) -> None:
+def _sizes(services: Services, run: Run, pieces: Sequence[Piece]) -> tuple[Size, ...]:
+    """What a piece of each class usually costs, as far as past runs tell."""
+    here = services.signals.spreads(repository_id=run.repository_id)
+    around = services.signals.spreads(installation=run.installation)
+    costs = run.snapshot["class_costs"]
+    classes = dict.fromkeys(piece.task_class for piece in pieces)
+    return tuple(size(name, here.get(name), around.get(name), Usd(costs[name])) for name in classes)
+
+
+def _keep(
+    services: Services,
+    run_id: str,
+    result: Result | None,
+    published: Published | None,
+    pieces: Sequence[Piece],
+    sizes: Sequence[Size],
+) -> None:
     columns: dict[str, object] = {}
     if published is not None:
         columns["published"] = asdict(published)
     if result is not None:
         check = asdict(result.check) if result.check else None
-        columns["result"] = {"summary": result.summary, "check": check, "isolation": result.isolation}
+        columns["result"] = {
+            "summary": result.summary,
+            "check": check,
+            "isolation": result.isolation,
+            "pieces": [asdict(piece) for piece in pieces],
+            "sizes": [size.to_json() for size in sizes],
+        }
     if columns:
         services.runs.set(run_id, **columns)
 
@@ -136,6 +165,6 @@ def conclusion(run: Run, exit_code: int | None) -> str:
         return "neutral"
     if run.state == "lost":
         return "neutral"
-    if run.published is not None and run.published.kind == "held":
+    if run.published is not None and run.published.kind in ("held", "refused"):
         return "action_required"
     return "success" if run.state == "done" and not exit_code else "failure"

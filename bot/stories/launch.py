@@ -14,11 +14,12 @@ from bot.core.care import care
 from bot.core.ceilings import NATIVE_ENGINE
 from bot.core.commands import Ack, Approve, Malformed, Plain, Resume, Start, Sweep
 from bot.core.events import REVIEW_COMMENT, CommentCreated
+from bot.core.offers import BROKEN_OFF
 from bot.core.prices import UnknownModel
 from bot.core.roles import Role
 from bot.services import Services
 from bot.stores.runs import NewRun, new_id
-from bot.stories import asides, resume
+from bot.stories import asides, decide, resume
 from bot.stories.durable import Story
 from bot.stories.ruling import Refusal, policy_of, resolve
 from bot.stories.scene import Scene, look
@@ -46,16 +47,18 @@ def on_comment(story: Story, event: CommentCreated) -> str | None:
     match command:
         case Start():
             return start(story, event, command, role)
+        case Plain("accept"):
+            decide.accept(story, event)
+        case Plain("discard"):
+            decide.discard(story, event)
         case Plain("stop"):
             asides.stop(story, event)
         case Plain("status"):
             asides.status(story, event)
         case Plain("cost"):
             asides.cost(story, event)
-        case Plain("help"):
+        case Plain():
             asides.help_(story, event, _holding(story, event, role))
-        case Plain(verb):
-            asides.not_yet(story, event, verb)
         case Resume():
             return resume.resume(story, event, command, role)
         case Sweep():
@@ -111,6 +114,12 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
     except UnknownModel as error:
         raise Refusal("model", f"the policy's model cannot be priced: {error}") from error
     careful = care(resolved.task_class, ruling.effort, ruling.context)
+    task, planned = _task(event, command), {}
+    if resolved.task_class == "split":
+        before = story.step("what came before", _before, story.services, event)
+        task = "\n\n".join(part for part in (before.get("task", ""), task) if part)
+        costs = {name: row.usd.nanos for name, row in ruling.classes.items()}
+        planned = {"class_costs": costs, "before": before}
     return NewRun(
         id=story.step("name the run", new_id),
         origin="github",
@@ -120,7 +129,7 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
         model=ruling.model,
         effort=careful.effort,
         price_book=story.services.prices.version,
-        task=_task(event, command),
+        task=task,
         actor=event.actor,
         opened_by=story.delivery,
         installation=event.repo.installation,
@@ -147,6 +156,7 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
             "context": careful.context,
             "forbidden_paths": list(ruling.forbidden),
             "publish": ruling.publish,
+            **planned,
         },
         sources=resolved.sources,
         clamps=resolved.clamps,
@@ -162,6 +172,19 @@ def _task(event: CommentCreated, command: Start) -> str:
     return (
         f"{command.instruction}\n\nThe comment is on `{event.path}`, at this change:\n\n{event.hunk}".strip()
     )
+
+
+def _before(services: Services, event: CommentCreated) -> dict[str, str]:
+    """The thread's last run, if it broke off: its task, how it ended, its last words.
+
+    The task was a person's; the words are the agent's own, and material.
+    """
+    runs = [run for run in services.threads.all(event.repo.id, event.number) if run.task_class != "split"]
+    last = max(runs, key=lambda run: run.ended_at or 0, default=None)
+    if last is None or last.state not in BROKEN_OFF:
+        return {}
+    words = last.result.get("summary") or "\n".join(last.last_lines)
+    return {"task": last.task, "run": last.id, "ended": last.message, "words": words}
 
 
 def _open(services: Services, event: CommentCreated, new: NewRun) -> tuple[str, str]:
@@ -186,6 +209,6 @@ def _holding(story: Story, event: CommentCreated, role: Role) -> str:
     except Refusal as refusal:
         return replies.refused(str(refusal))
     rows = []
-    for task_class in ("bugfix", "feature", "refactor", "default"):
+    for task_class in ("bugfix", "feature", "refactor", "default", "split"):
         rows.append((task_class, resolve(task_class, commands.Options(), role, scene, ruling)))
     return replies.holding(rows, str(role), ruling.most[role])

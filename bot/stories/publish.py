@@ -16,10 +16,15 @@ from bot.stories.names import marker, page, repo_of, trailer
 
 def publish(story: Story, run: Run, changes: Changeset) -> Published | None:
     """As the run's end asks for it: what is done goes where it was meant for, what is not is kept aside."""
+    if not changes:
+        return None
+    if run.task_class == "split":
+        files = f"{len(changes.files)} file{'s' if len(changes.files) != 1 else ''}"
+        return Published("dropped", "", "", "", note=f"what it had changed in {files} was dropped")
     return _placed(story, run, changes, meant=run.state == "done")
 
 
-def accept(story: Story, run: Run, changes: Changeset) -> Published | None:
+def accept(story: Story, run: Run, changes: Changeset) -> Published:
     """Where a done run's would have gone, for a person has said so."""
     return _placed(story, run, changes, meant=True)
 
@@ -31,9 +36,7 @@ def held(run: Run, changes: Changeset) -> tuple[str, ...]:
     return objections(changes, run.snapshot["forbidden_paths"])
 
 
-def _placed(story: Story, run: Run, changes: Changeset, meant: bool) -> Published | None:
-    if not changes:
-        return None
+def _placed(story: Story, run: Run, changes: Changeset, meant: bool) -> Published:
     if why := held(run, changes):
         return Published("held", "", "", "", note="; ".join(why))
     try:

@@ -211,6 +211,7 @@ def _brief(services: Services, run: Run, secret: str) -> dict[str, Any]:
         "check": snapshot.get("check"),
         "resumed": {name: run.resumed.get(name, "") for name in ("why", "text")} if run.resumed else None,
         "forbidden_paths": snapshot["forbidden_paths"],
+        "before": snapshot.get("before") or None,
     }
 
 

@@ -79,7 +79,7 @@ def done(**more: object) -> str:
 TOLD = (
     _CLAIM
     + """
-told = json.loads(brief["task"])
+told = json.loads(brief["task"].split("\\n\\n")[-1])  # a split has the task before it too
 while "wait" in told and not os.path.exists(told["wait"]):
     call(me + "/events", brief["token"], {"events": [{"type": "turn", "tool_calls": 1, "text": "waiting"}]})
     time.sleep(0.1)

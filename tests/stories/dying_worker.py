@@ -1,7 +1,8 @@
-"""A worker that dies at every step that it meets: `python -m tests.stories.dying_worker FILE`.
+"""A worker that dies at every step that it meets: `python -m tests.stories.dying_worker FILE [STEP…]`.
 
-Each step is died at twice: when it is done but not recorded, and when it is recorded but nothing came after
-it. FILE remembers where, so that every death happens once and the next worker gets a little further.
+Each step (or each STEP, where some are named) is died at twice: when it is done but not recorded, and when it
+is recorded but nothing came after it. FILE remembers where, so that every death happens once and the next
+worker gets a little further.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,11 @@ from bot.stories.worker import work
 _one_at_a_time = threading.Lock()
 
 
-def main(remembered: Path) -> None:
+def main(remembered: Path, steps: Sequence[str] = ()) -> None:
     def die_once(where: str) -> None:
         with _one_at_a_time:
             before = remembered.read_text().splitlines() if remembered.exists() else []
-            if where in before:
+            if where in before or (steps and where.split(": ")[1] not in steps):
                 return
             with remembered.open("a") as file:
                 file.write(where + "\n")
@@ -52,4 +53,4 @@ def main(remembered: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -76,6 +77,37 @@ class Service:
         log = self.folder / "worker.log"
         tail = log.read_text()[-3000:] if log.exists() else ""
         raise TimeoutError(f"waited {seconds:g} s for {query}\n{tail}")
+
+
+class Told:
+    """A thread, and the run on it."""
+
+    def __init__(self, service: Service, number: int) -> None:
+        self.service, self.github, self.number = service, service.github, number
+
+    def fix(self, **told: Any) -> None:
+        self.github.comment("dana", self.number, f"/agent fix\n{json.dumps(told)}")
+
+    def until(self, what: str) -> None:
+        self.service.until(f"SELECT count(*) = 1 FROM runs WHERE thread = {self.number} AND {what}")
+
+    def row(self, columns: str) -> Any:
+        return self.service.rows(f"SELECT {columns} FROM runs WHERE thread = {self.number}")[0]
+
+    def ended(self) -> tuple[str, str]:
+        """The state and the report, once it is the last one."""
+        self.until("finished_at IS NOT NULL")
+        run, state = self.row("id, state")
+        bodies = [c["body"] for c in self.github.comments(self.number)]
+        [report] = [body for body in bodies if f"tollgate-run:{run}:1" in body]
+        return state, report
+
+    def check(self) -> Any:
+        """The App's check run on the head that the run was given."""
+        sha = json.loads(self.row("snapshot")[0])["head"]["sha"]
+        found = self.github.do("dana", "GET", f"/commits/{sha}/check-runs")["check_runs"]
+        run = self.row("id")[0]
+        return next(one for one in found if one["external_id"] == f"{run}.1")
 
 
 @contextmanager

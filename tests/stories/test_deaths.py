@@ -1,4 +1,4 @@
-"""kill -9 of the worker at every step of launch, finish, merge and resume: nothing lost, nothing twice."""
+"""kill -9 of the worker at every step of a story: nothing lost, nothing twice."""
 
 from __future__ import annotations
 
@@ -12,13 +12,26 @@ from tests.stories import agents
 from tests.stories.service import Service, serving
 
 pytestmark = pytest.mark.slow
+# What accepting, discarding and splitting do beside what launch and finish do for every run.
+NEW = (
+    "take the comment",
+    "settle it",
+    "commit",
+    "keep where it went",
+    "remove the branch set aside",
+    "drop what is stored",
+    "nothing is kept",
+    "reply",
+    "what came before",
+    "price the pieces",
+)
 
 
-def keep_dying(service: Service, query: str) -> list[str]:
-    """Workers, one after the other, until a query is true; where each of them died."""
+def keep_dying(service: Service, query: str, *steps: str) -> list[str]:
+    """Workers, one after the other, until a query is true; where each of them died (`steps`: only there)."""
     remembered = service.folder / "deaths"
     for _ in range(120):
-        worker = service.worker("-m", "tests.stories.dying_worker", str(remembered))
+        worker = service.worker("-m", "tests.stories.dying_worker", str(remembered), *steps)
         while worker.poll() is None:
             if (rows := service.rows(query)) and rows[0][0]:
                 return remembered.read_text().splitlines()
@@ -80,3 +93,45 @@ def test_a_worker_that_dies_at_every_step_resumes_once(tmp_path: Path, database_
             assert len(mine) == 1, "one comment for each attempt"
         log = github.do("dana", "GET", "/commits?sha=faster-dates&per_page=50")
         assert sum(f"Tollgate-Run: {run}.2" in one["commit"]["message"] for one in log) == 1, "one commit"
+
+
+def test_a_worker_that_dies_at_every_step_accepts_discards_and_splits_once(
+    tmp_path: Path, database_url: str
+) -> None:
+    with serving(tmp_path, database_url, agents.TOLD) as service:
+        github = service.github
+        files = [{"path": "new.txt", "mode": "100644", "text": "new\n"}]
+        half = {"files": files, "result": {"outcome": "halted", "reason": "stopped"}}
+        other = github.issue("dana", "It is wrong too", "Look.")
+        worker = service.worker()
+        for number in (2, other):
+            github.comment("dana", number, f"/agent fix\n{json.dumps(half)}")
+        service.until("SELECT count(*) = 2 FROM runs WHERE finished_at IS NOT NULL")
+        worker.kill()
+        worker.wait()
+        summary = "- [ ] (bugfix) The month\n- [ ] (feature) Weeks"
+        github.comment("dana", 2, "/agent accept")
+        github.comment("dana", other, "/agent discard")
+        github.comment("dana", other, f"/agent split\n{json.dumps({'result': {'summary': summary}})}")
+        deaths = keep_dying(
+            service,
+            "SELECT count(*) = 3 AND count(settled_as) = 2 FROM runs WHERE finished_at IS NOT NULL AND "
+            "(SELECT count(*) FROM workflow_status WHERE status IN ('ENQUEUED', 'PENDING')) = 0",
+            *NEW,
+        )
+        assert set(NEW) == {death.split(": ")[1] for death in deaths}, "each of them was died at"
+        accepted, discarded, split = (
+            service.rows(f"SELECT id, settled_as, published FROM runs WHERE {where}")[0]
+            for where in ("thread = 2", f"thread = {other} AND task_class = 'bugfix'", "task_class = 'split'")
+        )
+        assert (accepted[1], json.loads(accepted[2])["kind"]) == ("accepted", "pushed")
+        assert (discarded[1], discarded[2]) == ("discarded", None)
+        log = github.do("dana", "GET", "/commits?sha=faster-dates&per_page=50")
+        trailer = f"Tollgate-Run: {accepted[0]}.1"
+        assert sum(trailer in one["commit"]["message"] for one in log) == 1, "one commit"
+        assert not [name for name in github.repository()["branches"] if name.startswith("agent/")]
+        for number, said in ((2, "Accepted what run"), (other, "Discarded what run")):
+            assert sum(said in comment["body"] for comment in github.comments(number)) == 1, said
+        lists = [c["body"] for c in github.comments(other) if split[0] in c["body"]]
+        assert len(lists) == 1
+        assert "- [ ] (bugfix, at most $5.00) The month" in lists[0]

@@ -7,7 +7,6 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from bot.core.ceilings import Reason
 from bot.stores.runs import Runs
 from sandbox.github.client import Client
 from tests.stories import agents
-from tests.stories.service import Service, serving
+from tests.stories.service import Service, Told, serving
 
 pytestmark = pytest.mark.slow
 ONE = [{"path": "new.txt", "mode": "100644", "text": "new\n"}]
@@ -28,37 +27,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with serving(folder, f"sqlite:///{folder / 'tollgate.db'}", agents.TOLD) as made:
         made.worker()
         yield made
-
-
-class Told:
-    """A thread, and the run on it."""
-
-    def __init__(self, service: Service, number: int) -> None:
-        self.service, self.github, self.number = service, service.github, number
-
-    def fix(self, **told: Any) -> None:
-        self.github.comment("dana", self.number, f"/agent fix\n{json.dumps(told)}")
-
-    def until(self, what: str) -> None:
-        self.service.until(f"SELECT count(*) = 1 FROM runs WHERE thread = {self.number} AND {what}")
-
-    def row(self, columns: str) -> Any:
-        return self.service.rows(f"SELECT {columns} FROM runs WHERE thread = {self.number}")[0]
-
-    def ended(self) -> tuple[str, str]:
-        """The state and the report, once it is the last one."""
-        self.until("finished_at IS NOT NULL")
-        run, state = self.row("id, state")
-        bodies = [c["body"] for c in self.github.comments(self.number)]
-        [report] = [body for body in bodies if f"tollgate-run:{run}:1" in body]
-        return state, report
-
-    def check(self) -> Any:
-        """The App's check run on the head that the run was given."""
-        sha = json.loads(self.row("snapshot")[0])["head"]["sha"]
-        found = self.github.do("dana", "GET", f"/commits/{sha}/check-runs")["check_runs"]
-        run = self.row("id")[0]
-        return next(one for one in found if one["external_id"] == f"{run}.1")
 
 
 @pytest.fixture
