@@ -11,6 +11,7 @@ from sandbox.characters.fixer import Fixer
 from sandbox.characters.gullible import Gullible
 from sandbox.characters.measured import Measured
 from sandbox.characters.plain import Character, Delivered, Echo, Expensive, Fails, Manner, Refuses
+from sandbox.characters.planner import ASKED, Planner
 from sandbox.characters.restless import Oscillating, Runaway, Steady, Stuck, Tireless, Working, Wrong
 from sandbox.characters.talk import Talk
 
@@ -40,6 +41,7 @@ def _defiant(manner: Manner) -> Character:
 # Each with one line for --help.
 CAST: dict[str, tuple[str, Callable[[Manner], Character]]] = {
     "fixer": ("repairs the code by running its tests and trying", Fixer),
+    "planner": ("cuts the task into a check list of pieces", Planner),
     "wrong": ("makes a change that does not help, claims success", lambda manner: Working(Wrong(manner))),
     "runaway": ("edits and tests for ever, more at each turn", lambda manner: Working(Runaway(manner))),
     "tireless": ("always finds one more thing to write", lambda manner: Working(Tireless(manner))),
@@ -137,6 +139,8 @@ class Auto:
         named = _NAMED.search(task.lower())
         if named and named[1] in CAST:
             return named[1]
+        if ASKED in talk.said_first:
+            return "planner"
         meant = _NOT_MEANT.sub("", task)
         for pattern, name in _BY_WORDS:
             if re.search(pattern, meant, re.I):

@@ -15,6 +15,7 @@ from typing import Any
 import anthropic
 import pytest
 
+from bot.core import pieces
 from sandbox import world
 from sandbox.processes import Started, start
 
@@ -438,3 +439,18 @@ def whole(answer: anthropic.types.Message) -> int:
     """Every input token of an answer."""
     used = answer.usage
     return used.input_tokens + (used.cache_creation_input_tokens or 0) + (used.cache_read_input_tokens or 0)
+
+
+def test_the_planner_cuts_what_it_was_sent_and_changes_nothing(claude: Started, tmp_path: Path) -> None:
+    whole = shop(tmp_path)
+    task = (
+        "Answer with lines such as `- [ ] (class) words`.\n<task>\nFix the wrong shipping of orders. Add a "
+        "discount for clubs.\n</task>\n"
+        "<before>\nhalted at step 9\n\nThe totals are still not rounded.\n</before>"
+    )
+    words, turns = work(claude.url, whole, task)
+    found = pieces.read(words)
+    assert [piece.task_class for piece in found] == ["bugfix", "feature", "default"]
+    assert found[0].title.startswith("Fix the wrong shipping of orders (")
+    assert found[2].title.startswith("The totals are still not rounded")
+    assert (whole.edits, turns) == (0, 3)
