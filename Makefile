@@ -1,4 +1,4 @@
-.PHONY: help demo test test-fast check format lock exam bench-gateway bench-memory bench-overshoot bench-cost bench-harness
+.PHONY: help demo test test-fast check format lock exam bench-gateway bench-memory bench-overshoot bench-cost bench-harness pictures
 PY := .venv/bin/python
 VENV := .venv/.ready
 
@@ -36,6 +36,9 @@ lock: $(VENV)  ## rebuild requirements.lock (hashes of the whole run-time tree)
 
 exam: $(VENV)  ## fifteen small repositories with a bug each; with ANTHROPIC_API_KEY it costs money; ARGS=…
 	@$(PY) -m bot exam --cost 1 $(ARGS)
+
+pictures: $(VENV)  ## docs/reports/*.png anew, from real runs; needs chromium
+	@$(PY) -m sandbox pictures
 
 bench-gateway: $(VENV)  ## latency, throughput and memory of the gateway beside LiteLLM's
 	@$(PY) -m benchmarks.gateway $(ARGS)
