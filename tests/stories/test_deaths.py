@@ -113,10 +113,11 @@ def test_a_worker_that_dies_at_every_step_accepts_discards_and_splits_once(
         github.comment("dana", 2, "/agent accept")
         github.comment("dana", other, "/agent discard")
         github.comment("dana", other, f"/agent split\n{json.dumps({'result': {'summary': summary}})}")
+        told = "workflow_status" if database_url.startswith("sqlite") else "dbos.workflow_status"
         deaths = keep_dying(
             service,
             "SELECT count(*) = 3 AND count(settled_as) = 2 FROM runs WHERE finished_at IS NOT NULL AND "
-            "(SELECT count(*) FROM workflow_status WHERE status IN ('ENQUEUED', 'PENDING')) = 0",
+            f"(SELECT count(*) FROM {told} WHERE status IN ('ENQUEUED', 'PENDING')) = 0",
             *NEW,
         )
         assert set(NEW) == {death.split(": ")[1] for death in deaths}, "each of them was died at"
