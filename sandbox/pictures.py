@@ -90,8 +90,8 @@ SHOTS = (
     Shot("bound-exceeded", "/agent fix tokens=12k\n\nas:bills-above", "more than its bound"),
     Shot("failed", "/agent fix\n\nas:refuses", "Failed"),
     Shot("lost", "/agent fix", "Lost", {AGENT: ""}),
-    Shot("accepted", f"/agent fix steps=6\n\n{RUN_AWAY}", "accepted", after=("/agent accept",)),
-    Shot("discarded", f"/agent fix steps=6\n\n{RUN_AWAY}", "discarded", after=("/agent discard",)),
+    Shot("accepted", f"/agent fix cost=$0.40\n\n{RUN_AWAY}", "accepted", after=("/agent accept",)),
+    Shot("discarded", f"/agent fix cost=$0.40\n\n{RUN_AWAY}", "discarded", after=("/agent discard",)),
     Shot(
         "split",
         "/agent split\n\nFix the leap years. Add ISO weeks, and rename the module of months.",
