@@ -67,10 +67,8 @@ def _prices(pieces: Sequence[Piece], known: Sequence[Size]) -> str:
         else:
             source = f"{size.runs:,} {_FROM[size.scope]}"
             rows.append(f"| {size.task_class} | {count} | {size.median} | {size.p90} | {source} |")
-    guessed = any(size.scope == "ceiling" for size in known)
-    together = total(size.median for size in known)
-    sum_ = f"Together {'at most' if all(s.scope == 'ceiling' for s in known) else 'about'} **{together}**"
-    note = (
-        ", where a class without past runs counts with its ceiling" if guessed and len(set(known)) > 1 else ""
-    )
+    guessed = [size.scope == "ceiling" for size in known]
+    sum_ = f"Together {'at most' if all(guessed) else 'about'} **{total(size.median for size in known)}**"
+    mixed = any(guessed) and not all(guessed)
+    note = ", where a class without past runs counts with its ceiling" if mixed else ""
     return "\n".join(rows) + f"\n\n{sum_}{note}."
