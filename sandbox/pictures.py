@@ -1,7 +1,7 @@
 """`python -m sandbox pictures`: how every kind of end looks, as PNG files for docs/reports.md.
 
 Each is the report of a real run: the shipped workflow, the native engine, the product's web and worker, a
-ledger; only GitHub and Claude are stand-ins. A run that needed a hand of ours to end says so on the terminal.
+ledger; only GitHub and Claude are stand-ins.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COLOURS = 48  # of a palette: text on white needs no more
 STYLE = ROOT / "sandbox" / "github" / "static" / "page.css"
 AGENT = ".github/workflows/agent.yml"
 POLICY = ".github/agent.yml"
-RUN_AWAY = "Please run away with this task: rewrite everything again and again."
+TIRELESS = "Please be tireless with this task: polish everything again and again."
 PAGE = """<!doctype html><meta charset="utf-8"><style>{style}
 body {{ padding: 14px; background: #fff }} details > :not(summary) {{ display: none }}</style>
 <article class="comment bot"><header><strong>tollgate</strong> <span class="tag">bot</span></header>
@@ -54,44 +54,24 @@ def stop(up: World, number: int, run: str) -> None:
     up.github.comment("dana", number, "/agent stop")
 
 
-def stuck(up: World, number: int, run: str) -> None:
-    """A gateway that does not see it yet is helped: the row is ended as it would be."""
-    for _ in range(40):
-        if (row := database(up, "SELECT state, steps FROM runs WHERE id = ?", run))[0] != "running":
-            return
-        if row[1] >= 12:
-            break
-        with suppress(TimeoutError):
-            up.github.wait(lambda _: False, 0.5)
-    said = "halted at step 12: stuck_loop: `ls; head -n 5 README.md` gave the same result 12 times"
-    click.echo("  stuck_loop: ended by this script, for the gateway of this version did not")
-    database(
-        up,
-        "UPDATE runs SET state = 'halted', reason = 'stuck_loop', message = ?, ended_at = "
-        "CAST(unixepoch() AS INTEGER) * 1000 WHERE id = ? AND state = 'running'",
-        said,
-        run,
-    )
-
-
 KEEP_OUT = "paths:\n  forbidden: [acme_calendar]\n"
 TIGHT = "classes:\n  default:\n    cached_tokens: 20k\n"
 SHOTS = (
     Shot("done", "/agent fix cost=$2", "Done: tests pass"),
     Shot("held", "/agent fix cost=$2", "Done: its changes wait", {POLICY: KEEP_OUT}),
-    Shot("cost", f"/agent fix cost=$0.40\n\n{RUN_AWAY}", "$0.40 cost ceiling"),
-    Shot("tokens", f"/agent fix tokens=30k\n\n{RUN_AWAY}", "token ceiling"),
-    Shot("steps", f"/agent fix steps=5\n\n{RUN_AWAY}", "5 step ceiling"),
-    Shot("wall-clock", f"/agent fix wall=8s\n\n{RUN_AWAY}", "wall-clock ceiling"),
-    Shot("cached-tokens", f"/agent run\n\n{RUN_AWAY}", "cached token ceiling", {POLICY: TIGHT}),
-    Shot("stuck-loop", "/agent fix\n\nGet stuck, please.", "stuck_loop", during=stuck),
-    Shot("stopped", f"/agent fix\n\n{RUN_AWAY}", "stopped by dana", during=stop),
+    Shot("cost", f"/agent fix cost=$0.40\n\n{TIRELESS}", "$0.40 cost ceiling"),
+    Shot("tokens", f"/agent fix tokens=30k\n\n{TIRELESS}", "token ceiling"),
+    Shot("steps", f"/agent fix steps=5\n\n{TIRELESS}", "5 step ceiling"),
+    Shot("wall-clock", f"/agent fix wall=8s\n\n{TIRELESS}", "wall-clock ceiling"),
+    Shot("cached-tokens", f"/agent run\n\n{TIRELESS}", "cached token ceiling", {POLICY: TIGHT}),
+    Shot("stuck-loop", "/agent fix\n\nGet stuck, please.", "stuck_loop"),
+    Shot("stopped", f"/agent fix\n\n{TIRELESS}", "stopped by dana", during=stop),
     Shot("upstream-limit", "/agent fix\n\nas:upstream-limit", "spend limit of the API key"),
     Shot("bound-exceeded", "/agent fix tokens=12k\n\nas:bills-above", "more than its bound"),
     Shot("failed", "/agent fix\n\nas:refuses", "Failed"),
     Shot("lost", "/agent fix", "Lost", {AGENT: ""}),
-    Shot("accepted", f"/agent fix cost=$0.40\n\n{RUN_AWAY}", "accepted", after=("/agent accept",)),
-    Shot("discarded", f"/agent fix cost=$0.40\n\n{RUN_AWAY}", "discarded", after=("/agent discard",)),
+    Shot("accepted", f"/agent fix cost=$0.40\n\n{TIRELESS}", "accepted", after=("/agent accept",)),
+    Shot("discarded", f"/agent fix cost=$0.40\n\n{TIRELESS}", "discarded", after=("/agent discard",)),
     Shot(
         "split",
         "/agent split\n\nFix the leap years. Add ISO weeks, and rename the module of months.",

@@ -232,7 +232,8 @@ def test_a_terminal_shows_what_holds_and_then_what_was() -> None:
 
 def test_who_went_in_circles_is_told_to_start_again_with_a_word_on_what_was_missed() -> None:
     stuck = halted(Reason.STUCK, "t.py failed 4 times")
-    assert "`/agent fix …`, with a word on what it missed, starts it again." in reports.final(stuck)
+    assert "say with a word or two what it has missed" in reports.final(stuck)
+    assert "- `/agent fix …` starts it again" in reports.final(stuck)
     assert "`stuck` in the policy" in reports.final(stuck)
     assert reports.terminal(stuck).endswith("start it again, with a word on what it missed.")
 
