@@ -62,7 +62,7 @@ SHOTS = (
     Shot("cost", f"/agent fix cost=$0.40\n\n{TIRELESS}", "$0.40 cost ceiling"),
     Shot("tokens", f"/agent fix tokens=30k\n\n{TIRELESS}", "token ceiling"),
     Shot("steps", f"/agent fix steps=5\n\n{TIRELESS}", "5 step ceiling"),
-    Shot("wall-clock", f"/agent fix wall=8s\n\n{TIRELESS}", "wall-clock ceiling"),
+    Shot("wall-clock", f"/agent fix cost=$20 tokens=1M steps=80 wall=5s\n\n{TIRELESS}", "wall-clock ceiling"),
     Shot("cached-tokens", f"/agent run\n\n{TIRELESS}", "cached token ceiling", {POLICY: TIGHT}),
     Shot("stuck-loop", "/agent fix\n\nGet stuck, please.", "stuck_loop"),
     Shot("stopped", f"/agent fix\n\n{TIRELESS}", "stopped by dana", during=stop),

@@ -98,7 +98,7 @@ def _look(services: Services, event: CommentCreated, verb: str) -> Left | str:
         if run.published is not None and run.published.kind in UNDECIDED:
             return Left(run.id, run.attempt, run.published)
     last = newest[0] if newest else None
-    return replies.nothing_left(verb, line(last) if last else None, last.published if last else None)
+    return replies.nothing_to_decide(verb, line(last) if last else None, last.published if last else None)
 
 
 def _settle(story: Story, event: CommentCreated, left: Left, how: str) -> bool:

@@ -139,9 +139,18 @@ PULL = Published("pull_request", "agent/issue-7-b", "c" * 40, "https://github.co
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (replies.nothing_to_decide("accept", None, None), "nothing to accept: no run has ended on this thread"),
-        (replies.nothing_to_decide("discard", HALTED, None), f"[`{HALTED.run}`]({HALTED.url}), left no changes"),
-        (replies.nothing_to_decide("accept", HALTED, PUSHED), f"already, committed to [`fix`]({PUSHED.url})."),
+        (
+            replies.nothing_to_decide("accept", None, None),
+            "nothing to accept: no run has ended on this thread",
+        ),
+        (
+            replies.nothing_to_decide("discard", HALTED, None),
+            f"[`{HALTED.run}`]({HALTED.url}), left no changes",
+        ),
+        (
+            replies.nothing_to_decide("accept", HALTED, PUSHED),
+            f"already, committed to [`fix`]({PUSHED.url}).",
+        ),
         (replies.decide_later("accept", LINE), "is live, so there is nothing to accept yet"),
         (
             replies.decide_later("discard", HALTED),

@@ -173,6 +173,7 @@ def test_discarded_work_is_gone_and_what_it_cost_stays(pull: Told) -> None:
     assert "Discarded by `max`: nothing of what it had made is kept." in report(pull, run)
     assert pull.row("spent_nanos, tool_calls") == before
     assert "was discarded already by max" in says(pull, "/agent accept")
+    assert "no run on this thread that was halted" in says(pull, "/agent resume cost=$9")
 
 
 def test_a_branch_that_somebody_has_added_to_is_not_removed(pull: Told) -> None:
