@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from bot.core import edits
+from bot.core import edits, failures
 from bot.core.edits import Edit
 
 WINDOW = 120  # messages looked at, from the end: what happened before has no say any more
@@ -52,6 +52,24 @@ class Act:
     def same(self, other: Act) -> bool:
         """The same action, whatever came of it."""
         return self.name == other.name and self.given == other.given
+
+    @cached_property
+    def mark(self) -> object:
+        """Equal for the same actions, and quickly compared: by the texts that were given alone."""
+        words = (pair for pair in self.given.items() if isinstance(pair[1], str))
+        return self.name, hash(frozenset(words))
+
+    def alike(self, other: Act) -> bool:
+        """The same came of it, but for how long it took and where in memory it was."""
+        if self.result is None or other.result is None or self.error != other.error:
+            return False
+        if self.result == other.result:
+            return True
+        return abs(len(self.result) - len(other.result)) <= failures.NEARLY and self._said == other._said
+
+    @cached_property
+    def _said(self) -> str:
+        return failures.timeless(self.result or "")
 
     @cached_property
     def command(self) -> str | None:
@@ -149,6 +167,11 @@ class Turn:
     said: str = ""
     acts: list[Act] = field(default_factory=list)
     heard: str = ""
+
+    @cached_property
+    def known(self) -> list[Act]:
+        """The acts whose result is there. (Asked for when all results are.)"""
+        return [act for act in self.acts if act.result is not None]
 
 
 def read(messages: Sequence[Mapping[str, Any]]) -> list[Turn]:

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 LONGEST = 30_000  # characters looked at, from the end: failures stand there
 TELLING = 6  # lines of a report that say how it failed
 MOST = 200  # failures of one output
 
-_HINT = re.compile(r"fail|error|✖|✗|not ok|●|panicked|undefined|:\d+:\d+: |[A-Z]\d{3} ", re.I)
+READ = 128  # outputs whose reading is kept: a conversation carries its last ones again in each request
+
+_HINTS = ("fail", "error", "✖", "✗", "not ok", "●", "panicked", "undefined")
+_PLACE = re.compile(r":\d+:\d+: ")
+_CODE = re.compile(r"[a-z]\d{3} ")
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _VARIES = re.compile(
     r"(?P<address>0x[0-9a-fA-F]{4,})"
@@ -62,10 +68,69 @@ _FRAME = re.compile(r'^\s+File "([^"<]+)", line')
 _ESLINT = re.compile(r"^\s+\d+:\d+\s+error\s+(.*)$")
 
 
-def told(text: str) -> Mapping[str, str]:
-    """How each thing fails that an output says to fail, by its name; empty where nothing does."""
-    text = str(text[-LONGEST:])
-    if not _HINT.search(text):
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What an output says: how each thing fails, by its name; how many passed; whether something is well."""
+
+    failing: Mapping[str, str]
+    passed: tuple[str, ...]
+    green: bool
+
+
+def read(text: str) -> Output:
+    """What stands at the end of an output; the same output is read once."""
+    return _read(_end(text))
+
+
+@lru_cache(maxsize=READ)
+def _read(text: str) -> Output:
+    return Output(_failing(text), _passed(text), _green(text))
+
+
+def green(text: str) -> bool:
+    """Whether it says that something is well, and no more: much quicker than reading it."""
+    return _green(_end(text))
+
+
+def _end(text: str) -> str:
+    return str(text[-LONGEST:])
+
+
+# -- what passed --
+
+_PASSED = re.compile(r" pass(?:ed|ing)\b")  # found by its letters: many times as fast as by the number before
+_NUMBER = re.compile(r"\b\d+\Z")
+_WELL = ("test result: ok", "Success: no issues", "All checks passed")
+_WELL_LINE = re.compile(r"\n(?:OK\b|ok\s|PASS\b|# pass [1-9])")
+_NONE_WRONG = re.compile(r"\b0 (?:errors|failures)\b")
+
+
+def _passed(text: str) -> tuple[str, ...]:
+    numbers = (
+        _NUMBER.search(text, max(0, found.start() - 20), found.start()) for found in _PASSED.finditer(text)
+    )
+    return tuple(number[0] for number in numbers if number)
+
+
+def _green(text: str) -> bool:
+    return (
+        any(words in text for words in _WELL)
+        or any("1" <= number[0] <= "9" for number in _passed(text))
+        or _WELL_LINE.search("\n" + text) is not None
+        or (("0 errors" in text or "0 failures" in text) and _NONE_WRONG.search(text) is not None)
+    )
+
+
+# -- what failed --
+
+
+def _hints(text: str) -> bool:
+    low = text.lower()
+    return any(hint in low for hint in _HINTS) or bool(_PLACE.search(low) or _CODE.search(low))
+
+
+def _failing(text: str) -> Mapping[str, str]:
+    if not _hints(text):
         return {}
     if "\x1b" in text:
         text = _ESCAPES.sub("", text)
@@ -160,18 +225,29 @@ def _stable(varies: re.Match[str]) -> str:
     return varies["place"].rpartition("/")[2] if varies["place"] else ""
 
 
-_TIMED = re.compile(
-    r"(?<=\bin )\d+(?:\.\d+)?\s?(?:ms|s|sec|seconds)\b|\(\d+(?:\.\d+)?\s?(?:ms|s)\)"
-    r"|(?<=\btime: )[\d.:]+|(?<=\bduration )[\d.]+m?s|(?<=\bduration_ms )[\d.]+",
-    re.I,
+# Each begins with letters or a bracket of its own, so that a text is gone through quickly. A mark stays in
+# the place of what goes, so that no two words become one.
+_TIMED = tuple(
+    map(
+        re.compile,
+        (
+            r"([iI](?<!\w.)[nN] )\d+(?:\.\d+)?\s?(?i:ms|s|sec|seconds)\b",
+            r"([tT](?<!\w.)(?i:ime: ))[\d.:]+",
+            r"([dD](?<!\w.)(?i:uration ))[\d.]+(?i:m?s)",
+            r"([dD](?<!\w.)(?i:uration_ms ))[\d.]+",
+            r"(\()\d+(?:\.\d+)?\s?(?i:ms|s)(?=\))",
+        ),
+    )
 )
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 
 
-def alike(one: str, other: str) -> bool:
-    """The same output, but for how long it took and where in memory it was."""
-    if one == other:
-        return True
-    if abs(len(one) - len(other)) > 40:
-        return False
-    return _ADDRESS.sub("", _TIMED.sub("", one)) == _ADDRESS.sub("", _TIMED.sub("", other))
+NEARLY = 40  # characters by which times and addresses make an output longer
+
+
+@lru_cache(maxsize=READ)
+def timeless(text: str) -> str:
+    """An output without how long it took and where in memory it was."""
+    for timed in _TIMED:
+        text = timed.sub(r"\1_", text)
+    return _ADDRESS.sub("", text)

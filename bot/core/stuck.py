@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from bot.core import acts, edits, failures
@@ -61,30 +61,19 @@ def judge(messages: Sequence[Mapping[str, Any]], limits: Limits) -> Stuck | None
 
 def _known(turns: Sequence[Turn]) -> Iterator[Act]:
     """The acts whose result is there, the newest first."""
-    known = (act for turn in reversed(turns) for act in reversed(turn.acts) if act.result is not None)
-    return islice(known, MOST)
-
-
-def _newest(turns: Sequence[Turn]) -> list[Act]:
-    return [act for act in turns[-1].acts if act.result is not None]
+    return islice(chain.from_iterable(reversed(turn.known) for turn in reversed(turns)), MOST)
 
 
 def _outcome(one: Act, other: Act) -> bool:
     """The same action with the same result."""
-    return (
-        one.same(other)
-        and one.error == other.error
-        and one.result is not None
-        and other.result is not None
-        and failures.alike(one.result, other.result)
-    )
+    return one.same(other) and one.alike(other)
 
 
 # -- the same action, the same result --
 
 
 def _action(turns: Sequence[Turn], limits: Limits) -> Stuck | None:
-    for act in _newest(turns):
+    for act in turns[-1].known:
         needed = limits.repeats * (WAITING if act.waits else 1)
         if (
             sum(act.same(other) for other in _known(turns)) >= needed
@@ -116,18 +105,20 @@ def _times(act: Act, turns: Sequence[Turn]) -> int:
 
 def _once(turns: Sequence[Turn]) -> Callable[[Act], bool]:
     """Whether an act, with what came of it, happened in one turn only."""
-    known = list(_known(turns))
-    return lambda act: not any(other.turn != act.turn and _outcome(act, other) for other in known)
+    found: dict[object, list[Act]] = {}
+
+    def once(act: Act) -> bool:
+        if not found:
+            for known in _known(turns):
+                found.setdefault(known.mark, []).append(known)
+        alike = found.get(act.mark, ())
+        return not any(other.turn != act.turn and _outcome(act, other) for other in alike)
+
+    return once
 
 
 # -- the same failure after different edits --
 
-_PASSED = re.compile(r"\b(\d+) (?:passed|passing)\b")
-_GREEN = re.compile(
-    r"\b[1-9]\d* (?:passed|passing)\b|^OK\b|^ok\s|^PASS\b|test result: ok|^# pass [1-9]|Success: no issues"
-    r"|All checks passed|\b0 (?:errors|failures)\b",
-    re.M,
-)
 _NOT_MINE = re.compile(
     r"pre-?existing|unrelated|not related|already fail|known (?:failure|to fail|broken|issue)"
     r"|fail\w* before my"
@@ -141,8 +132,8 @@ _LOOKING = re.compile(
 
 
 def _failure(turns: Sequence[Turn], limits: Limits) -> Stuck | None:
-    for newest in reversed(_newest(turns)):
-        failing = failures.told(newest.result or "") if _may_run(newest) else {}
+    for newest in reversed(turns[-1].known):
+        failing = failures.read(newest.result or "").failing if _may_run(newest) else {}
         if failing:
             times = _failed(turns, newest, failing, limits)
             if times < limits.repeats:
@@ -190,13 +181,12 @@ def _run(act: Act, newest: Act, failing: Mapping[str, str]) -> Mapping[str, str]
     """What failed in an earlier run of the same things; None where it was something else."""
     if not _may_run(act):
         return None
-    result = act.result or ""
-    named = any(_short(name) in result for name in failing)
-    if not (named or act.same(newest)):
-        return {} if _GREEN.search(result) else None
-    told = failures.told(result)
-    if told or act.same(newest) or _GREEN.search(result):
-        return told
+    result, same = act.result or "", act.same(newest)
+    if not (same or any(_short(name) in result for name in failing)):
+        return {} if failures.green(result) else None
+    output = failures.read(result)
+    if output.failing or same or output.green:
+        return output.failing
     return None  # named, but not as failing: it was only read
 
 
@@ -209,8 +199,8 @@ def _short(name: str) -> str:
     return name.partition(" ")[0].rpartition("::")[2] or name
 
 
-def _passed(act: Act) -> list[str]:
-    return _PASSED.findall(act.result or "")
+def _passed(act: Act) -> tuple[str, ...]:
+    return failures.read(act.result or "").passed
 
 
 def _most(batches: Sequence[set[str]]) -> int:
@@ -309,7 +299,8 @@ def _is_idle(turn: Turn, before: Sequence[Turn], once: Callable[[Act], bool]) ->
             continue
         if act.may_change and (act.edits or once(act)):
             return False
-        if sum(other.result == act.result for other in _known(before)) < READ_TWICE:
+        again = (other for other in _known(before) if other.result == act.result)
+        if len(list(islice(again, READ_TWICE))) < READ_TWICE:
             return False
     return True
 
@@ -319,17 +310,19 @@ def _is_idle(turn: Turn, before: Sequence[Turn], once: Callable[[Act], bool]) ->
 
 def _errors(turns: Sequence[Turn], limits: Limits) -> Stuck | None:
     number = equal = 0
-    first = ""
+    newest: Act | None = None
     for turn in reversed(turns):
-        known = [act for act in turn.acts if act.result is not None]
-        if not turn.acts or not known:
+        known = turn.known
+        if not known:
             continue
         if not all(act.error for act in known) or _tells(known, turns):
             break
         number += 1
-        said = str(known[-1].result)
-        first = first or said
-        equal += equal == number - 1 and failures.alike(said, first)
+        newest = newest or known[-1]
+        equal += equal == number - 1 and known[-1].alike(newest)
+    if newest is None:
+        return None
+    first = str(newest.result)
     if equal >= limits.repeats:
         return Stuck(
             Pattern.ERRORS, f'{equal} tool calls in a row failed alike, with "{acts.line(first, 100)}"'

@@ -214,13 +214,13 @@ def test_what_went_before_does_not_hide_it(name: str, length: int) -> None:
 
 @given(st.text(max_size=200) | texts)
 def test_reading_failures_never_fails(text: str) -> None:
-    failures.told(f"FAILED {text}\nerror: {text}\n{text}")
+    failures.read(f"FAILED {text}\nerror: {text}\n{text}")
 
 
 def test_a_text_made_to_be_slow_is_read_in_a_bounded_number_of_steps() -> None:
     """Not by the clock: what is looked at is bounded, whatever its size."""
     for part in ("FAIL: x (y)\n", "● x\n", "1) Error:\n", "_" * 50 + " x\n", "\n" * 50, "a.b:", "Traceback "):
-        assert len(failures.told(part * (1 << 16))) <= failures.MOST + 1
+        assert len(failures.read(part * (1 << 16)).failing) <= failures.MOST + 1
 
 
 @pytest.mark.parametrize(
@@ -254,4 +254,30 @@ def test_a_text_made_to_be_slow_is_read_in_a_bounded_number_of_steps() -> None:
     ],
 )  # fmt: skip
 def test_failures_are_read_out_of(output: str, expected: dict[str, str]) -> None:
-    assert failures.told(output) == expected
+    assert failures.read(output).failing == expected
+
+
+def test_what_a_conversation_carries_again_is_not_read_again() -> None:
+    failures._read.cache_clear()
+    messages = talk(*tried(lambda n: pytest_run(LEAP, passed=n), 8))
+    for request in requests(messages):
+        judge(request, USUAL)
+    assert failures._read.cache_info().misses == 8  # of 36 runs that the requests carry
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("41 passed in 0.31s", "41 passed in 12.4 seconds", True),
+        ("ok TestLeap (0.01s)", "ok TestLeap (3ms)", True),
+        ("Time: 00:00.012, Memory: 6 MB", "Time: 00:01.3, Memory: 6 MB", True),
+        ("duration_ms 1.5", "duration_ms 0.81", True),
+        ("<Order at 0x7f12ab34cd56>", "<Order at 0x7f00ab34cd00>", True),
+        ("41 passed in 0.31s", "40 passed in 0.31s", False),
+        ("min 3s", "min 4s", False),
+        ("halftime: 3", "halftime: 4", False),
+        ("retry in 3 minutes", "retry in 4 minutes", False),
+    ],
+)
+def test_times_and_addresses_make_no_difference(one: str, other: str, alike: bool) -> None:
+    assert (failures.timeless(one) == failures.timeless(other)) is alike
