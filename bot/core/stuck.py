@@ -280,10 +280,11 @@ def _core(edit: Edit) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _idle(turns: Sequence[Turn], limits: Limits) -> Stuck | None:
+    if len(turns) < limits.idle:
+        return None
     once = _once(turns)
-    for number in range(limits.idle):
-        at = len(turns) - 1 - number
-        if at < 0 or not _is_idle(turns[at], turns[:at], once):
+    for at in range(len(turns) - 1, len(turns) - 1 - limits.idle, -1):
+        if not _is_idle(turns[at], turns[:at], once):
             return None
     last = next((f', the last "{act}"' for act in _known(turns)), "")
     return Stuck(Pattern.IDLE, f"nothing was changed and nothing new was read in {limits.idle} turns{last}")
