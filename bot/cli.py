@@ -29,6 +29,8 @@ from bot.options import (
     ceilings_options,
     keeping_options,
     key_and_upstream,
+    policy_of,
+    policy_option,
     price_book,
     refuse,
     who,
@@ -61,6 +63,7 @@ def main() -> None:
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 @ceilings_options
+@policy_option
 @keeping_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def exec_(
@@ -70,6 +73,7 @@ def exec_(
     steps: int | None,
     wall: int | None,
     model_prices: Path | None,
+    policy: Path | None,
     state: Path | None,
     report: Path | None,
 ) -> None:
@@ -77,13 +81,16 @@ def exec_(
 
     CMD finds ANTHROPIC_BASE_URL and ANTHROPIC_API_KEY pointing at a gateway on this machine, which forwards
     to the ones that were set here. At a halt CMD's whole process group is ended. Ceilings not given come
-    from ANTHROPIC_COST_BUDGET and ANTHROPIC_TOKEN_BUDGET, else $10, 800k tokens, 50 steps, 20m.
+    from ANTHROPIC_COST_BUDGET and ANTHROPIC_TOKEN_BUDGET, else from the policy, else $10, 800k tokens, 50
+    steps, 20m.
 
     Exit code: CMD's own; 3 after a halt; 4 when nothing was started.
     """
     env = settings.environment()
-    ceilings, sources = ceilings_of(env, "default", cost, tokens, steps, wall)
-    with _opened(env, "exec", ceilings, sources, model_prices, state, report, engine=command[0]) as local:
+    said = policy_of(policy)
+    ceilings, sources = ceilings_of(env, "default", cost, tokens, steps, wall, said)
+    named = {"engine": command[0], "rules": said.rules}
+    with _opened(env, "exec", ceilings, sources, model_prices, state, report, **named) as local:
         child = {k: v for k, v in env.items() if not k.startswith("ANTHROPIC_AUTH")}
         child |= {"ANTHROPIC_BASE_URL": local.url, "ANTHROPIC_API_KEY": local.token}
         try:
@@ -99,6 +106,7 @@ def exec_(
 
 @main.command(cls=Bounded, short_help="Let the native agent work on a local checkout under ceilings.")
 @ceilings_options
+@policy_option
 @keeping_options
 @click.option(
     "--repo",
@@ -125,6 +133,7 @@ def run(
     steps: int | None,
     wall: int | None,
     model_prices: Path | None,
+    policy: Path | None,
     state: Path | None,
     report: Path | None,
     repo: Path,
@@ -139,8 +148,11 @@ def run(
     started.
     """
     env = settings.environment()
-    ceilings, sources = ceilings_of(env, task_class, cost, tokens, steps, wall)
-    named = {"engine": "opus", "model": model, "task": task, "task_class": task_class}
+    said = policy_of(policy)
+    ceilings, sources = ceilings_of(env, task_class, cost, tokens, steps, wall, said)
+    named = {
+        "engine": "opus", "model": model, "task": task, "task_class": task_class, "rules": said.rules
+    }  # fmt: skip
     with _opened(env, "run", ceilings, sources, model_prices, state, report, **named) as local:
 
         def tell(event: Event) -> None:

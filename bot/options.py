@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -12,8 +13,10 @@ import click
 
 from bot import settings
 from bot.clients.anthropic import Key
-from bot.core.ceilings import CLASSES, Ceilings
+from bot.core import policy as policies
+from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
+from bot.core.policy import Policy, PolicyError
 from bot.core.prices import PriceBook, PriceFileError
 from bot.core.quantities import duration, whole
 
@@ -86,6 +89,27 @@ def keeping_options(command: F) -> F:
     return command
 
 
+def policy_option(command: F) -> F:
+    """--policy: the file of whoever holds the key here, as POLICY_FILE is the service's."""
+    return click.option(
+        "--policy",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="A policy file: its classes, allow, admission and stuck hold for this run.",
+    )(command)
+
+
+def policy_of(file: Path | None) -> Policy:
+    """What the file says, else the default; a file that cannot be read is a refusal with line and key."""
+    if file is None:
+        return Policy.default()
+    try:
+        return policies.parse(file.read_bytes(), service=True)
+    except PolicyError as error:
+        refuse(f"{file}: {error}")
+    except OSError as error:
+        refuse(f"{file} cannot be read: {error.strerror}")
+
+
 def ceilings_of(
     env: dict[str, str],
     task_class: str,
@@ -93,10 +117,15 @@ def ceilings_of(
     tokens: int | None,
     steps: int | None,
     wall: int | None,
+    policy: Policy | None = None,
 ) -> tuple[Ceilings, dict[str, str]]:
-    """Each ceiling from its option, else the budget variables, else the class."""
-    sources = dict.fromkeys(("usd", "tokens", "steps", "seconds"), f"class {task_class}")
-    default = CLASSES[task_class]
+    """Each ceiling from its option, else the budget variables, else the class as the policy has it."""
+    policy = policy or Policy.default()
+    default = policy.classes[task_class]
+    sources = {
+        name: "policy" if f"classes.{task_class}.{key}" in policy.given else f"class {task_class}"
+        for key, name in (("cost", "usd"), ("tokens", "tokens"), ("steps", "steps"), ("wall", "seconds"))
+    }
     for name, given in (("usd", cost), ("tokens", tokens), ("steps", steps), ("seconds", wall)):
         if given is not None:
             sources[name] = "option"
@@ -110,7 +139,14 @@ def ceilings_of(
     usd = cost if cost is not None else default.usd
     if usd <= Usd(0):
         refuse("a cost ceiling of nothing would start nothing")
-    return Ceilings(usd, tokens or default.tokens, steps or default.steps, wall or default.seconds), sources
+    ceilings = replace(
+        default,
+        usd=usd,
+        tokens=tokens or default.tokens,
+        steps=steps or default.steps,
+        seconds=wall or default.seconds,
+    )
+    return ceilings, sources
 
 
 def key_and_upstream(env: dict[str, str]) -> tuple[Key | None, str]:

@@ -27,6 +27,7 @@ from bot.core.prices import PriceBook
 from bot.local import opened
 from sandbox import world
 from sandbox.processes import ROOT, Started, start
+from tests.core.transcripts import sh, talk
 
 KEY = "sk-ant-real"
 
@@ -148,15 +149,19 @@ def test_the_command_gets_a_token_that_is_worth_nothing_elsewhere_and_never_the_
         pytest.param([], {"ANTHROPIC_API_KEY": ""}, "ANTHROPIC_API_KEY", id="no key"),
         pytest.param([], {"ANTHROPIC_COST_BUDGET": "lots"}, "not an amount", id="a malformed budget"),
         pytest.param(["--model-prices", "PRICES"], {}, "needs exactly", id="a wrong price file"),
+        pytest.param(["--policy", "POLICY"], {}, "line 2: `stuck.repeats`", id="a wrong policy"),
+        pytest.param(["--policy", "nowhere.yml"], {}, "does not exist", id="no policy where one is named"),
     ],
 )
+@pytest.mark.parametrize("verb", ["exec", "run"])
 def test_what_cannot_be_started_says_why_and_nothing_was_spent(
-    tmp_path: Path, claude: Started, words: list[str], env: dict[str, str], says: str
+    tmp_path: Path, claude: Started, verb: str, words: list[str], env: dict[str, str], says: str
 ) -> None:
-    prices = tmp_path / "prices.json"
+    prices, policy = tmp_path / "prices.json", tmp_path / "agent.yml"
     prices.write_text('{"claude-opus-4-7": {"input": "15"}}')
-    words = [str(prices) if word == "PRICES" else word for word in words]
-    ran = bot(tmp_path, environment(claude, **env), "exec", *words, "--", "true")
+    policy.write_text("stuck:\n  repeats: 1\n")
+    words = [{"PRICES": str(prices), "POLICY": str(policy)}.get(word, word) for word in words]
+    ran = bot(tmp_path, environment(claude, **env), verb, *words, "--", "true")
     assert ran.code == 4
     assert says in ran.err
     assert claude.invoice()["total_nanos"] == 0
@@ -174,6 +179,61 @@ def test_budgets_of_the_environment_are_ceilings(tmp_path: Path, claude: Started
     assert ran.report["ceilings"] == {"usd": "0.75", "tokens": 9_000, "steps": 50, "seconds": 1_200}
     ran = bot(tmp_path, env, "exec", "--cost", "0.5", "--", "true")
     assert ran.report["ceilings"]["usd"] == "0.5"
+
+
+ASK = """
+    import sys, anthropic
+    try:
+        client = anthropic.Anthropic(max_retries=0)
+        client.messages.create(model="claude-opus-4-7", max_tokens=1_000, **{asked})
+    except anthropic.APIStatusError as error:
+        print(error.status_code)
+    else:
+        print(200)
+"""
+TALK = [{"role": "user", "content": "one"}]
+SEARCHING = {
+    "messages": TALK,
+    "tools": [{"type": "web_search_20260209", "name": "web_search", "max_uses": 2}],
+}
+TWICE = {
+    "messages": talk(*[sh("ls", "a.py")] * 2),
+    "tools": [{"name": "bash", "input_schema": {"type": "object"}}],
+}
+LONG = {"messages": TALK, "system": "a word or two and then some more of them " * 1_500}
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked", "without", "within"),
+    [
+        pytest.param("allow: {web_search: {uses: 2, tokens: 1k}}", SEARCHING, "400", "200", id="allow"),
+        pytest.param("stuck: {repeats: 2}", TWICE, "200", "402", id="stuck"),
+        pytest.param("admission: counted", LONG, "402", "200", id="admission"),
+    ],
+)
+def test_a_policy_holds_here_too(
+    tmp_path: Path, claude: Started, policy: str, asked: dict[str, Any], without: str, within: str
+) -> None:
+    file = tmp_path / "agent.yml"
+    file.write_text(policy)
+    asking = program(tmp_path, ASK.format(asked=asked))
+    for words, status in ([], without), (["--policy", str(file)], within):
+        ran = bot(tmp_path, environment(claude), "exec", "--cost", "0.2", *words, "--", *asking)
+        assert ran.out.split() in ([status], [])  # at a halt it may be ended before it says so
+        assert (ran.code == 3) is (status == "402")
+        assert (ran.report["spent"]["steps"] == 1) is (status == "200")
+
+
+@pytest.mark.parametrize("verb", ["exec", "run"])
+def test_a_policys_class_holds_where_nothing_is_given(tmp_path: Path, claude: Started, verb: str) -> None:
+    file = tmp_path / "agent.yml"
+    file.write_text("classes:\n  default: {cost: $3, wall: 5m}\n")
+    words = [] if verb == "exec" else ["--repo", str(tmp_path)]
+    ran = bot(
+        tmp_path, environment(claude), verb, "--policy", str(file), "--wall", "4m", *words, "--", "true"
+    )
+    assert ran.report["ceilings"] == {"usd": "3", "tokens": 800_000, "steps": 50, "seconds": 240}
+    assert "from policy" in ran.err
 
 
 def test_a_price_file_rules(tmp_path: Path, claude: Started) -> None:
