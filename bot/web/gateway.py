@@ -350,6 +350,9 @@ class _Stream:
             self.close()
             raise StopIteration from None
         except Broken as error:
+            if self.reader.answer.finished:  # it was whole: an error would have the agent pay for it twice
+                self.close()
+                raise StopIteration from None
             return self._broken(error)
         if chunk:
             self.reader.feed(chunk)

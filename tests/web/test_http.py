@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from bot.clients import anthropic
+from bot.core import reports
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
 from bot.stores.database import Database
@@ -58,6 +59,20 @@ def ended(reason: str = "end_turn", **usage: Any) -> bytes:
 
 
 STOP = event("message_stop")
+
+
+def unchunked(raw: bytes) -> bytes:
+    """What stands in the chunks, up to the first that is none."""
+    whole = b""
+    while True:
+        size, _, raw = raw.partition(b"\r\n")
+        try:
+            length = int(size, 16)
+        except ValueError:
+            return whole
+        if not length:
+            return whole
+        whole, raw = whole + raw[:length], raw[length + 2 :]
 
 
 @dataclass
@@ -206,6 +221,15 @@ ANSWERS: list[Any] = [
     ),
     pytest.param(whole({**MESSAGE, "model": "claude-next"}), 200, WHOLE, id="of a model without a price"),
     pytest.param(
+        whole({**MESSAGE, "usage": {**USAGE, "speed": "fast"}}), 200, WHOLE, id="at a speed without a price"
+    ),
+    pytest.param(
+        head("content-length: 30", kind="text/html") + b"<html>It is not here.</html>  ",
+        200,
+        WHOLE,
+        id="that is a page",
+    ),
+    pytest.param(
         head("content-length: 200000", "connection: close") + b"[" * 200_000,
         200,
         WHOLE,
@@ -225,8 +249,14 @@ def test_an_answer_in_one_piece(
 ) -> None:
     above.play = answer
     run, token = gate.run()
-    seen, _, _ = ask(gate, token, inference_geo="global")
+    seen, headers, body = ask(gate, token, inference_geo="global")
     assert seen == status
+    if status == 502:
+        assert headers["x-should-retry"] == "false"
+        assert b"the whole hold of $" in body
+    else:
+        assert body
+        assert body in answer
     _charged(gate, run, charged)
     assert len(above.taken) == 1
 
@@ -234,6 +264,22 @@ def test_an_answer_in_one_piece(
 STREAMS: list[Any] = [
     pytest.param(stream(begun(), ended(), STOP), EXACT, id="an ordinary one"),
     pytest.param(stream(begun(), ended("pause_turn"), STOP), EXACT, id="pause_turn"),
+    pytest.param(
+        stream(begun(), ended("model_context_window_exceeded"), STOP),
+        EXACT,
+        id="model_context_window_exceeded",
+    ),
+    pytest.param(
+        stream(begun(input_tokens=20, output_tokens=1, speed="fast"), ended(), STOP),
+        WHOLE,
+        id="at a speed without a price",
+    ),
+    pytest.param(
+        head("content-encoding: gzip", "connection: close", kind="text/event-stream")
+        + gzip.compress(unchunked(begun() + ended() + STOP)),
+        WHOLE,
+        id="that is compressed though we said not to",
+    ),
     pytest.param(stream(begun(), STOP), PART, id="that never tells its output"),
     pytest.param(stream(begun(), ended()), PART, id="without message_stop"),
     pytest.param(
@@ -269,7 +315,15 @@ STREAMS: list[Any] = [
 def test_an_answer_in_events(gate: Gate, above: Upstream, answer: bytes, charged: str) -> None:
     above.play = answer
     run, token = gate.run()
-    assert ask(gate, token, stream=True, inference_geo="global")[0] == 200
+    status, _, body = ask(gate, token, stream=True, inference_geo="global")
+    assert status == 200
+    _, _, sent = answer.partition(b"\r\n\r\n")
+    passed = unchunked(sent) if b"chunked" in answer[:200] else sent
+    seen = unchunked(body)
+    assert seen.startswith(passed)
+    added = seen[len(passed) :]  # where it breaks off we end it with a word of our own
+    assert added.startswith(b"event: error\n" if sent.endswith(b"zzz\r\n") else b"")
+    assert bool(added) is sent.endswith(b"zzz\r\n")
     _charged(gate, run, charged)
 
 
@@ -408,14 +462,27 @@ def test_the_true_usage_of_an_answer_that_came_after_the_deadline_is_booked(
     assert report.reason == Reason.WALL_CLOCK
 
 
-def test_another_model_than_was_asked_for_is_shown_in_the_report(gate: Gate, above: Upstream) -> None:
-    above.play = whole({**MESSAGE, "model": "claude-haiku-4-5-20251001"})
+@pytest.mark.parametrize(
+    ("answered", "cost"),
+    [("claude-haiku-4-5-20251001", Usd(20 * 1_000 + 30 * 5_000)), ("claude-next", None)],
+    ids=["with a price", "without one"],
+)
+def test_another_model_than_was_asked_for_is_shown_wherever_the_run_is(
+    gate: Gate, above: Upstream, answered: str, cost: Usd | None
+) -> None:
+    above.play = whole({**MESSAGE, "model": answered})
     run, token = gate.run()
-    assert ask(gate, token, inference_geo="global")[0] == 200
+    status, _, body = ask(gate, token, inference_geo="global")
+    assert (status, json.loads(body)["model"]) == (200, answered)
+    assert gate.runs.end(run, "done")
     report = gate.report(run)
-    assert report.turns[0].model == "claude-haiku-4-5-20251001"
-    assert report.spent.usd == Usd(20 * 1_000 + 30 * 5_000)
-    assert any("claude-haiku-4-5" in note and MODEL in note for note in report.clamps)
+    assert report.turns[0].model == answered
+    assert report.spent.usd == (cost or report.estimated)
+    assert report.spent.usd > Usd(0)
+    told: Any = reports.to_json(report)
+    for shown in (reports.markdown(report), reports.terminal(report), "\n".join(told["clamps"])):
+        assert answered in shown
+        assert MODEL in shown
 
 
 def test_the_same_model_with_its_date_is_no_difference(gate: Gate, above: Upstream) -> None:
@@ -423,6 +490,40 @@ def test_the_same_model_with_its_date_is_no_difference(gate: Gate, above: Upstre
     run, token = gate.run()
     assert ask(gate, token, model="claude-opus-4-5")[0] == 200
     assert gate.report(run).clamps == ()
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["JSON", "SSE"])
+@pytest.mark.parametrize(
+    ("ceilings", "reason"),
+    [
+        (Ceilings(Usd.parse("0.1"), 10**7, 100, 600), Reason.COST),
+        (Ceilings(Usd.parse("9"), 3_000, 100, 600), Reason.TOKENS),
+    ],
+    ids=["cost", "tokens"],
+)
+def test_an_answer_that_our_clamp_cut_short_halts_by_the_ceiling_that_lowered_it(
+    gate: Gate, above: Upstream, ceilings: Ceilings, reason: Reason, streamed: bool
+) -> None:
+    cut = whole({**MESSAGE, "stop_reason": "max_tokens"})
+    above.play = stream(begun(), ended("max_tokens"), STOP) if streamed else cut
+    run, token = gate.run(ceilings)
+    status, headers, body = ask(gate, token, max_tokens=64_000, stream=streamed, inference_geo="global")
+    assert status == 200
+    assert b'"max_tokens"' in body  # the answer comes whole, with its reason
+    clamped = int(headers["tollgate-clamped-max-tokens"])
+    assert json.loads(above.taken[0].partition(b"\r\n\r\n")[2])["max_tokens"] == clamped < 64_000
+    settled(gate, run)
+    report = gate.report(run)
+    assert (report.outcome, report.reason) == ("halted", reason)
+    assert (report.spent.usd, report.estimated, report.spent.steps) == (Usd(COST), Usd(0), 1)
+    assert ask(gate, token)[0] == 402
+
+
+def test_an_answer_that_the_agents_own_limit_cut_short_halts_nothing(gate: Gate, above: Upstream) -> None:
+    above.play = whole({**MESSAGE, "stop_reason": "max_tokens"})
+    run, token = gate.run()
+    assert ask(gate, token)[0] == 200
+    assert gate.report(run).outcome == "running"
 
 
 def test_a_refusal_that_was_not_billed_bounds_nothing(gate: Gate, above: Upstream) -> None:
@@ -519,9 +620,16 @@ def test_a_client_that_closes_its_sending_side_has_left_and_is_told_so(gate: Gat
 
     above.play = play
     run, token = gate.run()
-    assert b"keep it open" in bare(gate, lines(token, LENGTH) + BODY, half_close=True)
+    asked = json.dumps({**ASKED, "inference_geo": "global"}).encode()
+    sent_ = lines(token, f"content-length: {len(asked)}") + asked
+    answer = bare(gate, sent_, half_close=True)
+    assert answer.split()[1] == b"400"
+    assert b"keep it open" in answer
     settled(gate, run)
-    assert gate.account(run).steps == len(above.taken)
+    report = gate.report(run)
+    assert report.spent.steps == len(above.taken)  # it may have been seen before the request left
+    assert report.spent.usd == Usd(COST * len(above.taken))  # read to its end all the same
+    assert report.estimated == Usd(0)
 
 
 def test_a_body_that_never_ends_is_given_up_at_the_deadline(gate: Gate, above: Upstream) -> None:
