@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,14 @@ class Settlement:
     stop_reason: str | None = None
     request_id: str | None = None
     raw_usage: dict[str, Any] | None = None
+
+    def beats(self, ask: Ask) -> bool:
+        """It was more than its hold."""
+        return self.cost.total.nanos > ask.nanos or self.usage.metered > ask.tokens
+
+
+# From the run as it is booked then: why it halts, in words; None: it goes on.
+End = Callable[[Account], tuple[Reason, str] | None]
 
 
 class Ledger:
@@ -223,16 +231,21 @@ class Ledger:
                 nothing = Settlement(Cost(), Usage(model=hold.ask.model), False, ending, status)
                 self._correct(send, hold, nothing)
 
-    def settle(self, hold: Hold, what: Settlement) -> Account:
-        """Replace a hold by what was used; if its lease ran out meanwhile, correct what was booked then."""
+    def settle(self, hold: Hold, what: Settlement, end: End | None = None) -> Account:
+        """Replace a hold by what was used; if its lease ran out meanwhile, correct what was booked then.
+
+        `end`: why the run halts with this answer, in the same transaction: no request of another process gets
+        in between, and none halts it in other words.
+        """
         self._live.discard(hold.turn)
         # Lost in a crash of the machine, it leaves the hold behind, which is then charged whole: nothing is
         # lost of what was spent, unless it was more than the hold.
-        durable = what.cost.total.nanos > hold.ask.nanos or what.usage.metered > hold.ask.tokens
-        booked = self._book_at_once(hold, what, durable)
+        booked = self._book_at_once(hold, what, what.beats(hold.ask)) if end is None else None
         if booked is None:
             with self._driver.write() as send:
                 booked = self._book(send, hold, what) or self._correct(send, hold, what)
+                if end is not None and (why := end(booked)) is not None:
+                    booked = self._end(send, booked.run, *why)
         self._heard.add(hold, what)
         return booked
 
@@ -319,14 +332,19 @@ class Ledger:
 
         `needed`: nano-dollars and tokens that the refused request would have had to be held for.
         """
-        nanos, tokens = needed or (None, None)
         with self._driver.write() as send:
-            send(
-                "UPDATE runs SET state = 'halted', reason = ?, message = ?, needed_nanos = ?, "
-                f"needed_tokens = ?, ended_at = {self._now} WHERE id = ? AND state = 'running'",
-                (reason.value, message, nanos, tokens, run),
-            )
-            return self._look(send, run)
+            return self._end(send, run, reason, message, needed)
+
+    def _end(
+        self, send: Send, run: str, reason: Reason, message: str, needed: tuple[int, int] | None = None
+    ) -> Account:
+        nanos, tokens = needed or (None, None)
+        send(
+            "UPDATE runs SET state = 'halted', reason = ?, message = ?, needed_nanos = ?, "
+            f"needed_tokens = ?, ended_at = {self._now} WHERE id = ? AND state = 'running'",
+            (reason.value, message, nanos, tokens, run),
+        )
+        return self._look(send, run)
 
     def open_slice(self, run: str) -> None:
         """The agent has been told to wrap up: what was kept back for that may be held too (G10)."""

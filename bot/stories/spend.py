@@ -24,7 +24,7 @@ from bot.core.meter import Bound, Request
 from bot.core.money import Usd
 from bot.core.prices import PriceBook, UnknownModel
 from bot.core.usage import Answer, Usage
-from bot.stores.ledger import Account, Ask, Hold, Ledger, Settlement, whole_hold
+from bot.stores.ledger import Account, Ask, End, Hold, Ledger, Settlement, whole_hold
 from bot.stores.runs import token_hash
 
 PATIENCE = 240.0  # seconds a request may wait for others of its run (G1)
@@ -250,15 +250,27 @@ class Spend:
             self.release(admission, 200, "error first")
             return self.ledger.account_of(hold.account.run)
         what = self._settlement(admission, answer, ending, request_id)
-        account = self.ledger.settle(hold, what)
+        account = self.ledger.settle(hold, what, self._end(admission, answer, what))
         self._wake(account.run)
-        if what.cost.total.nanos > hold.ask.nanos or what.usage.metered > hold.ask.tokens:
-            return self.halt(account, Reason.BOUND_EXCEEDED, admission.bound.doubt or None)
-        if admission.clamped is not None and answer.stop_reason == "max_tokens" and not account.kept_back:
-            # Cut short by us: that is a halt, never a silently short answer. With something kept back, the
-            # agent is first to wrap up: a header has told it why its answer is short.
-            return self.halt(account, admission.clamped_by or Reason.COST)
         return account
+
+    def _end(self, admission: Admission, answer: Answer, what: Settlement) -> End | None:
+        """Why the run may halt with this answer; None: it does not."""
+        beaten, short = what.beats(admission.hold.ask), answer.stop_reason == "max_tokens"
+        if not beaten and not (short and admission.clamped is not None):
+            return None
+
+        def end(booked: Account) -> tuple[Reason, str] | None:
+            reason, detail = Reason.BOUND_EXCEEDED, admission.bound.doubt or None
+            if not beaten:
+                # Cut short by us: that is a halt, never a silently short answer. With something kept back,
+                # the agent is first to wrap up: a header has told it why its answer is short.
+                if booked.kept_back:
+                    return None
+                reason, detail = admission.clamped_by or Reason.COST, None
+            return reason, halt_message(reason, booked.steps, booked.ceilings, detail)
+
+        return end
 
     def _settlement(
         self, admission: Admission, answer: Answer, ending: str, request_id: str | None
