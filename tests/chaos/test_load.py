@@ -210,7 +210,7 @@ def test_clients_that_never_read_are_dropped_at_the_deadline(
             assert held == clients  # they would have stayed as long as they liked
             while clients_of(world) and time.monotonic() < deadline + 5:
                 time.sleep(0.05)
-            assert time.monotonic() < deadline + 1.5  # the watchdog's own second, and a slow machine's half
+            assert time.monotonic() < deadline + 2.5  # the watchdog's own second, and a busy machine's
         above.play = whole()
         assert ask(world, world.run(wide())[1], body("echo", False))[0] == 200
         assert megabytes(worker, "VmHWM") < MEGABYTES

@@ -117,6 +117,7 @@ def test_the_dispatched_workflow_run_claims_and_gets_its_brief(door: Door) -> No
         "seconds_left": brief["seconds_left"],
         "check": "make test",
         "resumed": None,
+        "before": None,
         "forbidden_paths": [".github/workflows/**"],
     }
     assert 590 <= brief["seconds_left"] <= 600
