@@ -143,7 +143,7 @@ class Ledger:
         self._take = (
             "UPDATE runs SET held_nanos = held_nanos + ?, held_tokens = held_tokens + ?, "
             "held_cached = held_cached + ?, held_steps = held_steps + 1 "
-            f"WHERE id = ? AND state = 'running' AND deadline_at > {self._now} "
+            f"WHERE id = ? AND attempt = ? AND state = 'running' AND deadline_at > {self._now} "
             f"AND spent_nanos + held_nanos + ? <= {_within('ceiling_nanos')} "
             f"AND spent_tokens + held_tokens + ? <= {_within('ceiling_tokens')} "
             f"AND steps + held_steps + 1 <= {_within('ceiling_steps')} AND held_steps <= ? "
@@ -191,10 +191,13 @@ class Ledger:
         found = max(rows, key=lambda row: recent.index(row[0]), default=None)
         return Previous(found[0], found[1], found[2], found[5], found[6]) if found else None
 
-    def hold(self, run: str, ask: Ask) -> Hold | Account:
-        """Take the worst case if it fits every ceiling; otherwise the run as it stands, nothing taken."""
+    def hold(self, run: str, attempt: int, ask: Ask) -> Hold | Account:
+        """Take the worst case if it fits every ceiling; otherwise the run as it stands, nothing taken.
+
+        Nothing is taken for an attempt that is over: a request may have waited while the run went on.
+        """
         beside = 0 if ask.alone else _MANY
-        take = (ask.nanos, ask.tokens, ask.cached, run, ask.nanos, ask.tokens, beside, ask.cached)
+        take = (ask.nanos, ask.tokens, ask.cached, run, attempt, ask.nanos, ask.tokens, beside, ask.cached)
         note = (ask.nanos, ask.tokens, ask.cached, self.owner, ask.max_tokens, ask.clamped, ask.model,
                 ask.key_name, ask.price_book, ask.prefix)  # fmt: skip
         if self._postgresql:
@@ -245,7 +248,7 @@ class Ledger:
             with self._driver.write() as send:
                 booked = self._book(send, hold, what) or self._correct(send, hold, what)
                 if end is not None and (why := end(booked)) is not None:
-                    booked = self._end(send, booked.run, *why)
+                    booked = self._end(send, booked.run, booked.attempt, *why)
         self._heard.add(hold, what)
         return booked
 
@@ -327,22 +330,35 @@ class Ledger:
         if self._postgresql:
             send("SELECT id FROM runs WHERE id = ? FOR UPDATE", (hold.account.run,))
 
-    def halt(self, run: str, reason: Reason, message: str, needed: tuple[int, int] | None = None) -> Account:
-        """End a running run; the first halt's words stand. The run as it is afterwards.
+    def halt(
+        self,
+        run: str,
+        attempt: int,
+        reason: Reason,
+        message: str,
+        needed: tuple[int, int] | None = None,
+    ) -> Account:
+        """End an attempt that is running; the first halt's words stand. The run as it is afterwards.
 
         `needed`: nano-dollars and tokens that the refused request would have had to be held for.
         """
         with self._driver.write() as send:
-            return self._end(send, run, reason, message, needed)
+            return self._end(send, run, attempt, reason, message, needed)
 
     def _end(
-        self, send: Send, run: str, reason: Reason, message: str, needed: tuple[int, int] | None = None
+        self,
+        send: Send,
+        run: str,
+        attempt: int,
+        reason: Reason,
+        message: str,
+        needed: tuple[int, int] | None = None,
     ) -> Account:
         nanos, tokens = needed or (None, None)
         send(
             "UPDATE runs SET state = 'halted', reason = ?, message = ?, needed_nanos = ?, "
-            f"needed_tokens = ?, ended_at = {self._now} WHERE id = ? AND state = 'running'",
-            (reason.value, message, nanos, tokens, run),
+            f"needed_tokens = ?, ended_at = {self._now} WHERE id = ? AND attempt = ? AND state = 'running'",
+            (reason.value, message, nanos, tokens, run, attempt),
         )
         return self._look(send, run)
 

@@ -161,9 +161,13 @@ class Spend:
                 raise ClientGone
             seen = lane.released
             clamped = max_tokens if max_tokens < request.max_tokens else None
-            taken = self.ledger.hold(account.run, self._ask(request, bound, key, max_tokens, clamped))
+            taken = self.ledger.hold(
+                account.run, account.attempt, self._ask(request, bound, key, max_tokens, clamped)
+            )
             if isinstance(taken, Hold):
                 return taken, bound
+            if taken.attempt != account.attempt:
+                raise NoRun(f"attempt {account.attempt} of this run is over; {taken.attempt} goes on")
             self._check(taken)
             if taken.held_steps:
                 if time.monotonic() >= until:
@@ -232,7 +236,7 @@ class Spend:
     ) -> Account:
         """Halt the run in the words that every door shows."""
         message = halt_message(reason, account.steps, account.ceilings, detail)
-        return self.ledger.halt(account.run, reason, message, needed)
+        return self.ledger.halt(account.run, account.attempt, reason, message, needed)
 
     # -- after the answer --
 
@@ -265,7 +269,7 @@ class Spend:
             if not beaten:
                 # Cut short by us: that is a halt, never a silently short answer. With something kept back,
                 # the agent is first to wrap up: a header has told it why its answer is short.
-                if booked.kept_back:
+                if booked.kept_back or booked.attempt != admission.hold.account.attempt:
                     return None
                 reason, detail = admission.clamped_by or Reason.COST, None
             return reason, halt_message(reason, booked.steps, booked.ceilings, detail)

@@ -109,14 +109,14 @@ def test_no_hold_reaches_what_is_kept_back_before_it_is_opened_and_each_reaches_
         run, _ = opened(gate, ceilings)
         if part == "steps":
             for _ in range(within.steps - 1):
-                assert isinstance(gate.ledger.hold(run, just), Hold)
-        fits = gate.ledger.hold(run, just)
+                assert isinstance(gate.ledger.hold(run, 1, just), Hold)
+        fits = gate.ledger.hold(run, 1, just)
         assert isinstance(fits, Hold)
         if part != "steps":
             gate.ledger.release(fits, 500, "error")
-        assert isinstance(gate.ledger.hold(run, over), Account)
+        assert isinstance(gate.ledger.hold(run, 1, over), Account)
         gate.ledger.open_slice(run)
-        assert isinstance(gate.ledger.hold(run, over), Hold)
+        assert isinstance(gate.ledger.hold(run, 1, over), Hold)
 
 
 def test_of_each_ceiling_a_thirty_third_is_kept_back_and_of_a_single_step_none() -> None:

@@ -10,23 +10,23 @@ from functools import partial
 import psycopg
 import pytest
 
-from bot.core.ceilings import Ceilings
+from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
 from bot.core.prices import Cost
 from bot.core.usage import Usage
 from bot.stores.database import Database
-from bot.stores.ledger import Ask, Hold, Ledger, Settlement
+from bot.stores.ledger import Account, Ask, Hold, Ledger, Settlement
 from bot.stores.runs import NewRun, Runs, new_id, new_token, token_hash
 
 ASK = Ask(nanos=1_000_000, tokens=100, cached=0, max_tokens=40, model="claude-opus-4-7", prefix="p")
+CEILINGS = Ceilings(Usd.parse("1"), 10**6, 10**4, 600)
 USED = Settlement(Cost(output=Usd(300_000)), Usage(input=10, output=12), False, "json", model="m")
 
 
 @pytest.fixture
 def run(database: Database) -> str:
     runs, run = Runs(database), new_id()
-    ceilings = Ceilings(Usd.parse("1"), 10**6, 10**4, 600)
-    assert runs.open(NewRun(run, "github", ceilings, "default", "opus", "claude-opus-4-7", "test"))
+    assert runs.open(NewRun(run, "github", CEILINGS, "default", "opus", "claude-opus-4-7", "test"))
     assert runs.claim(run, 1, token_hash(new_token()), 1)
     return run
 
@@ -49,7 +49,7 @@ def ledger(database: Database) -> Iterator[Opened]:
 
 
 def held(ledger: Ledger, run: str) -> Hold:
-    taken = ledger.hold(run, ASK)
+    taken = ledger.hold(run, 1, ASK)
     assert isinstance(taken, Hold)
     return taken
 
@@ -177,13 +177,28 @@ def test_the_run_is_locked_before_its_turn_whatever_ends_it(
     assert account.spent == (Usd(0) if ends == "release" else USED.cost.total)
 
 
+def test_what_an_attempt_had_under_way_neither_spends_nor_halts_once_the_next_one_runs(
+    ledger: Opened, run: str, database: Database
+) -> None:
+    one, runs = ledger(60_000), Runs(database)
+    runs.end(run, "halted", reason=Reason.COST)
+    runs.finished(run)
+    more = NewRun(run, "github", CEILINGS, "default", "opus", "claude-opus-4-7", "test")
+    assert runs.reopen(run, 1, more)
+    assert runs.claim(run, 2, token_hash(new_token()), 2)
+    assert isinstance(one.hold(run, 1, ASK), Account)
+    assert one.halt(run, 1, Reason.WALL_CLOCK, "its time is over").state == "running"
+    assert isinstance(one.hold(run, 2, ASK), Hold)
+    assert one.halt(run, 2, Reason.WALL_CLOCK, "its time is over").state == "halted"
+
+
 def test_a_bound_that_may_be_wrong_is_taken_alone(ledger: Opened, run: str) -> None:
     one = ledger(60_000)
     doubtful = replace(ASK, alone=True)
     first = held(one, run)
-    assert not isinstance(one.hold(run, doubtful), Hold)
+    assert not isinstance(one.hold(run, 1, doubtful), Hold)
     one.settle(first, USED)
-    assert isinstance(one.hold(run, doubtful), Hold)
+    assert isinstance(one.hold(run, 1, doubtful), Hold)
 
 
 def test_what_an_answer_left_in_the_cache_is_remembered_here_and_in_the_database(
