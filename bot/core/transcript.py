@@ -27,7 +27,8 @@ class Malformed(Exception):
 class Transcript:
     """`messages` as the Messages API takes them; the last may be an answer whose calls have no results yet.
 
-    `workspace`: where the work tree was; `failed`: the test commands that had failed at least once.
+    `workspace`: where the work tree was; `failed`: the test commands that had failed at least once. `anchor`:
+    the message up to which old results of tools were no longer sent.
     """
 
     engine: str
@@ -36,6 +37,7 @@ class Transcript:
     tool_calls: int = 0
     workspace: str = ""
     failed: tuple[str, ...] = ()
+    anchor: int = 0
 
 
 def write(transcript: Transcript) -> bytes:
@@ -63,6 +65,8 @@ def read(content: bytes) -> Transcript:
         found = Transcript(**known | {"messages": tuple(known["messages"]), "failed": tuple(known["failed"])})
     except (KeyError, TypeError) as error:
         raise Malformed("the conversation lacks something") from error
+    if not isinstance(found.anchor, int) or found.anchor < 0:
+        raise Malformed("the conversation's anchor is no place in it")
     if not found.messages or not all(_is_message(message) for message in found.messages):
         raise Malformed("the conversation has something in it that is no message")
     return found

@@ -58,7 +58,7 @@ def conversations(draw: st.DrawFn) -> tuple[dict[str, Any], ...]:
 
 @given(conversations(), st.integers(0, 99), st.integers(0, 99))
 def test_what_is_kept_is_read_back_whole(messages: Any, turns: int, calls: int) -> None:
-    kept = Transcript("opus", messages, turns, calls, "/tmp/x/work/y", ("make test",))  # noqa: S108
+    kept = Transcript("opus", messages, turns, calls, "/tmp/x/work/y", ("make test",), 3)  # noqa: S108
     assert read(write(kept)) == kept
     assert write(kept) == write(kept)
 

@@ -12,6 +12,7 @@ import pytest
 
 from bot.core.ceilings import CLASSES, Ceilings, Reason
 from bot.core.money import Usd
+from bot.core.transcript import read, write
 from bot.runner import prompts
 from bot.runner.engines import Ending, Event, UnknownEngine, named
 from bot.runner.engines.claude import RETRIES, Claude
@@ -222,6 +223,20 @@ def test_old_results_are_cleared_once_and_the_rest_of_the_conversation_stays_as_
     end = script.requests[-1]["messages"]
     assert unmarked(end)[: max(short) + 1] == after[: max(short) + 1]  # as it is now, so it stays
     assert "cache_control" in end[max(short)]["content"][-1]
+
+
+def test_what_was_cleared_in_one_attempt_is_not_sent_again_in_the_next() -> None:
+    answers = [{"content": [sh("ls", f"t{n}")], "usage": {"input_tokens": 4_000 * n}} for n in range(1, 12)]
+    with scripted(*answers, [say("end")], [say("end")]) as (url, script):
+        given = task(url, context=50_000)
+        first = opus().work(given, Bench(says="x" * 10_000), lambda event: None, threading.Event())
+        kept = first.so_far
+        assert kept is not None
+        assert kept.anchor
+        again = replace(given, earlier=read(write(kept)))
+        opus().work(again, Bench(), lambda event: None, threading.Event())
+    before, after = (unmarked(request["messages"]) for request in script.requests[-2:])
+    assert after[: len(before)] == before
 
 
 def test_thinking_goes_back_as_it_came() -> None:

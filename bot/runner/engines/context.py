@@ -39,6 +39,11 @@ class Context:
         self.anchor = 0
         self._cleared: dict[int, Message] = {}
 
+    def go_on(self, messages: Sequence[Message], anchor: int) -> None:
+        """Send no more of an earlier attempt's conversation than that did."""
+        self.anchor = min(anchor, len(messages) - 1)
+        self._cleared = self._notes(messages, self.anchor)
+
     def sent(self, messages: Sequence[Message]) -> list[Message]:
         """The messages, those that were cleared in their short form: the same objects at every turn."""
         return [self._cleared.get(index, message) for index, message in enumerate(messages)]
@@ -64,11 +69,7 @@ class Context:
         if tokens <= self.most // 2:
             return 0
         upto = self._boundary(messages, self.most // 4 * size // tokens)
-        found = {
-            index: short
-            for index, message in enumerate(messages[: upto + 1])
-            if index not in self._cleared and (short := _short(message)) is not message
-        }
+        found = self._notes(messages, upto)
         freed = sum(_characters(messages[index]) - _characters(short) for index, short in found.items())
         behind = sum(map(_characters, messages[upto + 1 :]))
         saved = freed * READ * turns
@@ -80,6 +81,14 @@ class Context:
         self._cleared.update(found)
         self.anchor = upto
         return freed * tokens // size
+
+    def _notes(self, messages: Sequence[Message], upto: int) -> dict[int, Message]:
+        """The short form of each message up to there that has one and is still sent whole."""
+        return {
+            index: short
+            for index, message in enumerate(messages[: upto + 1])
+            if index not in self._cleared and (short := _short(message)) is not message
+        }
 
     def _boundary(self, messages: Sequence[Message], keep: int) -> int:
         """The last message whose results are old: those after it have `keep` characters or are the newest."""

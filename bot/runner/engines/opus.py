@@ -135,6 +135,7 @@ class Talk:
         if earlier is not None:
             self.messages = going_on(earlier.messages, prompt)
             self.turns, self.tool_calls = earlier.turns, earlier.tool_calls
+            context.go_on(self.messages, earlier.anchor)
         self.words = ""  # the last that the model said
         self.calls: list[Block] = []
         self.wrapping_up: Reason | None = None
@@ -196,7 +197,9 @@ class Talk:
         return Event(kind, text, self.turns, self.tool_calls, before or Remaining(), kept)
 
     def so_far(self) -> Transcript:
-        return Transcript(Opus.name, tuple(self.messages), self.turns, self.tool_calls)
+        return Transcript(
+            Opus.name, tuple(self.messages), self.turns, self.tool_calls, anchor=self.context.anchor
+        )
 
     def ended(self, outcome: Any, reason: str | None = None, message: str | None = None) -> Ending:
         told = self.wrapping_up if outcome == "done" else None
