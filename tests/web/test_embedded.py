@@ -35,7 +35,7 @@ def head(gate: Gate, state: str, path: str) -> bytes:
     """Of a request with a large body, of a run in that state."""
     run, token = gate.run()
     if state == "halted":
-        gate.ledger.halt(run, Reason.STOPPED, "halted at step 0: stopped")
+        gate.ledger.halt(run, 1, Reason.STOPPED, "halted at step 0: stopped")
     elif state != "running":
         assert gate.runs.end(run, state)
     return (
