@@ -14,7 +14,9 @@ from bot.stores.database import Database
 from tests import servers
 
 # No test is measured against a clock: a busy machine would fail it.
-hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("unhurried")
 
 
