@@ -107,6 +107,7 @@ class Run:
     published_pull: int | None
     settled_as: str | None
     settled_by: str | None
+    settled_in: str | None
     finishing_at: int | None
     finished_at: int | None
     last_lines: tuple[str, ...]
@@ -438,7 +439,7 @@ _PLAIN = (
     "comment_id", "actor", "opened_by", "task_class", "engine", "model", "effort", "task", "state", "message",
     "attempt", "opened_at", "started_at", "deadline_at", "lease_until_at", "ended_at", "price_book",
     "report_comment_id", "check_run_id", "workflow_run_id", "workflow_url", "dispatched_at", "published_pull",
-    "settled_as", "settled_by", "finishing_at", "finished_at",
+    "settled_as", "settled_by", "settled_in", "finishing_at", "finished_at",
 )  # fmt: skip
 
 

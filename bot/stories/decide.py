@@ -78,24 +78,28 @@ def discard(story: Story, event: CommentCreated) -> None:
 
 def _left(story: Story, event: CommentCreated, verb: str) -> Left | None:
     """What there is to decide about; if there is nothing, the comment is answered with why."""
-    found = story.step(f"what there is to {verb}", _look, story.services, event, verb)
+    found = story.step(f"what there is to {verb}", _look, story.services, event, verb, story.delivery)
     if isinstance(found, Left):
         return found
     reply(story, event, verb, found)
     return None
 
 
-def _look(services: Services, event: CommentCreated, verb: str) -> Left | str:
-    """The newest run that left work, or the answer that there is none."""
+def _look(services: Services, event: CommentCreated, verb: str, delivery: str) -> Left | str:
+    """The newest run that left work, or the answer that there is none.
+
+    One that this very comment has settled still waits for what its story had failed to do (L2).
+    """
     runs = services.threads.all(event.repo.id, event.number)
     # A live run, or one that is just ending, has the first word: its work is not whole yet.
     newest = sorted(runs, key=lambda run: (run.finished_at is None, run.ended_at or 0), reverse=True)
     for run in newest:
         if run.finished_at is None:
             return replies.decide_later(verb, line(run))
-        if run.settled_as:
+        waits = run.published is not None and run.published.kind in UNDECIDED
+        if run.settled_as and not (waits and run.settled_in == delivery):
             return replies.settled_already(line(run), run.settled_as, run.settled_by or "", run.published)
-        if run.published is not None and run.published.kind in UNDECIDED:
+        if run.published is not None and waits:
             return Left(run.id, run.attempt, run.published)
     last = newest[0] if newest else None
     return replies.nothing_to_decide(verb, line(last) if last else None, last.published if last else None)

@@ -47,6 +47,10 @@ class Plan:
 def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> str | None:
     """Open the next attempt of the thread's last broken-off run and send it off, or say why not."""
     services = story.services
+    begun = story.step("what it has begun already", _begun, services, event, story.delivery)
+    if begun is not None:
+        send(story, begun)
+        return begun
     try:
         scene = story.step("look around", look, services, event)
         live, run = story.step("the run to go on with", _last, services, event)
@@ -73,6 +77,12 @@ def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> 
         return None
     send(story, run_id)
     return run_id
+
+
+def _begun(services: Services, event: CommentCreated, delivery: str) -> str | None:
+    """The run that this very comment had go on, if its story failed only after that (L2)."""
+    runs = services.threads.all(event.repo.id, event.number)
+    return next((run.id for run in runs if run.live and run.opened_by == delivery), None)
 
 
 def _last(services: Services, event: CommentCreated) -> tuple[str | None, str | None]:
