@@ -49,10 +49,11 @@ def accept(story: Story, event: CommentCreated) -> None:
         return None
     placed = publish.accept(story, run, changes)
     done = placed.kind in ("pushed", "pull_request")
+    if placed.ref:  # committed, if only beside where it was meant for; while nobody else may take it
+        story.step("keep where it went", services.runs.set, run.id, published=asdict(placed))
     if not done:
         story.step("it is free again", services.runs.unsettle, run.id, story.delivery)
-    if placed.ref:  # committed, if only beside where it was meant for
-        story.step("keep where it went", services.runs.set, run.id, published=asdict(placed))
+    if placed.ref:
         _remove_aside(story, run, left.published, but=placed.ref)
         finish.report(story, run.id)
     said = (
