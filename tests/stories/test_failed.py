@@ -49,7 +49,9 @@ def halted(service: Services) -> NewRun:
     return new
 
 
-def test_a_run_that_it_had_go_on_is_sent_off_and_not_in_its_own_way(service: Services, halted: NewRun) -> None:
+def test_a_run_that_it_had_go_on_is_sent_off_and_not_in_its_own_way(
+    service: Services, halted: NewRun
+) -> None:
     assert service.runs.reopen(halted.id, 1, a_run(opened_by="d1"), {"by": "max", "tokens": 1, "nanos": 1})
     story, told = telling(service, ends="comment")
     with pytest.raises(Failed):

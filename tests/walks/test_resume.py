@@ -94,6 +94,12 @@ def limited(run: Run) -> None:
     run.up.claude.ask("/_sandbox/character", {"character": "upstream-limit", "times": 1})
 
 
+def circling(run: Run) -> None:
+    run.until("steps >= 3")
+    # As many as it takes to be halted: from then on it is its old self.
+    run.up.claude.ask("/_sandbox/character", {"character": "stuck", "times": 4})
+
+
 def nothing(run: Run) -> None:
     """Its ceiling ends it."""
 
@@ -104,12 +110,13 @@ def nothing(run: Run) -> None:
         ("/agent fix", "pause=1.5", killed, None, ""),
         ("/agent fix", "pause=1", stopped, "stopped", ""),
         ("/agent fix", "pause=1", limited, "upstream_limit", ""),
+        ("/agent fix", "pause=1", circling, "stuck_loop", ""),
         ("/agent fix steps=5", "", nothing, "step_ceiling", "steps=30"),
         ("/agent fix cost=$0.25", "", nothing, "cost_ceiling", "cost=$3"),
         ("/agent fix tokens=15k", "", nothing, "token_ceiling", "tokens=300k"),
         ("/agent fix wall=8s", "pause=1.5", nothing, "wall_clock_ceiling", "wall=5m"),
     ],
-    ids=["killed -9", "stopped", "upstream limit", "steps", "cost", "tokens", "wall clock"],
+    ids=["killed -9", "stopped", "upstream limit", "stuck", "steps", "cost", "tokens", "wall clock"],
 )
 def test_it_goes_on_without_a_lost_edit_or_a_double_charge(
     up: World, command: str, pause: str, ends: Callable[[Run], None], reason: str | None, again: str
