@@ -217,11 +217,12 @@ class Runs:
         with self.database.begin() as tx:
             tx.execute(sa.update(runs).where(runs.c.id == run).values(values))
 
-    def finished(self, run: str) -> None:
-        """The last report stands."""
+    def finished(self, run: str, attempt: int) -> None:
+        """The last report of that attempt stands; nothing for one that a further attempt has gone on from."""
         at = sa.func.coalesce(runs.c.finished_at, self.database.now)
+        over = sa.update(runs).where(runs.c.id == run, runs.c.attempt == attempt)
         with self.database.begin() as tx:
-            tx.execute(sa.update(runs).where(runs.c.id == run).values(finished_at=at))
+            tx.execute(over.values(finished_at=at))
 
     def settle(self, run: str, attempt: int, how: str, who: str, story: str) -> bool:
         """Take its partial work, to be `accepted` or `discarded`; True for one story only, however often.

@@ -53,7 +53,7 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     report(story, run_id)
     if result is None and run.workflow_run_id is not None:
         story.attempt("end its workflow", services.github.cancel, repo_of(run), run.workflow_run_id)
-    story.step("it is finished", services.runs.finished, run_id)
+    story.step("it is finished", services.runs.finished, run_id, attempt)
     return run.state
 
 

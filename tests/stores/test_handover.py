@@ -106,7 +106,7 @@ def test_what_is_kept_of_an_ended_run_goes_when_its_retention_is_over(world: Wor
     world.set(short, retention_days=2)
     for run in (old, short):
         world.runs.end(run, "halted", reason=Reason.COST)
-        world.runs.finished(run)
+        world.runs.finished(run, 1)
     assert world.handover.drop_old(30) == 0
     world.aged(5)
     assert world.handover.drop_old(30) == 2
@@ -139,7 +139,7 @@ def test_what_nobody_ends_any_more_is_overdue(world: World) -> None:
     assert world.handover.unfinished() == ()
     world.set(halted, finishing_at=1)
     assert [found.run for found in world.handover.unfinished()] == [halted]
-    world.runs.finished(halted)
+    world.runs.finished(halted, 1)
     assert world.handover.unfinished() == ()
 
 

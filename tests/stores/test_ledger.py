@@ -182,7 +182,7 @@ def test_what_an_attempt_had_under_way_neither_spends_nor_halts_once_the_next_on
 ) -> None:
     one, runs = ledger(60_000), Runs(database)
     runs.end(run, "halted", reason=Reason.COST)
-    runs.finished(run)
+    runs.finished(run, 1)
     more = NewRun(run, "github", CEILINGS, "default", "opus", "claude-opus-4-7", "test")
     assert runs.reopen(run, 1, more)
     assert runs.claim(run, 2, token_hash(new_token()), 2)

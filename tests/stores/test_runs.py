@@ -66,7 +66,19 @@ def over(runs: Runs, new: NewRun) -> None:
     assert runs.open(new)
     assert runs.claim(new.id, 1, "token of attempt 1", 100)
     assert runs.end(new.id, "halted", reason=Reason.COST, message="halted")
-    runs.finished(new.id)
+    runs.finished(new.id, 1)
+
+
+def test_the_end_of_one_attempt_told_late_ends_no_further_one(database: Database) -> None:
+    runs, new = Runs(database), a_run()
+    over(runs, new)
+    assert runs.reopen(new.id, 1, a_run(opened_by="a story"), {"by": "ann"})
+    runs.finished(new.id, 1)  # its worker had died before it could remember that it had said so
+    with database.read() as tx:
+        assert tx.exec_driver_sql("SELECT finished_at FROM runs").scalar_one() is None
+    runs.finished(new.id, 2)
+    with database.read() as tx:
+        assert tx.exec_driver_sql("SELECT finished_at FROM runs").scalar_one() is not None
 
 
 def test_a_halted_run_goes_on_once_as_its_next_attempt_with_new_totals(database: Database) -> None:

@@ -32,7 +32,7 @@ def gate(database: Database) -> Iterator[Gate]:
 def next_attempt(gate: Gate, run: str) -> None:
     """It has halted, was resumed, and its next attempt runs."""
     gate.runs.end(run, "halted", reason=Reason.STOPPED)
-    gate.runs.finished(run)
+    gate.runs.finished(run, 1)
     assert gate.runs.reopen(run, 1, NewRun(run, "github", TIGHT, "default", "opus", MODEL, "test"))
     assert gate.runs.claim(run, 2, token_hash(new_token()), 2)
 
