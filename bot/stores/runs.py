@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
+from bot.core.offers import BROKEN_OFF
 from bot.core.pieces import Piece
 from bot.core.prices import same_model
 from bot.core.reports import Check, CostBy, Published, Report, Resumed, Spent, Turn
@@ -25,7 +26,6 @@ from bot.stores.database import Database
 from bot.stores.tables import blobs, runs, turns
 
 LEASE_MS = 90_000  # of a runner; it calls at least every 20 s
-RESUMABLE = ("halted", "lost", "failed")
 CLAIM_MS = 15 * 60_000  # a dispatched workflow that has not claimed by then never will
 
 
@@ -280,7 +280,7 @@ class Runs:
         if new.snapshot:
             values["snapshot"] = json.dumps(new.snapshot)
         over = sa.and_(
-            runs.c.state.in_(RESUMABLE), runs.c.finished_at.is_not(None), runs.c.settled_as.is_(None)
+            runs.c.state.in_(BROKEN_OFF), runs.c.finished_at.is_not(None), runs.c.settled_as.is_(None)
         )
         # On one machine a lock says that nothing runs any more, whatever a crash has left in the row.
         free = sa.or_(runs.c.origin != "github", over)

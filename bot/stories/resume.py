@@ -17,11 +17,12 @@ from bot.core.ceilings import NATIVE_ENGINE
 from bot.core.commands import Options, Resume
 from bot.core.events import CommentCreated
 from bot.core.limits import KINDS, Resolved
+from bot.core.offers import BROKEN_OFF
 from bot.core.prices import UnknownModel
 from bot.core.roles import Role
 from bot.services import Services
 from bot.stores.handover import CHANGESET, TRANSCRIPT
-from bot.stores.runs import RESUMABLE, NewRun, Run
+from bot.stores.runs import NewRun, Run
 from bot.stories import asides
 from bot.stories.durable import Story
 from bot.stories.names import run_of
@@ -89,7 +90,7 @@ def _last(services: Services, event: CommentCreated) -> tuple[str | None, str | 
     """The thread's live run, and the one that broke off last and that nobody has decided about."""
     runs = services.threads.all(event.repo.id, event.number)
     live = next((run.id for run in runs if run.live), None)
-    broken = [run for run in runs if run.state in RESUMABLE and run.settled_as is None]
+    broken = [run for run in runs if run.state in BROKEN_OFF and run.settled_as is None]
     last = max(broken, key=lambda run: run.ended_at or 0, default=None)
     return live, last.id if last else None
 
