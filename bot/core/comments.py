@@ -69,21 +69,24 @@ def progress(report: Report, last_lines: Sequence[str] = ()) -> str:
     )
 
 
-def final(report: Report) -> str:
-    """The report of a run that has ended, however it ended."""
+def final(report: Report, here: str = "") -> str:
+    """The report of a run that has ended, however it ended.
+
+    `here`: of a run that belongs to no thread, where its work is and what can be done next (text of ours).
+    """
     for detail in _DETAILS:
-        text = _final(report, detail)
+        text = _final(report, detail, here)
         if len(text.encode(errors="replace")) <= MAX_BYTES:
             break
     return text
 
 
-def _final(report: Report, detail: Detail) -> str:
+def _final(report: Report, detail: Detail, here: str) -> str:
     return _parts(
         f"**{headlines.outcome(report)}** · {headlines.spent(report)}",
-        _work(report),
+        here or _work(report),
         pieces.listed(report.pieces, report.sizes),
-        headlines.next_step(report),
+        "" if here else headlines.next_step(report),
         headlines.unsent(report),
         _check(report),
         _summary(report, detail.summary),
@@ -94,7 +97,7 @@ def _final(report: Report, detail: Detail) -> str:
         _turns(report, detail.turns),
         _output(report, detail.output),
         _isolation(report),
-        "" if detail is _DETAILS[0] else "_Some detail was left out so that this fits into a comment._",
+        "" if detail is _DETAILS[0] else "_Some detail was left out so that this fits._",
         _origin(report),
     )
 
@@ -158,14 +161,14 @@ def _check(report: Report) -> str:
 def _summary(report: Report, most: int) -> str:
     words = report.summary.strip()
     if words and report.pieces:
-        return _folded("In the agent's words", quoted(cut(words, most)))
+        return folded("In the agent's words", quoted(cut(words, most)))
     return f"In the agent's words:\n\n{quoted(cut(words, most))}" if words else ""
 
 
 def _output(report: Report, most: int) -> str:
     if report.check is None or not report.check.output.strip():
         return ""
-    return _folded("The end of the tests' output", fenced(tail(report.check.output.strip("\n"), most)))
+    return folded("The end of the tests' output", fenced(tail(report.check.output.strip("\n"), most)))
 
 
 # -- ceilings --
@@ -305,7 +308,7 @@ def _turns(report: Report, most: int) -> str:
             f"| {turn.step or ''} | {turn.input:,} | {turn.cache_write:,} | {turn.cache_read:,} | "
             f"{turn.output:,} | {turn.usd} | {_ended(turn, report.model)} |"
         )
-    return _folded(count(len(report.turns), "turn"), "\n".join(rows))
+    return folded(count(len(report.turns), "turn"), "\n".join(rows))
 
 
 def _ended(turn: Turn, asked: str) -> str:
@@ -345,7 +348,8 @@ def _origin(report: Report) -> str:
     return f"<sub>{' · '.join(found)}</sub>"
 
 
-def _folded(title: str, inside: str) -> str:
+def folded(title: str, inside: str) -> str:
+    """Shown when somebody opens it; `title` is text of ours."""
     return f"<details><summary>{title}</summary>\n\n{inside}\n\n</details>"
 
 

@@ -5,20 +5,23 @@ The comment on GitHub is written in bot/core/comments.py, what a terminal and a 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from bot.core import headlines
 from bot.core.ceilings import Reason
-from bot.core.comments import accepted, final, progress
+from bot.core.comments import accepted, final, folded, progress
 from bot.core.offers import raised
 from bot.core.outcomes import Check, CostBy, Published, Report, Resumed, Spent, Turn
 from bot.core.untrusted import cut, fenced, line, neutral, printable
 
 __all__ = [
     "Check", "CostBy", "Published", "Report", "Resumed", "Spent", "Turn",
-    "accepted", "check_title_summary", "comment", "fenced", "final", "markdown", "marker", "neutral",
-    "progress", "terminal", "terminal_start", "to_json",
+    "accepted", "check_title_summary", "comment", "fenced", "final", "job_summary", "markdown", "marker",
+    "neutral", "progress", "terminal", "terminal_start", "to_json",
 ]  # fmt: skip
+
+MAX_CLAMPS = 100_000  # characters of notes in the JSON of a job's summary
 
 
 # -- GitHub --
@@ -48,6 +51,23 @@ def comment(report: Report, last_lines: Sequence[str] = ()) -> str:
 def check_title_summary(report: Report) -> tuple[str, str]:
     """For the check run beside the comment: what happened and its cost; the report itself."""
     return f"{headlines.outcome(report, line)} · {headlines.spent(report)}", markdown(report)
+
+
+# What would end the code block, or mean something outside of it; in JSON it stands in strings only.
+_AS_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "`<>&@#"}
+
+
+def job_summary(report: Report, here: str = "") -> str:
+    """The summary of a job: the report of a run that has ended, and the same as JSON, folded.
+
+    At most 1 MiB, as GitHub takes it. `here`: of a run that belongs to no thread, where its work is and what
+    can be done next (text of ours), in the place of the commands.
+    """
+    shown = to_json(report)
+    if sum(map(len, report.clamps)) > MAX_CLAMPS:
+        shown["clamps"] = [f"{len(report.clamps):,} notes, too many for a job's summary"]
+    text = json.dumps(shown, indent=2).translate(_AS_ESCAPES)
+    return f"{final(report, here)}\n\n" + folded("The same as JSON", f"```json\n{text}\n```") + "\n"
 
 
 # -- a terminal --

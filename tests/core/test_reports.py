@@ -272,6 +272,24 @@ def test_json_is_as_the_interface_says() -> None:
         jsonschema.validate(json.loads(json.dumps(reports.to_json(report))), schema)
 
 
+def json_of(summary: str) -> object:
+    return json.loads(summary.partition("```json\n")[2].partition("\n```")[0])
+
+
+def test_a_jobs_summary_is_the_report_and_the_same_for_programs() -> None:
+    report = replace(halted(Reason.COST), message="```\n@ada fixes #1 <!-- x -->")
+    summary = reports.job_summary(report)
+    assert summary.startswith(reports.final(report))
+    assert json_of(summary) == json.loads(json.dumps(reports.to_json(report)))
+    assert effects(OURS.sub("", summary)) == []
+
+
+def test_a_run_that_belongs_to_no_thread_offers_no_commands() -> None:
+    summary = reports.job_summary(halted(Reason.COST), "Its changes are in the working tree.")
+    assert "Its changes are in the working tree." in summary
+    assert "/agent" not in summary
+
+
 # -- laws --
 
 amounts = st.integers(0, 10**14).map(Usd)
@@ -418,6 +436,9 @@ def test_a_report_fits_into_a_comment_and_says_what_it_left_out(
         text = reports.comment(replace(report, outcome=outcome), [letter * 5_000] * 20)
         assert len(text.encode()) <= MAX_BYTES + 100 <= 60_000
         assert first(text)
+    summed = reports.job_summary(replace(report, clamps=report.clamps * 100))
+    assert len(summed.encode()) <= 1024 * 1024
+    assert json_of(summed)
     full = reports.final(replace(report, outcome="done"))
     if turns > 200 or summary > 12_000:
         assert "left out" in full or "…" in full
