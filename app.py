@@ -1,4 +1,4 @@
-"""The roof: builds the services, mounts the doors, names what each event starts. `gunicorn app:app`."""
+"""The roof: builds the services, mounts the doors. `gunicorn app:app`. What events start: stories/receive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from bot.clients.anthropic import Key, Upstream
 from bot.services import Services, build
 from bot.settings import environment, read
-from bot.stories import launch, lost, merge
 from bot.stories.spend import Spend
 from bot.web import health, runs, webhook
 from bot.web.gateway import Gateway
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
     from bot.clients.oidc import Verifier
 
 DRAIN_AT_END = 20.0  # seconds; gunicorn kills a worker after 30
-# What GitHub tells us, and the story it starts. Edited and deleted comments are not here: they start nothing.
-ROUTES: webhook.Routes = {
-    ("issue_comment", "created"): launch.on_comment,
-    ("pull_request_review_comment", "created"): launch.on_comment,
-    ("pull_request", "closed"): merge.on_closed,
-    ("workflow_run", "completed"): lost.on_workflow_completed,
-}
 
 
 def create(services: Services) -> Flask:
@@ -45,7 +37,7 @@ def create(services: Services) -> Flask:
         return Verifier(settings.github_oidc_issuer, settings.public_url)
 
     roof = Flask(__name__, static_folder=None)
-    roof.register_blueprint(webhook.door(services, ROUTES))
+    roof.register_blueprint(webhook.door(services))
     roof.register_blueprint(runs.door(services, verifier, spend))
     roof.register_blueprint(health.door(services))
     roof.wsgi_app = DispatcherMiddleware(roof.wsgi_app, {"/anthropic": gateway})  # type: ignore[method-assign]

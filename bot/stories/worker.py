@@ -15,17 +15,12 @@ from dbos import DBOS
 
 from bot.services import Services
 from bot.stores.queue import APPLICATION, STORIES, VERSION, system_url
-from bot.stories import finish, launch, lost, merge, progress, reconcile
+from bot.stories import finish, lost, progress, reconcile
 from bot.stories.durable import Record, Tell, durably, register
+from bot.stories.receive import ROUTES
 
-# Every story that this process can tell; app.py names which event starts which.
-ALL: Sequence[Tell] = (
-    launch.on_comment,
-    finish.finish,
-    lost.on_workflow_completed,
-    merge.on_closed,
-    reconcile.daily,
-)
+# Every story that this process can tell.
+ALL: Sequence[Tell] = (*dict.fromkeys(ROUTES.values()), finish.finish, reconcile.daily)
 
 POLL_SECONDS = 0.2  # between two looks for new stories
 BEAT_SECONDS = 5.0

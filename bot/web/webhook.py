@@ -14,25 +14,24 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from bot.core import events
+from bot.core.events import Malformed
 from bot.services import Services
-from bot.stories.durable import Tell, name_of
+from bot.stories.receive import receive
 from bot.web.answers import Problem, answer, body
 
 MAX_BODY = 26 * 1024 * 1024  # GitHub sends at most 25 MB
 GUID = re.compile(r"[0-9A-Za-z-]{1,60}")
 EVENT = re.compile(r"[a-z_]{1,60}")
-Routes = Mapping[tuple[str, str], Tell]
 
 
-def door(services: Services, routes: Routes) -> Blueprint:
-    """`POST /webhooks/github`; `routes` says which story each (event, action) starts."""
+def door(services: Services) -> Blueprint:
+    """`POST /webhooks/github`."""
     made = Blueprint("webhook", __name__)
     made.register_error_handler(Problem, lambda problem: problem.response())
     secret = services.settings.secrets.github_webhook_secret
 
     @made.post("/webhooks/github")
-    def receive() -> Response:
+    def listen() -> Response:
         if not secret:
             raise Problem(503, "GITHUB_WEBHOOK_SECRET is not set: this door stays closed")
         content = body(request, MAX_BODY)
@@ -44,27 +43,16 @@ def door(services: Services, routes: Routes) -> Blueprint:
             raise Problem(400, "a delivery carries X-GitHub-Delivery and X-GitHub-Event")
         if name == "ping":
             return answer(200, pong=payload.get("zen") or "pong")
-        return _receive(services, routes, delivery, name, payload)
+        try:
+            received = receive(services, delivery, name, payload)
+        except Malformed as error:
+            raise Problem(400, f"this {name} cannot be read: {error}") from error
+        if received.story is None:
+            return answer(202, delivery=delivery, started=None)
+        started = received.story if received.new else None
+        return answer(202, delivery=delivery, started=started, seen_before=not received.new)
 
     return made
-
-
-def _receive(
-    services: Services, routes: Routes, delivery: str, name: str, payload: dict[str, Any]
-) -> Response:
-    action = payload.get("action") or ""
-    if not isinstance(action, str) or len(action) > 64:
-        raise Problem(400, "action must be a short text")
-    story = routes.get((name, action))
-    try:
-        event = events.parse(name, payload) if story else None
-    except events.Malformed as error:
-        raise Problem(400, f"{name}.{action} cannot be read: {error}") from error
-    if story is None or event is None:
-        services.deliveries.record(delivery, name, action, None)
-        return answer(202, delivery=delivery, started=None)
-    new = services.deliveries.record(delivery, name, action, name_of(story), event)
-    return answer(202, delivery=delivery, started=name_of(story) if new else None, seen_before=not new)
 
 
 def check_signature(secret: str, content: bytes, signature: str | None) -> None:

@@ -12,22 +12,14 @@ from flask.testing import FlaskClient
 
 from bot.services import Services
 from bot.stores.tables import deliveries
-from bot.stories import launch, lost, merge
 from bot.web import webhook
 from tests import samples
-
-ROUTES: webhook.Routes = {
-    ("issue_comment", "created"): launch.on_comment,
-    ("pull_request_review_comment", "created"): launch.on_comment,
-    ("pull_request", "closed"): merge.on_closed,
-    ("workflow_run", "completed"): lost.on_workflow_completed,
-}
 
 
 @pytest.fixture
 def door(service: Services) -> FlaskClient:
     roof = Flask(__name__)
-    roof.register_blueprint(webhook.door(service, ROUTES))
+    roof.register_blueprint(webhook.door(service))
     return roof.test_client()
 
 

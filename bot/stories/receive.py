@@ -1,0 +1,43 @@
+"""What GitHub tells us becomes a row and a story, whoever brings it: the door, or the look at its own log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.core import events
+from bot.services import Services
+from bot.stories import launch, lost, merge
+from bot.stories.durable import Tell, name_of
+
+Routes = Mapping[tuple[str, str], Tell]
+
+# The story that each event starts. Edited and deleted comments are not here: they start nothing.
+ROUTES: Routes = {
+    ("issue_comment", "created"): launch.on_comment,
+    ("pull_request_review_comment", "created"): launch.on_comment,
+    ("pull_request", "closed"): merge.on_closed,
+    ("workflow_run", "completed"): lost.on_workflow_completed,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The story that a delivery starts, if any, and whether it had not come before."""
+
+    story: str | None
+    new: bool
+
+
+def receive(services: Services, delivery: str, name: str, payload: dict[str, Any]) -> Received:
+    """Record a delivery and enqueue its story, both or neither. Raises events.Malformed."""
+    action = payload.get("action") or ""
+    if not isinstance(action, str) or len(action) > 64:
+        raise events.Malformed("action must be a short text")
+    tell = ROUTES.get((name, action))
+    event = events.parse(name, payload) if tell else None
+    if tell is None or event is None:
+        return Received(None, services.deliveries.record(delivery, name, action, None))
+    story = name_of(tell)
+    return Received(story, services.deliveries.record(delivery, name, action, story, event))
