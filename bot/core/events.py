@@ -5,6 +5,7 @@ Source of the shapes: the webhook payloads of @octokit/openapi-webhooks 12.1.0.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,15 @@ class CommentCreated:
 
 
 @dataclass(frozen=True, slots=True)
+class PullChanged:
+    """A pull request was opened, or its head has moved to `sha`."""
+
+    repo: Repo
+    number: int
+    sha: str
+
+
+@dataclass(frozen=True, slots=True)
 class PullClosed:
     repo: Repo
     number: int
@@ -57,7 +67,7 @@ class WorkflowCompleted:
     conclusion: str
 
 
-Event = CommentCreated | PullClosed | WorkflowCompleted
+Event = CommentCreated | PullChanged | PullClosed | WorkflowCompleted
 
 
 def parse(name: str, payload: dict[str, Any]) -> Event | None:
@@ -71,6 +81,8 @@ def parse(name: str, payload: dict[str, Any]) -> Event | None:
             return _comment(payload, ISSUE_COMMENT, _object(payload, "issue"))
         case ("pull_request_review_comment", "created"):
             return _comment(payload, REVIEW_COMMENT, _object(payload, "pull_request"))
+        case ("pull_request", "opened" | "synchronize"):
+            return _changed(payload)
         case ("pull_request", "closed"):
             pull = _object(payload, "pull_request")
             repo = _repo(payload)
@@ -109,6 +121,14 @@ def _comment(payload: dict[str, Any], kind: str, thread: dict[str, Any]) -> Comm
     if not event.actor or not event.by_person or _sender(payload) != event.actor:
         return None
     return event
+
+
+def _changed(payload: dict[str, Any]) -> PullChanged | None:
+    repo, pull = _repo(payload), _object(payload, "pull_request")
+    sha = _text(_object(pull, "head"), "sha")
+    if not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", sha):
+        raise Malformed("pull_request.head.sha must be a commit's")
+    return PullChanged(repo, _number(pull, "number"), sha) if repo else None
 
 
 def _sender(payload: dict[str, Any]) -> str:

@@ -52,6 +52,11 @@ def refused(why: str) -> str:
     return f"I did not start: {on_one_line(why, 1_000)}. {NOTHING}"
 
 
+def policy_page(page: str) -> str:
+    """Put after the refusal: the check run that marks the line."""
+    return f" [The line is marked]({page})."
+
+
 def not_entitled(role: str) -> str:
     return (
         "I did not start: an agent run needs write permission to this repository, and yours is "

@@ -13,11 +13,11 @@ from bot.core.ceilings import Reason
 from bot.core.comments import accepted, final, folded, progress
 from bot.core.offers import raised
 from bot.core.outcomes import Check, CostBy, Published, Report, Resumed, Spent, Turn
-from bot.core.untrusted import cut, fenced, line, neutral, printable
+from bot.core.untrusted import cut, fenced, neutral, printable
 
 __all__ = [
     "Check", "CostBy", "Published", "Report", "Resumed", "Spent", "Turn",
-    "accepted", "check_title_summary", "comment", "fenced", "final", "job_summary", "markdown", "marker",
+    "accepted", "comment", "fenced", "final", "job_summary", "markdown", "marker",
     "neutral", "progress", "terminal", "terminal_start", "to_json",
 ]  # fmt: skip
 
@@ -46,11 +46,6 @@ def markdown(report: Report, last_lines: Sequence[str] = ()) -> str:
 def comment(report: Report, last_lines: Sequence[str] = ()) -> str:
     """The same with its marker: the whole comment."""
     return f"{marker(report.run, report.attempt)}\n{markdown(report, last_lines)}"
-
-
-def check_title_summary(report: Report) -> tuple[str, str]:
-    """For the check run beside the comment: what happened and its cost; the report itself."""
-    return f"{headlines.outcome(report, line)} · {headlines.spent(report)}", markdown(report)
 
 
 # What would end the code block, or mean something outside of it; in JSON it stands in strings only.

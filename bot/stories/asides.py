@@ -9,7 +9,7 @@ from bot.core.roles import Role
 from bot.services import Services
 from bot.stores.handover import finish_key
 from bot.stores.runs import Run
-from bot.stories import finish
+from bot.stories import finish, policy_check
 from bot.stories.durable import Story, name_of
 from bot.stories.names import line, reply_marker, repo_of, run_of
 
@@ -23,8 +23,10 @@ def reply(story: Story, event: CommentCreated, kind: str, text: str) -> None:
 
 
 def refuse(story: Story, event: CommentCreated, reason: str, why: str, text: str) -> None:
-    """Record that nothing was started, and say why."""
+    """Record that nothing was started, and say why; of a wrong policy, on its line too."""
     _record(story, event, reason, why)
+    if reason == "policy" and (page := policy_check.of_the_default_branch(story, event.repo)):
+        text += replies.policy_page(page)
     reply(story, event, reason, text)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from bot.clients.github import GitHubError
-from bot.core import changeset, reports, results
+from bot.core import changeset, marks, reports, results
 from bot.core.ceilings import Reason, halt_message
 from bot.core.changeset import Changeset
 from bot.core.money import Usd
@@ -142,7 +142,7 @@ def report(story: Story, run_id: str) -> None:
             repo_of(run),
             run.check_run_id,
             conclusion(run, told.check.exit_code if told.check else None),
-            *reports.check_title_summary(told),
+            marks.of_report(told),
         )
 
 

@@ -118,6 +118,10 @@ class Client:
         Client(self.url, name).commit(login, "change", files, title)
         return self.pull(login, f"{login}:change", title)
 
+    def press(self, login: str, check: int, identifier: str) -> None:
+        """Presses a button of a check run."""
+        self.control("press", repo=self.repo, login=login, check=check, identifier=identifier)
+
     def user(self, login: str, role: str | None = None, type: str = "User") -> None:
         """Makes a person or bot, or gives them another role."""
         self.control("users", repo=self.repo, login=login, role=role, type=type)

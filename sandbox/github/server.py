@@ -20,7 +20,18 @@ from sandbox.github.access import issue_token
 from sandbox.github.door import Doors, mount, unknown
 from sandbox.github.founding import Wish, found, install_app
 from sandbox.github.hooks import Hooks
-from sandbox.github.routes import apps, comments, control, gitdata, graphql, pages, repos, runs, threads
+from sandbox.github.routes import (
+    apps,
+    checks,
+    comments,
+    control,
+    gitdata,
+    graphql,
+    pages,
+    repos,
+    runs,
+    threads,
+)
 from sandbox.github.shapes import people
 from sandbox.github.shapes import repos as repo_shapes
 from sandbox.github.state import Hub, Json, Repository, Step, WorkflowRun
@@ -128,7 +139,7 @@ class GitHub:
     def _app(self) -> Flask:
         app = Flask(__name__, static_url_path="/_sandbox/static")
         app.url_map.merge_slashes = False
-        for table in (apps, comments, gitdata, graphql, repos, runs, threads):
+        for table in (apps, checks, comments, gitdata, graphql, repos, runs, threads):
             mount(app, self.doors, table.routes)
         app.register_blueprint(oidc.blueprint(self.issuer))
         app.register_blueprint(control.blueprint(self.doors, self.about))

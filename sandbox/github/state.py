@@ -180,6 +180,8 @@ class CheckRun:
     external_id: str
     details_url: str | None
     output: Json
+    actions: list[Json]
+    annotations: list[Json]
 
 
 @dataclass

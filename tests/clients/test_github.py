@@ -12,6 +12,7 @@ import pytest
 
 from bot.clients.github import AppliedLabel, GitHub, GitHubError, Unavailable
 from bot.core.changeset import File
+from bot.core.marks import Annotation, Button, Output
 from bot.core.roles import Role
 from tests.clients.conftest import World
 
@@ -198,9 +199,49 @@ def test_a_check_run_is_started_once_for_a_run_and_ends_with_its_conclusion(
     assert other != made
     # The older of two with one name is found too: "latest" would hide it.
     assert github.start_check(world.repo, sha, "Tollgate", "run-1", *details) == made
-    github.finish_check(world.repo, made, "neutral", "Halted", "halted at step 3")
+    github.finish_check(world.repo, made, "neutral", Output("Halted", "halted at step 3"))
     with pytest.raises(GitHubError, match="422"):
-        github.finish_check(world.repo, made, "halted", "Halted", "not a conclusion of GitHub's")
+        github.finish_check(world.repo, made, "halted", Output("Halted", "not a conclusion"))
+
+
+def check_of(world: World, sha: str) -> Any:
+    """The newest check run on a commit, with what only people see of it."""
+    found = [one for one in world.client.repository()["checks"] if one["head_sha"] == sha]
+    return max(found, key=lambda one: int(one["id"]))
+
+
+def test_annotations_are_added_once_and_buttons_go_when_they_are_done(world: World, github: GitHub) -> None:
+    sha = world.branch("annotated")
+    made = github.start_check(world.repo, sha, "Tollgate", "run-3", "https://t.example/3", "t", "s")
+    marks = tuple(Annotation(f"src/{n}.py", n, "because", "Held") for n in range(1, 61))
+    held = Output("Held", "look", "text", marks, (Button("Publish anyway", "as it is", "accept"),))
+    github.finish_check(world.repo, made, "action_required", held)
+    assert [one["label"] for one in check_of(world, sha)["actions"]] == ["Publish anyway"]
+    github.finish_check(world.repo, made, "action_required", held)
+    assert len(check_of(world, sha)["annotations"]) == 50, "as many as one request may bring, and not twice"
+    github.finish_check(world.repo, made, "success", Output("Done", "fine"))
+    assert check_of(world, sha)["actions"] == []
+    assert len(check_of(world, sha)["annotations"]) == 50
+
+
+def test_a_check_that_is_over_as_it_begins_is_made_once_and_has_a_page(world: World, github: GitHub) -> None:
+    sha = world.branch("concluded")
+    wrong = Output("Wrong", "line 3", annotations=(Annotation(".github/agent.yml", 3, "no"),))
+    page = github.conclude_check(world.repo, sha, "Tollgate policy", f"policy:{sha}", "failure", wrong)
+    again = github.conclude_check(world.repo, sha, "Tollgate policy", f"policy:{sha}", "failure", wrong)
+    assert (again, page.rpartition("/")[2]) == (page, str(check_of(world, sha)["id"]))
+    listed = world.client.do("dana", "GET", f"/check-runs/{check_of(world, sha)['id']}/annotations")
+    assert [(one["path"], one["start_line"], one["annotation_level"]) for one in listed] == [
+        (".github/agent.yml", 3, "failure")
+    ]
+
+
+def test_a_pull_request_says_whether_it_changes_a_file(world: World, github: GitHub) -> None:
+    world.client.commit("dana", "with-policy", {".github/agent.yml": "{}\n", "a.txt": "a"}, from_="main")
+    number = world.client.pull("dana", "with-policy", "A policy")
+    assert github.changes_file(world.repo, number, ".github/agent.yml")
+    assert not github.changes_file(world.repo, number, "b.txt")
+    assert not github.changes_file(world.repo, PULL, ".github/agent.yml")
 
 
 def test_a_workflow_is_dispatched_once_for_a_run_name(world: World, github: GitHub) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.events import CommentCreated, Malformed, PullClosed, WorkflowCompleted, parse
+from bot.core.events import CommentCreated, Malformed, PullChanged, PullClosed, WorkflowCompleted, parse
 from bot.core.places import Repo
 from tests import samples
 
@@ -43,6 +43,15 @@ def test_a_review_comment_brings_its_file_and_hunk() -> None:
 def test_a_closed_pull_request_says_whether_it_merged(merged: bool) -> None:
     event = parse("pull_request", samples.payload("pull_request", "closed", merged=merged))
     assert event == PullClosed(REPO, 7, merged)
+
+
+@pytest.mark.parametrize("action", ["opened", "synchronize"])
+def test_a_pull_request_with_a_new_head_says_which(action: str) -> None:
+    sent = samples.payload("pull_request", action, head_sha="a" * 40)
+    assert parse("pull_request", sent) == PullChanged(REPO, 7, "a" * 40)
+    sent["pull_request"]["head"]["sha"] = "main"
+    with pytest.raises(Malformed, match=r"head\.sha"):
+        parse("pull_request", sent)
 
 
 def test_a_finished_workflow_brings_its_title() -> None:
@@ -93,7 +102,12 @@ json_like = st.recursive(
 def test_a_payload_with_anything_in_any_place_is_read_or_malformed(data: st.DataObject) -> None:
     name, action = data.draw(
         st.sampled_from(
-            [("issue_comment", "created"), ("pull_request", "closed"), ("workflow_run", "completed")]
+            [
+                ("issue_comment", "created"),
+                ("pull_request", "closed"),
+                ("pull_request", "synchronize"),
+                ("workflow_run", "completed"),
+            ]
         )
     )
     sent = samples.payload(name, action)

@@ -15,6 +15,7 @@ from bot.core import reports
 from bot.core.ceilings import CLASSES, Ceilings, Reason, halt_message
 from bot.core.commands import Malformed, parse
 from bot.core.comments import MAX_BYTES
+from bot.core.marks import of_report
 from bot.core.money import Usd
 from bot.core.reports import Check, CostBy, Published, Report, Spent, Turn
 from bot.core.untrusted import cell, code, fenced, line, neutral, quoted
@@ -214,9 +215,9 @@ def test_what_was_not_isolated_says_so() -> None:
 
 
 def test_what_fails_closed_has_a_check_title_with_its_cost() -> None:
-    title, summary = reports.check_title_summary(halted(Reason.COST))
-    assert title == "Halted at step 42: $5.00 cost ceiling reached · $0.421 of $5.00 · 9 steps · 2m 10s"
-    assert summary == reports.final(halted(Reason.COST))
+    shown = of_report(halted(Reason.COST))
+    assert shown.title == "Halted at step 42: $5.00 cost ceiling reached · $0.421 of $5.00 · 9 steps · 2m 10s"
+    assert shown.summary == reports.final(halted(Reason.COST))
 
 
 # -- a terminal and a program --
@@ -386,7 +387,7 @@ def test_no_report_mentions_closes_or_embeds(report: Report, last: list[str]) ->
     assert effects(OURS.sub("", text)) == []
     assert text.count("<!--") == 1
     assert text.count("<details>") == text.count("</details>")
-    assert effects(reports.check_title_summary(report)[0]) == []
+    assert effects(of_report(report).title) == []
 
 
 @settings(deadline=None)

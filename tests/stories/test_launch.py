@@ -181,13 +181,18 @@ def test_a_closed_thread_does_not_run(service: Service) -> None:
 
 def test_a_wrong_policy_starts_nothing_and_names_line_and_key(service: Service) -> None:
     number = issue(service)
-    service.github.commit("ada", "main", {".github/agent.yml": "max:\n  write:\n    cost: lots\n"})
+    lots = {".github/agent.yml": "max:\n  write:\n    cost: lots\n"}
+    wrong = service.github.commit("ada", "main", lots)
     service.github.comment("dana", number, "/agent fix")
     [answer] = answers(service, number)
     service.github.commit("ada", "main", {".github/agent.yml": None})
     assert "line 3" in answer
     assert "max.write.cost" in answer
     assert runs(service, number) == []
+    [check] = [one for one in service.github.repository()["checks"] if one["name"] == "Tollgate policy"]
+    assert f"/runs/{check['id']})" in answer
+    assert check["head_sha"] == wrong, "the commit whose file it is"
+    assert (check["conclusion"], [one["start_line"] for one in check["annotations"]]) == ("failure", [3])
 
 
 def test_a_policy_bounds_what_a_comment_may_ask_for(service: Service) -> None:

@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from bot.clients.github import commits, shapes
+from bot.clients.github import checks, commits, shapes
 from bot.clients.github.errors import GitHubError
-from bot.clients.github.scopes import CHECK, LOOK, RUN, TALK
+from bot.clients.github.scopes import LOOK, RUN, TALK
 from bot.clients.github.shapes import (
     AppliedLabel,
     Committed,
@@ -22,6 +22,7 @@ from bot.clients.github.shapes import (
     WorkflowRun,
 )
 from bot.core.changeset import File
+from bot.core.marks import Output
 from bot.core.roles import Role
 
 if TYPE_CHECKING:
@@ -101,6 +102,11 @@ class GitHub:
             found = self._wire.call(repo, LOOK, "GET", f"/git/blobs/{found['sha']}")
         return base64.b64decode(found["content"])
 
+    def changes_file(self, repo: Repo, number: int, path: str) -> bool:
+        """Whether a pull request adds or changes this file, by its first 100 files: they come by path."""
+        changes = self._wire.pages(repo, LOOK, f"/pulls/{number}/files", most=1)
+        return any(one["filename"] == path and one["status"] != "removed" for one in changes)
+
     def default_branch(self, repo: Repo) -> str:
         """The name of the repository's default branch."""
         return str(self._wire.call(repo, LOOK, "GET", "")["default_branch"])
@@ -178,28 +184,21 @@ class GitHub:
         self, repo: Repo, sha: str, name: str, external_id: str, details_url: str, title: str, summary: str
     ) -> int:
         """A check run in progress on a commit; the id of it, once for an `external_id`."""
-        asked = {"check_name": name, "app_id": self._wire.app_id, "filter": "all"}
-        for known in self._wire.pages(repo, LOOK, f"/commits/{sha}/check-runs", asked, key="check_runs"):
-            if known["external_id"] == external_id:
-                return int(known["id"])
-        sent = {
-            "name": name,
-            "head_sha": sha,
-            "status": "in_progress",
-            "external_id": external_id,
-            "details_url": details_url,
-            "output": {"title": title, "summary": summary},
-        }
-        return int(self._wire.call(repo, CHECK, "POST", "/check-runs", body=sent)["id"])
+        shown = Output(title, summary)
+        return checks.start(self._wire, repo, sha, name, external_id, details_url, shown)
 
-    def finish_check(self, repo: Repo, check_id: int, conclusion: str, title: str, summary: str) -> None:
-        """Ends a check run: "success", "failure", "neutral", "cancelled", "action_required", …"""
-        sent = {
-            "status": "completed",
-            "conclusion": conclusion,
-            "output": {"title": title, "summary": summary},
-        }
-        self._wire.call(repo, CHECK, "PATCH", f"/check-runs/{check_id}", body=sent)
+    def finish_check(self, repo: Repo, check_id: int, conclusion: str, shown: Output) -> None:
+        """Ends a check run: "success", "failure", "neutral", "cancelled", "action_required", …
+
+        Its buttons are those of `shown`; annotations that it has already are not added again.
+        """
+        checks.finish(self._wire, repo, check_id, conclusion, shown)
+
+    def conclude_check(
+        self, repo: Repo, sha: str, name: str, external_id: str, conclusion: str, shown: Output
+    ) -> str:
+        """A check run that is over as it begins, once for an `external_id`; its page."""
+        return checks.conclude(self._wire, repo, sha, name, external_id, conclusion, shown)
 
     # --- workflow runs
 

@@ -15,7 +15,7 @@ from sandbox.github.git import GitError
 from sandbox.github.routes.repos import commit_named
 from sandbox.github.shapes import runs as run_shapes
 from sandbox.github.state import Account, Json, Repository, Role, Thread, iso
-from sandbox.github.verbs import branches, threads
+from sandbox.github.verbs import branches, checks, threads
 
 
 def told_comment(made: Any) -> Json:
@@ -70,6 +70,8 @@ def told_repo(repo: Repository) -> Json:
                 "external_id": made.external_id,
                 "head_sha": made.head_sha,
                 "output": made.output,
+                "annotations": made.annotations,
+                "actions": made.actions,
             }
             for made in repo.checks.values()
         ],
@@ -255,6 +257,17 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
             count = int(sent("times", 1))
             again = [hooks.redeliver(known, bool(sent("fresh", False))).id for _ in range(count)]
             return jsonify({"ids": again})
+
+    @control.post("/press")
+    def press() -> Response:
+        """`login` presses the button `identifier` on the page of the check run `check`."""
+        with hub.lock:
+            repo, by = repo_of(), person(str(sent("login")))
+            made = repo.checks.get(int(sent("check")))
+            if made is None:
+                raise Refused(404, "no such check run")
+            checks.press(hooks, repo, made, str(sent("identifier")), by)
+            return jsonify({})
 
     # --- what goes wrong
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from sandbox.github.shapes import repos
 from sandbox.github.shapes.people import app, node_id, user
 from sandbox.github.state import (
@@ -59,7 +61,7 @@ def check(hub: Hub, repo: Repository, made: CheckRun) -> Json:
             "title": made.output.get("title"),
             "summary": made.output.get("summary"),
             "text": made.output.get("text"),
-            "annotations_count": len(made.output.get("annotations", [])),
+            "annotations_count": len(made.annotations),
             "annotations_url": f"{url}/annotations",
         },
         "name": made.name,
@@ -67,6 +69,13 @@ def check(hub: Hub, repo: Repository, made: CheckRun) -> Json:
         "app": app(hub, made.app),
         "pull_requests": pulls_at(hub, repo, made.head_sha),
     }
+
+
+def annotation(hub: Hub, repo: Repository, made: CheckRun, one: Json) -> Json:
+    """check-annotation."""
+    blob = f"{repos.page(hub, repo)}/blob/{made.head_sha}/{quote(one['path'])}"
+    nothing = dict.fromkeys(("start_column", "end_column", "title", "raw_details"))
+    return nothing | one | {"blob_href": blob}
 
 
 def hook_check(hub: Hub, repo: Repository, made: CheckRun) -> Json:

@@ -60,7 +60,7 @@ document.addEventListener("submit", async (event) => {
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  const {text, delete: path, postNow} = button.dataset;
+  const {text, delete: path, postNow, press, check, repo} = button.dataset;
   if (text) {
     const box = button.closest("form").querySelector("textarea");
     box.value = text + " ";
@@ -70,6 +70,10 @@ document.addEventListener("click", async (event) => {
   } else if (postNow) {
     button.disabled = true;
     await act("POST", postNow, {times: 1});
+  } else if (press) {
+    button.disabled = true;
+    await act("POST", "/_sandbox/press", {repo, login: who.value, check: Number(check), identifier: press});
+    button.disabled = false;
   }
 });
 

@@ -1,4 +1,4 @@
-"""Check runs, and workflow runs from their dispatch to their end."""
+"""Workflow runs from their dispatch to their end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 from sandbox.github.access import Refused
 from sandbox.github.hooks import Hooks
 from sandbox.github.shapes import runs as shapes
-from sandbox.github.state import Account, App, CheckRun, Json, Repository, Workflow, WorkflowRun
+from sandbox.github.state import Account, App, Json, Repository, Workflow, WorkflowRun
 
 EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}")
 FOLDER = ".github/workflows/"
@@ -160,79 +160,3 @@ def end(hooks: Hooks, repo: Repository, run: WorkflowRun, file: WorkflowFile, co
         hub.tokens.pop(token, None)
     run.secrets = {}
     tell(hooks, repo, run, file, "completed")
-
-
-# --- check runs
-
-CONCLUSIONS = (
-    "action_required",
-    "cancelled",
-    "failure",
-    "neutral",
-    "success",
-    "skipped",
-    "stale",
-    "timed_out",
-)
-
-
-def create_check(hooks: Hooks, repo: Repository, app: App, body: Json) -> CheckRun:
-    """A new check run of an App. Raises Refused (422) without a name or for an unknown commit."""
-    hub = hooks.hub
-    sha = str(body.get("head_sha", ""))
-    if not body.get("name") or repo.git.kind(sha) != "commit":
-        field = "head_sha" if body.get("name") else "name"
-        raise Refused(
-            422,
-            f"No commit found for SHA: {sha}",
-            [{"resource": "CheckRun", "field": field, "code": "invalid"}],
-        )
-    suite = next((c.suite_id for c in repo.checks.values() if (c.app, c.head_sha) == (app, sha)), None)
-    made = CheckRun(
-        id=hub.new_id(),
-        suite_id=suite or hub.new_id(),
-        app=app,
-        head_sha=sha,
-        name=str(body["name"]),
-        status="queued",
-        conclusion=None,
-        started_at=hub.now(),
-        completed_at=None,
-        external_id="",
-        details_url=None,
-        output={},
-    )
-    repo.checks[made.id] = made
-    fill_check(hooks, made, body)
-    tell_check(hooks, repo, made, "created")
-    return made
-
-
-def update_check(hooks: Hooks, repo: Repository, made: CheckRun, body: Json) -> None:
-    before = made.status
-    fill_check(hooks, made, body)
-    hooks.hub.touch()
-    if made.status == "completed" and before != "completed":
-        tell_check(hooks, repo, made, "completed")
-
-
-def fill_check(hooks: Hooks, made: CheckRun, body: Json) -> None:
-    if body.get("conclusion") is not None and body["conclusion"] not in CONCLUSIONS:
-        wrong = {"resource": "CheckRun", "field": "conclusion", "code": "invalid"}
-        raise Refused(422, "Invalid request.", [wrong])
-    made.name = str(body.get("name", made.name))
-    made.external_id = str(body.get("external_id", made.external_id))
-    made.details_url = body.get("details_url", made.details_url)
-    made.status = str(body.get("status", made.status))
-    if body.get("conclusion"):
-        made.conclusion, made.status = str(body["conclusion"]), "completed"
-        made.completed_at = hooks.hub.now()
-    elif made.status == "completed":
-        raise Refused(422, "Invalid request.\n\nMissing conclusion for a completed check run.")
-    if isinstance(body.get("output"), dict):
-        made.output = made.output | body["output"]
-
-
-def tell_check(hooks: Hooks, repo: Repository, made: CheckRun, action: str) -> None:
-    body = {"check_run": shapes.hook_check(hooks.hub, repo, made)}
-    hooks.emit(repo, "check_run", action, made.app.bot, body)
