@@ -10,6 +10,8 @@ from sandbox.github.git import NO_SHA, Changed, Commit, Entry, Person
 from sandbox.github.shapes.people import grants, node_id, user
 from sandbox.github.state import Account, Hub, Json, Repository, iso
 
+MOST_CONTENT = 1024 * 1024  # bytes of a file that GitHub tells as part of its entry
+
 # GitHub's own templates, by key.
 TEMPLATES = {
     "archive_url": "/{archive_format}{/ref}",
@@ -338,7 +340,9 @@ def entry_at(hub: Hub, repo: Repository, ref: str, entry: Entry) -> Json:
 
 
 def content(hub: Hub, repo: Repository, ref: str, entry: Entry, data: bytes) -> Json:
-    """content-file."""
+    """content-file; of a larger one GitHub tells all but the content ("Get repository content", Notes)."""
+    if len(data) > MOST_CONTENT:
+        return entry_at(hub, repo, ref, entry) | {"content": "", "encoding": "none"}
     encoded = base64.encodebytes(data).decode()
     return entry_at(hub, repo, ref, entry) | {"content": encoded, "encoding": "base64"}
 
