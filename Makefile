@@ -1,4 +1,4 @@
-.PHONY: help demo test test-fast check format lock exam bench-gateway bench-memory bench-overshoot bench-cost bench-harness pictures
+.PHONY: help demo test test-fast contract check format lock exam bench-gateway bench-memory bench-overshoot bench-cost bench-harness pictures
 PY := .venv/bin/python
 VENV := .venv/.ready
 
@@ -19,6 +19,9 @@ test: $(VENV)  ## every test, on SQLite and PostgreSQL
 
 test-fast: $(VENV)  ## all tests but the slow ones and those of foreign programs
 	@$(PY) -m pytest -n auto -m "not slow and not peer"
+
+contract: $(VENV)  ## every operation asked of GitHub, and what of it GitHub's published schemas have checked
+	@$(PY) -m tests.contracts
 
 check: $(VENV)  ## format, lint, types, import contracts
 	@$(PY) -m ruff format --check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,19 +71,25 @@ class World:
         return self.client.commit("dana", name, {f"{name}.txt": "hello\n"})
 
 
-@pytest.fixture(scope="session")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    folder = tmp_path_factory.mktemp("github")
+@contextmanager
+def running(folder: Path) -> Iterator[World]:
+    """A sandbox of its own, with what it keeps in that folder."""
     (folder / "agent.yml").write_text(WORKFLOW, encoding="utf-8")
     traffic = folder / "traffic.ndjson"
     tokens = folder / "tokens"
     tokens.mkdir()
     workflow, env = folder / "agent.yml", f"TOKENS={tokens}"
-    with start("github", traffic=traffic, data=folder / "data", workflow=workflow, job_env=env) as running:
-        client = Client(running.url)
+    with start("github", traffic=traffic, data=folder / "data", workflow=workflow, job_env=env) as github:
+        client = Client(github.url)
         about = client.about
         repo = Repo(about["installation_id"], about["repository_id"], about["repository"])
-        yield World(running.url, client, repo, traffic, tokens)
+        yield World(github.url, client, repo, traffic, tokens)
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with running(tmp_path_factory.mktemp("github")) as world:
+        yield world
 
 
 @pytest.fixture

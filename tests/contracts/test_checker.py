@@ -182,6 +182,33 @@ def test_graphql_is_checked_against_the_published_types(
     assert named is None or named in " ".join(found)
 
 
+NODE = {"number": 1, "repository": {"nameWithOwner": "acme/widgets"}}
+
+
+def closes(*nodes: Any, **more: Any) -> Any:
+    linked = {"nodes": list(nodes)} | more
+    return {"data": {"repository": {"pullRequest": {"closingIssuesReferences": linked}}}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "named"),
+    [
+        pytest.param(closes(NODE, None), None, id="as the schema says"),
+        pytest.param({"data": {"repository": None}}, None, id="nothing there"),
+        pytest.param({"data": None, "errors": [{"message": "Not found"}]}, None, id="an error"),
+        pytest.param({"message": "Bad credentials", "status": "401"}, None, id="an error of REST"),
+        pytest.param({}, "neither", id="nothing at all"),
+        pytest.param(closes(NODE | {"number": "one"}), "Int cannot", id="another type"),
+        pytest.param(closes(NODE | {"repository": None}), "non-nullable", id="null where none may be"),
+        pytest.param(closes(NODE | {"state": "OPEN"}), "nobody asked", id="a field that nobody asked for"),
+    ],
+)
+def test_the_data_of_graphql_is_what_the_schema_makes_of_the_query(answer: Any, named: str | None) -> None:
+    found = contract().graphql_data(CLOSES, {"owner": "a", "name": "b", "number": 7}, answer)
+    assert (named is None) == (found == [])
+    assert named is None or named in " ".join(found)
+
+
 def test_a_log_of_traffic_is_checked_line_by_line(tmp_path: Path) -> None:
     headers, body = samples.delivery("issue_comment", "created")
     good = {"kind": "api", "method": "POST", "path": DISPATCH, "query": {}, "request": {"ref": "main"}}
