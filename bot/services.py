@@ -20,6 +20,7 @@ from bot.stores.database import Database
 from bot.stores.deliveries import Deliveries, Refusals
 from bot.stores.handover import Handover
 from bot.stores.ledger import Ledger
+from bot.stores.people import People
 from bot.stores.processes import Process, Processes
 from bot.stores.pulls import Pulls
 from bot.stores.queue import Queue
@@ -45,6 +46,7 @@ class Services:
     database: Database
     queue: Queue
     runs: Runs
+    people: People
     threads: Threads
     handover: Handover
     deliveries: Deliveries
@@ -79,13 +81,14 @@ def build(settings: Settings, kind: str) -> Services:
         database.close()
         raise
     process = Process.this(kind)
-    queue, blobs = Queue(database), Blobs(database)
+    queue, blobs, store = Queue(database), Blobs(database), Runs(database)
     return Services(
         settings=settings,
         process=process,
         database=database,
         queue=queue,
-        runs=Runs(database),
+        runs=store,
+        people=People(database, store),
         threads=Threads(database),
         handover=Handover(database, queue, blobs),
         deliveries=Deliveries(database, queue),

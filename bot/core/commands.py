@@ -29,7 +29,8 @@ HELP: tuple[tuple[str, str], ...] = (
     ("/agent accept · /agent discard", "publishes · drops what the last halted run had made"),
     ("/agent split [options] [text]", "makes a check list of smaller pieces, each with a class and a price"),
     ("/agent stop", "halts the live run"),
-    ("/agent status · /agent cost", "the live run · what this thread has cost so far"),
+    ("/agent status · /agent cost", "the live run · what this thread has cost so far, and your month"),
+    ("/agent ack [reason]", "opens a quarter more of a monthly cap that is reached, by who may"),
     ("/agent help", "the commands, and the ceilings that would hold here now"),
 )
 EXAMPLE = "/agent fix cost=$5 steps=20 the date test fails in leap years"

@@ -88,6 +88,7 @@ def _final(report: Report, detail: Detail, here: str) -> str:
         pieces.listed(report.pieces, report.sizes),
         "" if here else headlines.next_step(report),
         headlines.unsent(report),
+        f"**This month**: {report.notice}" if report.notice else "",
         _check(report),
         _summary(report, detail.summary),
         _ceilings(report),

@@ -35,6 +35,7 @@ class CommentCreated:
     url: str
     path: str = ""  # of a review comment: the file, and the piece of the diff it hangs on
     hunk: str = ""
+    actor_id: int = 0  # GitHub's number of the person: their name may change
 
     @property
     def by_person(self) -> bool:
@@ -117,6 +118,7 @@ def _comment(payload: dict[str, Any], kind: str, thread: dict[str, Any]) -> Comm
         url=str(comment.get("html_url") or ""),
         path=str(comment.get("path") or ""),
         hunk=str(comment.get("diff_hunk") or ""),
+        actor_id=_number(user, "id") if isinstance(user, dict) else 0,
     )
     if not event.actor or not event.by_person or _sender(payload) != event.actor:
         return None

@@ -99,6 +99,7 @@ class Report:
     cost_by: CostBy
     estimated: Usd
     price_book: str
+    notice: str = ""  # what its person is told of their month
     clamps: tuple[str, ...] = ()
     sources: dict[str, str] | None = None
     task_class: str = "default"

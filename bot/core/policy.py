@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bot.core import changeset, document, policy_keys
+from bot.core.caps import Caps
 from bot.core.ceilings import CLASSES, Ceilings, least
 from bot.core.commands import ENGINES
 from bot.core.document import PolicyError
 from bot.core.limits import MOST
+from bot.core.money import Usd
 from bot.core.roles import Role
 from bot.core.rules import Allowance, Rules, Stuck
 
@@ -55,6 +57,8 @@ class Policy:
     stuck: Stuck = field(default_factory=Stuck)
     retention: int = 30
     allow: Mapping[str, Allowance] = field(default_factory=dict)
+    caps: Caps = field(default_factory=Caps)
+    approvers: tuple[str, ...] = ()  # in lower case
     given: frozenset[str] = frozenset()
 
     @property
@@ -98,6 +102,8 @@ def parse(text: str | bytes | None, *, service: bool = False) -> Policy:
         policy = replace(policy, parallel=said["sweep"]["parallel"])
     policy = replace(policy, allow=_allow(said.get("allow", {})))
     policy = replace(policy, stuck=replace(policy.stuck, **said.get("stuck", {})))
+    approvers = tuple(name.lower() for name in said.get("approvers", ()))
+    policy = replace(policy, caps=_caps(said.get("caps", {}), root), approvers=approvers)
     listed = said.get("paths", {}).get("forbidden", ())
     return replace(policy, forbidden=_union(FORBIDDEN, listed))
 
@@ -117,6 +123,30 @@ def _allow(said: Mapping[str, Any]) -> Mapping[str, Allowance]:
         )
         for name, told in said.items()
     }
+
+
+def _caps(said: Mapping[str, Any], root: document.Node) -> Caps:
+    """The caps, with every tier's name replaced by its amount."""
+    tiers = said.get("tiers", {})
+
+    def amount(told: Usd | str, key: str) -> Usd:
+        if isinstance(told, Usd):
+            return told
+        if told not in tiers:
+            why = f"there is no tier {told}; there are {', '.join(tiers) or 'none'}"
+            raise PolicyError(_line(root, key), key, why)
+        return Usd(tiers[told].nanos)
+
+    plain = {name: said[name] for name in ("installation", "acknowledge", "mention") if name in said}
+    everyone = amount(said["everyone"], "caps.everyone") if "everyone" in said else None
+    people = {name: amount(told, f"caps.people.{name}") for name, told in said.get("people", {}).items()}
+    return Caps(
+        zone=said.get("time_zone", "UTC"),
+        everyone=everyone,
+        people=people,
+        repositories=said.get("repositories", {}),
+        **plain,
+    )
 
 
 def _row(row: Ceilings, said: Mapping[str, Any]) -> Ceilings:
@@ -197,6 +227,8 @@ def tighten(service: Policy, repo: Policy) -> Policy:
         ),
         retention=least_of("retention", service.retention, repo.retention),
         forbidden=_union(service.forbidden, repo.forbidden),
+        caps=service.caps,
+        approvers=service.approvers,
         given=service.given | repo.given,
         **taken,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NoReturn
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.core import allowances, document
 from bot.core.care import CONTEXTS
@@ -48,9 +49,21 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """Names that the file chooses, each with the same kind of value. They are folded to lower case."""
+
+    name: str  # a pattern
+    form: str
+    of: Value
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
-    kind: Value | Many | Table
+    kind: Kind
     says: str
+
+
+Kind = Value | Many | Table | Named
 
 
 # -- values --
@@ -253,12 +266,69 @@ KEYS = Table(
     }
 )
 
+TIER = re.compile(r"[a-z][a-z0-9-]{0,30}")
+LOGIN = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9])?"  # GitHub's names of people
+
+
+def _tier_or_money(node: Scalar) -> Usd | str:
+    return node.text if TIER.fullmatch(node.text) else _money(node)
+
+
+def _zone(node: Scalar) -> str:
+    try:
+        ZoneInfo(node.text)
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+        why = f"{shown(node.text)!r} is not a time zone such as Europe/Berlin or UTC"
+        raise ValueError(why) from error
+    return node.text
+
+
+def _truth(node: Scalar) -> bool:
+    if node.text not in ("true", "false") or node.quoted:
+        raise ValueError(f"{shown(node.text)!r} is neither true nor false")
+    return node.text == "true"
+
+
+_AMOUNT_OR_TIER = Value(_tier_or_money, {"anyOf": [*MONEY.schema["anyOf"], {"pattern": f"^{TIER.pattern}$"}]})
+_PEOPLE = Named(LOGIN, "the name of a person on GitHub", _AMOUNT_OR_TIER)
+_REPOSITORIES = Named(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}", "a repository, OWNER/NAME", MONEY)
+CAPS = Table(
+    {
+        "time_zone": Key(Value(_zone, {"type": "string"}), "in which months begin, such as Europe/Berlin"),
+        "tiers": Key(
+            Named(TIER.pattern, "a tier's name, such as standard", MONEY), "amounts of a month by name"
+        ),
+        "everyone": Key(_AMOUNT_OR_TIER, "a month of whoever `people` does not name, an amount or a tier"),
+        "people": Key(_PEOPLE, "a month of a person, an amount or a tier"),
+        "repositories": Key(_REPOSITORIES, "a month of all runs in a repository"),
+        "installation": Key(MONEY, "a month of all runs of an installation"),
+        "acknowledge": Key(
+            _choice("self", "approver"), "who opens the next quarter of a person's cap that is reached"
+        ),
+        "mention": Key(
+            Value(_truth, {"type": "boolean"}),
+            "whether the notice at 75 % mentions the person, or only tells",
+        ),
+    }
+)
+# The service's own file has these besides.
+SERVICE_KEYS = Table(
+    {
+        **KEYS.keys,
+        "caps": Key(CAPS, "what a person, a repository and an installation may spend in a month"),
+        "approvers": Key(
+            Many(_words(LOGIN, 100, "the name of a person on GitHub")), "who may open what others may not"
+        ),
+    }
+)
+
 
 # -- reading --
 
 
-def read(node: Node, table: Table = KEYS, *, service: bool = False) -> dict[str, Any]:
+def read(node: Node, table: Table | None = None, *, service: bool = False) -> dict[str, Any]:
     """The values that stand in a mapping, nested as there. Raises PolicyError."""
+    table = table or (SERVICE_KEYS if service else KEYS)
     if not isinstance(node, document.Mapping):
         raise PolicyError(node.line, node.key, f"this must be a list of keys: {', '.join(table.keys)}")
     found: dict[str, Any] = {}
@@ -270,10 +340,12 @@ def read(node: Node, table: Table = KEYS, *, service: bool = False) -> dict[str,
     return found
 
 
-def _read(node: Node, kind: Value | Many | Table) -> Any:
+def _read(node: Node, kind: Kind) -> Any:
     match kind:
         case Table():
             return read(node, kind)
+        case Named():
+            return _named(node, kind)
         case Many(of, least, most):
             if not isinstance(node, document.Sequence):
                 raise PolicyError(node.line, node.key, "this must be a list, each item after a dash")
@@ -297,10 +369,23 @@ def _read(node: Node, kind: Value | Many | Table) -> Any:
                 raise PolicyError(node.line, node.key, _tame(str(error))) from error
 
 
+def _named(node: Node, kind: Named) -> dict[str, Any]:
+    if not isinstance(node, document.Mapping):
+        raise PolicyError(node.line, node.key, f"this must be a list of keys, each {kind.form}")
+    found: dict[str, Any] = {}
+    for name, value in node.items.items():
+        if not re.fullmatch(kind.name, name):
+            raise PolicyError(node.lines[name], f"{node.key}.{shown(name)}", f"this is not {kind.form}")
+        if name.lower() in found:
+            raise PolicyError(node.lines[name], f"{node.key}.{shown(name)}", "it is there already")
+        found[name.lower()] = _read(value, kind.of)
+    return found
+
+
 def _unknown(node: document.Mapping, name: str, table: Table, service: bool) -> NoReturn:
     path = f"{node.key}.{shown(name)}" if node.key else shown(name)
     line = node.lines[name]
-    if table is KEYS and name in SERVICE_ONLY:
+    if table in (KEYS, SERVICE_KEYS) and name in SERVICE_ONLY:
         if service:
             raise PolicyError(line, path, "this version does not enforce it yet, so it does not accept it")
         raise PolicyError(line, path, "only the service's own policy file may set this, not a repository's")
@@ -324,21 +409,29 @@ def _tame(text: str) -> str:
 # -- the schema --
 
 
-def schema() -> Schema:
-    """JSON Schema (draft 2020-12) of a repository's policy file."""
+def schema(*, service: bool = False) -> Schema:
+    """JSON Schema (draft 2020-12) of a repository's policy file, or of the service's own."""
+    title = "Tollgate service policy (POLICY_FILE)" if service else "Tollgate policy (.github/agent.yml)"
+    where = "every repository of this service" if service else "this repository"
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Tollgate policy (.github/agent.yml)",
-        "description": "What agent runs in this repository may cost, use and change.",
-        **_schema(KEYS),
+        "title": title,
+        "description": f"What agent runs in {where} may cost, use and change.",
+        **_schema(SERVICE_KEYS if service else KEYS),
     }
 
 
-def _schema(kind: Value | Many | Table) -> Schema:
+def _schema(kind: Kind) -> Schema:
     match kind:
         case Table(keys):
             inside = {name: {"description": key.says, **_schema(key.kind)} for name, key in keys.items()}
             return {"type": "object", "additionalProperties": False, "properties": inside}
+        case Named(name, _, of):
+            return {
+                "type": "object",
+                "propertyNames": {"pattern": f"^(?:{name})$"},
+                "additionalProperties": _schema(of),
+            }
         case Many(of, least, most):
             return {
                 "type": "array",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.core import limits
+from bot.core import caps, limits
+from bot.core.caps import Standing
 from bot.core.ceilings import Ceilings, span
 from bot.core.commands import HELP, Malformed
 from bot.core.limits import Resolved
@@ -75,6 +76,80 @@ def nothing_left(spent: Spent, short: Mapping[str, str], clamps: Sequence[str]) 
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Spender:
+    """One run's part of a month's spend."""
+
+    run: str
+    repository: str
+    thread: int | None
+    task_class: str
+    usd: Usd
+
+
+def reached(standing: Standing) -> str:
+    """Which cap is reached, on one line."""
+    held = f", {standing.held} held by live runs" if standing.held else ""
+    return f"{caps.whose(standing)} is reached: {standing.spent} of {standing.most} spent{held}"
+
+
+def cap_reached(standing: Standing, spenders: Sequence[Spender], opens: Sequence[str]) -> str:
+    """Why nothing was started, what the month's money went on, and who may open the next slice."""
+    rows = "\n".join(
+        f"| `{one.run}` | {code(one.repository)}{f' #{one.thread}' if one.thread else ''} | "
+        f"{one.task_class} | {one.usd} |"
+        for one in spenders
+    )
+    table = (
+        f"\n\nMost of it went on:\n\n| run | where | class | cost |\n|---|---|---|--:|\n{rows}"
+        if rows
+        else ""
+    )
+    more = caps.slice_of(standing.cap.usd)
+    if opens:
+        who = " or ".join(code(name) for name in opens)
+        then = f"`/agent ack` with a reason, by {who}, opens {more} more; the next month opens the cap anew."
+    else:
+        then = "The service's policy names nobody who may open more (`approvers`); the next month does."
+    if standing.held:
+        then += " Live runs give back what they do not spend."
+    return f"I did not start: {reached(standing)}. {NOTHING}{table}\n\n{then}"
+
+
+def acknowledged(opened: Sequence[Standing], reason: str) -> str:
+    """What was opened, and for whom."""
+    rows = "\n".join(
+        f"- {caps.whose(one)}: {caps.slice_of(one.cap.usd)} more, now {one.most}, of which {one.left} is free"
+        for one in opened
+    )
+    why = f"The reason is kept with it: {on_one_line(reason, 200)}. " if reason.strip() else ""
+    return f"Acknowledged and recorded:\n\n{rows}\n\n{why}Nothing was started; ask for the run again."
+
+
+def nothing_reached(standings: Sequence[Standing]) -> str:
+    return f"There is nothing to acknowledge, no cap is reached:\n\n{month(standings)}"
+
+
+def may_not_open(standings: Sequence[Standing], approvers: Sequence[str]) -> str:
+    """A cap is reached that the commenter may not open."""
+    which = "; ".join(reached(one) for one in standings)
+    who = " or ".join(code(name) for name in approvers) or "nobody: the service's policy names no `approvers`"
+    return f"{which}. It is opened by {who}."
+
+
+def no_caps() -> str:
+    return "There is nothing to acknowledge: no monthly cap holds for you here."
+
+
+def month(standings: Sequence[Standing]) -> str:
+    """How the month stands, a line a cap."""
+    return "\n".join(
+        f"- {caps.whose(one)}: {one.spent} of {one.most} spent ({one.percent} %)"
+        + (f", {one.held} held by live runs" if one.held else "")
+        for one in standings
+    )
+
+
 def busy(line: Line) -> str:
     return (
         f"A run is live on this thread already: [`{line.run}`]({line.url}), asked for by {line.actor}, "
@@ -106,10 +181,11 @@ def status(live: Line | None) -> str:
     )
 
 
-def cost(lines: Sequence[Line]) -> str:
-    """What all runs of a thread have cost, and each; the latest ones if there are very many."""
+def cost(lines: Sequence[Line], standings: Sequence[Standing] = ()) -> str:
+    """What all runs of a thread have cost, each of the latest ones, and how the month stands."""
+    stand = f"\n\nThis month:\n\n{month(standings)}" if standings else ""
     if not lines:
-        return "No run has been started on this thread: it has cost nothing."
+        return f"No run has been started on this thread: it has cost nothing.{stand}"
     runs = f"{len(lines)} run{'s' if len(lines) != 1 else ''}"
     estimated = total(line.estimated for line in lines)
     about = f", {estimated} of it estimated" if estimated else ""
@@ -122,7 +198,7 @@ def cost(lines: Sequence[Line]) -> str:
     left_out = len(lines) - len(rows)
     rest = f"\n\n{left_out:,} earlier runs are in the sum and not in the table." if left_out else ""
     cost = total(line.usd for line in lines)
-    return f"This thread has cost **{cost}** in {runs}{about}.\n\n" + "\n".join(table) + rest
+    return f"This thread has cost **{cost}** in {runs}{about}.\n\n" + "\n".join(table) + rest + stand
 
 
 def holding(rows: Sequence[tuple[str, Resolved]], role: str, most: Ceilings) -> str:

@@ -62,6 +62,7 @@ class Refusals:
         comment_kind: str,
         comment_id: int,
         actor: str,
+        actor_id: int,
         reason: str,
         message: str,
     ) -> bool:
@@ -73,6 +74,7 @@ class Refusals:
             comment_kind=comment_kind,
             comment_id=comment_id,
             actor=actor,
+            actor_id=actor_id,
             reason=reason,
             message=message,
             refused_at=self.database.now,
@@ -88,6 +90,18 @@ class Refusals:
             tx.execute(insert.on_conflict_do_nothing())
             row = tx.execute(first).first()
         return row is not None and tuple(row) == (comment_kind, comment_id)
+
+    def last(self, repository_id: int, thread: int, reason: str) -> tuple[int, str] | None:
+        """(GitHub's number, name) of the person who was refused last on a thread for this reason."""
+        where = sa.and_(
+            refusals.c.repository_id == repository_id,
+            refusals.c.thread == thread,
+            refusals.c.reason == reason,
+        )
+        query = sa.select(refusals.c.actor_id, refusals.c.actor).where(where).order_by(refusals.c.id.desc())
+        with self.database.read() as tx:
+            row = tx.execute(query.limit(1)).first()
+        return (int(row[0]), str(row[1])) if row and row[0] else None
 
     def of(self, repository_id: int, comment_kind: str, comment_id: int) -> tuple[str, str] | None:
         """(reason, message) of a comment that was refused."""

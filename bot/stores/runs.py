@@ -43,6 +43,8 @@ class NewRun:
     effort: str = ""
     task: str = ""
     actor: str = ""
+    actor_id: int | None = None
+    month: str = ""
     opened_by: str = ""
     installation: int | None = None
     repository_id: int | None = None
@@ -73,6 +75,8 @@ class Run:
     comment_kind: str | None
     comment_id: int | None
     actor: str
+    actor_id: int | None
+    month: str
     opened_by: str
     task_class: str
     engine: str
@@ -86,6 +90,7 @@ class Run:
     state: str
     reason: Reason | None
     message: str
+    notice: str
     attempt: int
     opened_at: int
     started_at: int | None
@@ -139,6 +144,11 @@ class Runs:
 
     def open(self, new: NewRun) -> bool:
         """Insert it in state `open`; False if its comment has a run (L2) or its thread a live one (L3)."""
+        with self.database.begin() as tx:
+            return self.open_in(tx, new)
+
+    def open_in(self, tx: sa.Connection, new: NewRun) -> bool:
+        """The same inside a transaction."""
         insert = sqlite.insert(runs) if self.database.kind == "sqlite" else postgresql.insert(runs)
         values = {
             "id": new.id,
@@ -151,6 +161,8 @@ class Runs:
             "comment_kind": new.comment_kind,
             "comment_id": new.comment_id,
             "actor": new.actor,
+            "actor_id": new.actor_id,
+            "month": new.month,
             "opened_by": new.opened_by,
             "task_class": new.task_class,
             "engine": new.engine,
@@ -164,9 +176,8 @@ class Runs:
             "lease_until_at": self.database.now + CLAIM_MS,
             "price_book": new.price_book,
         }
-        with self.database.begin() as tx:
-            made = tx.execute(insert.values(values).on_conflict_do_nothing().returning(runs.c.id))
-            return made.first() is not None
+        made = tx.execute(insert.values(values).on_conflict_do_nothing().returning(runs.c.id))
+        return made.first() is not None
 
     def get(self, run: str) -> Run | None:
         with self.database.read() as tx:
@@ -254,8 +265,23 @@ class Runs:
         return str(row[0]) if row else None
 
     def reopen(self, run: str, attempt: int, new: NewRun, resumed: dict[str, Any] | None = None) -> bool:
+        """See `reopen_in`."""
+        try:
+            with self.database.begin() as tx:
+                return self.reopen_in(tx, run, attempt, new, resumed)
+        except sa.exc.IntegrityError:
+            return False
+
+    def reopen_in(
+        self,
+        tx: sa.Connection,
+        run: str,
+        attempt: int,
+        new: NewRun,
+        resumed: dict[str, Any] | None = None,
+    ) -> bool:
         """A further attempt as `new` has it; False unless `attempt` is the last and over, and no other run of
-        its thread is live (L3).
+        its thread is live (L3: IntegrityError).
 
         Spent counts on and so does its time, but not the time between attempts (G7, L4). `resumed`: who asked
         for it and with which words.
@@ -285,11 +311,7 @@ class Runs:
         # On one machine a lock says that nothing runs any more, whatever a crash has left in the row.
         free = sa.or_(runs.c.origin != "github", over)
         again = sa.update(runs).where(runs.c.id == run, runs.c.attempt == attempt, free).values(values)
-        try:
-            with self.database.begin() as tx:
-                return tx.execute(again).rowcount == 1
-        except sa.exc.IntegrityError:
-            return False
+        return tx.execute(again).rowcount == 1
 
     def set(self, run: str, **columns: Any) -> None:
         """Facts that no other process competes for: comment id, check id, result …; JSON for dicts."""
@@ -323,6 +345,7 @@ class Runs:
             cost_by=row.cost_by,
             estimated=row.estimated,
             price_book=row.price_book,
+            notice=row.notice,
             clamps=row.clamps + self._answered_by_others(run),
             sources=row.sources,
             task_class=row.task_class,
@@ -437,10 +460,11 @@ _OF_AN_ATTEMPT = (
 _COUNTERS = ("steps", "tool_calls", "input", "cache_write_5m", "cache_write_1h", "cache_read", "output")
 _PLAIN = (
     "id", "origin", "installation", "repository_id", "repository", "thread", "thread_kind", "comment_kind",
-    "comment_id", "actor", "opened_by", "task_class", "engine", "model", "effort", "task", "state", "message",
-    "attempt", "opened_at", "started_at", "deadline_at", "lease_until_at", "ended_at", "price_book",
-    "report_comment_id", "check_run_id", "workflow_run_id", "workflow_url", "dispatched_at", "published_pull",
-    "settled_as", "settled_by", "settled_in", "finishing_at", "finished_at",
+    "comment_id", "actor", "actor_id", "month", "opened_by", "task_class", "engine", "model", "effort",
+    "task", "state", "message", "notice", "attempt", "opened_at", "started_at", "deadline_at",
+    "lease_until_at", "ended_at", "price_book", "report_comment_id", "check_run_id", "workflow_run_id",
+    "workflow_url", "dispatched_at", "published_pull", "settled_as", "settled_by", "settled_in",
+    "finishing_at", "finished_at",
 )  # fmt: skip
 
 

@@ -54,6 +54,8 @@ runs = Table(
     Column("comment_kind", String(16)),  # issue_comment | review_comment
     Column("comment_id", BigInteger),
     Column("actor", String(100), nullable=False, server_default=""),
+    Column("actor_id", BigInteger),  # GitHub's number of the person: a name can be changed, and a cap stays
+    Column("month", String(7), nullable=False, server_default=""),  # of the launch, in the caps' time zone
     Column("opened_by", String(100), nullable=False, server_default=""),  # id of the story that opened it
     # What was asked: a snapshot taken at the trigger.
     Column("task_class", String(16), nullable=False),
@@ -78,6 +80,7 @@ runs = Table(
     Column("state", String(12), nullable=False),  # open | running | done | halted | failed | lost
     Column("reason", String(32)),
     Column("message", Text, nullable=False, server_default=""),
+    Column("notice", Text, nullable=False, server_default=""),  # what its person is told of the month
     Column("attempt", Integer, nullable=False, server_default="1"),
     Column("token_hash", String(64), unique=True),
     Column("opened_at", BigInteger, nullable=False),
@@ -145,6 +148,8 @@ runs = Table(
     ),
     Index(None, "state"),
     Index(None, "opened_at"),
+    Index(None, "actor_id", "month"),
+    Index(None, "installation", "month"),
 )
 
 turns = Table(
@@ -244,6 +249,34 @@ handled = Table(
     Column("handled_at", BigInteger, nullable=False),
 )
 
+# A month of a person, a repository or an installation; its row is the lock under which launches are fitted.
+months = Table(
+    "months",
+    metadata,
+    Column("scope", String(16), primary_key=True),  # of core/caps
+    Column("owner", BigInteger, primary_key=True),  # GitHub's number of it
+    Column("month", String(7), primary_key=True),
+    Column("told_in", String(12)),  # the run whose report told its person that most of it is gone
+)
+
+# Slices of a cap that somebody opened: at most one of each scope for a comment.
+acknowledgements = Table(
+    "acknowledgements",
+    metadata,
+    Column("repository_id", BigInteger, primary_key=True),
+    Column("comment_kind", String(16), primary_key=True),
+    Column("comment_id", BigInteger, primary_key=True),
+    Column("scope", String(16), primary_key=True),
+    Column("owner", BigInteger, nullable=False),
+    Column("month", String(7), nullable=False),
+    Column("name", String(200), nullable=False),  # of the owner, as people call it
+    Column("by", String(100), nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("nanos", BigInteger, nullable=False),  # what it opened
+    Column("acknowledged_at", BigInteger, nullable=False),
+    Index(None, "scope", "owner", "month"),
+)
+
 # What was asked and started nothing: who, where, why.
 refusals = Table(
     "refusals",
@@ -255,6 +288,7 @@ refusals = Table(
     Column("comment_kind", String(16)),
     Column("comment_id", BigInteger),
     Column("actor", String(100), nullable=False, server_default=""),
+    Column("actor_id", BigInteger),
     Column("reason", String(32), nullable=False),
     Column("message", Text, nullable=False),
     Column("refused_at", BigInteger, nullable=False),

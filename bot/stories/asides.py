@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bot.core import replies
+from bot.core.caps import Standing
 from bot.core.ceilings import Reason, halt_message
 from bot.core.events import CommentCreated
 from bot.core.roles import Role
@@ -47,6 +50,7 @@ def _record(story: Story, event: CommentCreated, reason: str, why: str) -> bool:
         comment_kind=event.kind,
         comment_id=event.comment_id,
         actor=event.actor,
+        actor_id=event.actor_id,
         reason=reason,
         message=why,
     )
@@ -96,9 +100,9 @@ def status(story: Story, event: CommentCreated) -> None:
     reply(story, event, "status", replies.status(line(live) if live else None))
 
 
-def cost(story: Story, event: CommentCreated) -> None:
+def cost(story: Story, event: CommentCreated, standings: Sequence[Standing]) -> None:
     runs: tuple[Run, ...] = story.services.threads.all(event.repo.id, event.number)
-    reply(story, event, "cost", replies.cost([line(run) for run in runs]))
+    reply(story, event, "cost", replies.cost([line(run) for run in runs], standings))
 
 
 def help_(story: Story, event: CommentCreated, holding: str) -> None:

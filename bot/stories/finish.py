@@ -22,7 +22,7 @@ from bot.core.signals import Size, size
 from bot.services import Services
 from bot.stores.handover import CHANGESET
 from bot.stores.runs import Run
-from bot.stories import publish
+from bot.stories import ack, publish
 from bot.stories.durable import Story
 from bot.stories.names import marker, repo_of, run_of
 
@@ -49,6 +49,7 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     pieces = read(result.summary) if result is not None and run.task_class == "split" else ()
     sizes = story.step("price the pieces", _sizes, services, run, pieces) if pieces else ()
     story.step("keep what came of it", _keep, services, run_id, result, published, pieces, sizes)
+    story.step("tell of the month", ack.tell, services, run_id)
     story.step("wait for the live comment", _quiet, services, run_id)
     report(story, run_id)
     if result is None and run.workflow_run_id is not None:

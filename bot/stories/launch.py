@@ -5,11 +5,13 @@ Everything is kept in the run's snapshot as it was at the trigger; edits afterwa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
 from bot.clients.github import GitHubError
 from bot.core import commands, replies
+from bot.core.caps import Cap, Reached, month_of
 from bot.core.care import care
 from bot.core.ceilings import NATIVE_ENGINE
 from bot.core.commands import Ack, Approve, Malformed, Plain, Resume, Start, Sweep
@@ -19,7 +21,7 @@ from bot.core.prices import UnknownModel
 from bot.core.roles import Role
 from bot.services import Services
 from bot.stores.runs import NewRun, new_id
-from bot.stories import asides, decide, resume
+from bot.stories import ack, asides, decide, resume
 from bot.stories.durable import Story
 from bot.stories.ruling import Refusal, policy_of, resolve
 from bot.stories.scene import Scene, look
@@ -56,7 +58,7 @@ def on_comment(story: Story, event: CommentCreated) -> str | None:
         case Plain("status"):
             asides.status(story, event)
         case Plain("cost"):
-            asides.cost(story, event)
+            asides.cost(story, event, ack.standings(story, event))
         case Plain():
             asides.help_(story, event, _holding(story, event, role))
         case Resume():
@@ -65,8 +67,8 @@ def on_comment(story: Story, event: CommentCreated) -> str | None:
             asides.not_yet(story, event, "sweep")
         case Approve():
             asides.not_yet(story, event, "approve")
-        case Ack():
-            asides.not_yet(story, event, "ack")
+        case Ack(reason):
+            ack.ack(story, event, reason)
     return None
 
 
@@ -88,7 +90,12 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
         why = f"GitHub did not tell what this run needs to know: {error}"
         asides.refuse(story, event, "github", why, replies.refused(why))
         return None
-    outcome, run_id = story.step("open the run", _open, story.services, event, new)
+    caps = ack.caps_of(story.services.policy.caps, event)
+    opened = story.step("open the run", _open, story.services, event, new, caps)
+    if isinstance(opened, Reached):
+        ack.refuse(story, event, opened.standing)
+        return None
+    outcome, run_id = opened
     if outcome == "busy":
         asides.busy(story, event, run_id)
     if outcome != "opened":
@@ -131,6 +138,8 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
         price_book=story.services.prices.version,
         task=task,
         actor=event.actor,
+        actor_id=event.actor_id,
+        month=month_of(now, story.services.policy.caps.zone),
         opened_by=story.delivery,
         installation=event.repo.installation,
         repository_id=event.repo.id,
@@ -187,15 +196,20 @@ def _before(services: Services, event: CommentCreated) -> dict[str, str]:
     return {"task": last.task, "run": last.id, "ended": last.message, "words": words}
 
 
-def _open(services: Services, event: CommentCreated, new: NewRun) -> tuple[str, str]:
-    """("opened", id) if this story's run is there; ("seen", id) for a comment that has another story's; else
-    ("busy", id of the thread's live run)."""
+def _open(
+    services: Services, event: CommentCreated, new: NewRun, caps: Sequence[Cap]
+) -> tuple[str, str] | Reached:
+    """("opened", id) if this story's run is there; ("seen", id) for a comment that has another story's;
+    ("busy", id of the thread's live run); else the cap that leaves too little."""
     while True:
-        if services.runs.open(new):
-            return "opened", new.id
         known = services.threads.of_comment(event.repo.id, event.kind, event.comment_id)
         if known is not None:
             return ("opened" if known.opened_by == new.opened_by else "seen"), known.id
+        opened = services.people.open(new, caps)
+        if isinstance(opened, Reached):
+            return opened
+        if opened:
+            return "opened", new.id
         live = services.threads.live(event.repo.id, event.number)
         if live is not None:
             return "busy", live.id

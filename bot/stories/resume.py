@@ -13,6 +13,7 @@ from typing import Any
 
 from bot.clients.github import GitHubError
 from bot.core import again, replies
+from bot.core.caps import Reached
 from bot.core.ceilings import NATIVE_ENGINE
 from bot.core.commands import Options, Resume
 from bot.core.events import CommentCreated
@@ -23,7 +24,7 @@ from bot.core.roles import Role
 from bot.services import Services
 from bot.stores.handover import CHANGESET, TRANSCRIPT
 from bot.stores.runs import NewRun, Run
-from bot.stories import asides
+from bot.stories import ack, asides
 from bot.stories.durable import Story
 from bot.stories.names import run_of
 from bot.stories.ruling import Refusal, policy_of, resolve
@@ -68,7 +69,11 @@ def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> 
         why = f"GitHub did not tell what this run needs to know: {error}"
         asides.refuse(story, event, "github", why, replies.refused(why))
         return None
-    outcome, run_id = story.step("go on with it", _reopen, services, event, planned)
+    reopened = story.step("go on with it", _reopen, services, event, planned)
+    if isinstance(reopened, Reached):
+        ack.refuse(story, event, reopened.standing)
+        return None
+    outcome, run_id = reopened
     if outcome == "busy":
         asides.busy(story, event, run_id)
     elif outcome == "decided":
@@ -134,6 +139,9 @@ def _planned(
         engine=run.engine,
         model=run.model,
         price_book=services.prices.version,
+        actor=run.actor,
+        actor_id=run.actor_id,
+        month=run.month,
         opened_by=story.delivery,
         snapshot=run.snapshot | judged,
         sources=resolved.sources,
@@ -191,11 +199,19 @@ def _takes(services: Services, run: Run, command: Resume, resolved: Resolved) ->
     return taken
 
 
-def _reopen(services: Services, event: CommentCreated, plan: Plan) -> tuple[str, str]:
-    """("opened", id) if this story's attempt is there; ("busy", id of the live run); else ("decided", id)."""
-    if services.runs.reopen(plan.run, plan.attempt, plan.new, plan.resumed):
-        return "opened", plan.run
+def _reopen(services: Services, event: CommentCreated, plan: Plan) -> tuple[str, str] | Reached:
+    """("opened", id) if this story's attempt is there; ("busy", id of the live run); ("decided", id); else
+    the cap that leaves too little."""
     run = run_of(services, plan.run)
+    if run.attempt == plan.attempt:
+        # What it spends counts for who started it, and in the month of its launch, whoever has it go on.
+        caps = ack.caps_of(services.policy.caps, event, (run.actor_id or event.actor_id, run.actor))
+        reopened = services.people.reopen(plan.attempt, plan.new, caps, plan.resumed)
+        if isinstance(reopened, Reached):
+            return reopened
+        if reopened:
+            return "opened", plan.run
+        run = run_of(services, plan.run)
     if run.attempt == plan.attempt + 1 and run.opened_by == plan.new.opened_by:
         return "opened", run.id
     live = services.threads.live(event.repo.id, event.number)

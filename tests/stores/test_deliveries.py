@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,18 @@ def test_one_of_many_that_ask_at_once_acts_for_a_comment(database: Database, que
 
 def test_the_first_reason_of_a_refusal_stands(database: Database) -> None:
     refusals = Refusals(database)
-    about = {"repository_id": 1, "repository": "o/r", "thread": 2, "comment_kind": "issue_comment"}
+    about: dict[str, Any] = {
+        "repository_id": 1,
+        "repository": "o/r",
+        "thread": 2,
+        "actor": "a",
+        "actor_id": 5,
+    }
+    about |= {"comment_kind": "issue_comment"}
     for reason in ("first", "second"):
-        refusals.record(**about, comment_id=3, actor="a", reason=reason, message="m")  # type: ignore[arg-type]
+        refusals.record(**about, comment_id=3, reason=reason, message="m")
     assert refusals.of(1, "issue_comment", 3) == ("first", "m")
+    refusals.record(**about | {"actor": "b", "actor_id": 6}, comment_id=4, reason="first", message="m")
+    assert refusals.last(1, 2, "first") == (6, "b")
+    assert refusals.last(1, 2, "second") is None
+    assert refusals.last(1, 3, "first") is None

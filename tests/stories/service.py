@@ -112,7 +112,11 @@ class Told:
 
 @contextmanager
 def serving(
-    folder: Path, database_url: str, agent: str | None = None, policy: str | None = None
+    folder: Path,
+    database_url: str,
+    agent: str | None = None,
+    policy: str | None = None,
+    service_policy: str = "",
 ) -> Iterator[Service]:
     """GitHub and the web process, no worker yet. `agent`: Python source of the workflow's one step."""
     if agent is not None:
@@ -145,6 +149,9 @@ def serving(
             "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",
             "PROGRESS_SECONDS": "0.3",
         }
+        if service_policy:
+            (folder / "service.yml").write_text(service_policy)
+            env["POLICY_FILE"] = str(folder / "service.yml")
         services.migrate(settings.read(env))
         database = Database(database_url)
         with (folder / "web.log").open("wb") as log:

@@ -28,6 +28,37 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repository_id", "comment_kind", "comment_id", name=op.f("pk_handled")),
     )
     op.create_table(
+        "months",
+        sa.Column("scope", sa.String(length=16), nullable=False),
+        sa.Column("owner", sa.BigInteger(), nullable=False),
+        sa.Column("month", sa.String(length=7), nullable=False),
+        sa.Column("told_in", sa.String(length=12), nullable=True),
+        sa.PrimaryKeyConstraint("scope", "owner", "month", name=op.f("pk_months")),
+    )
+    op.create_table(
+        "acknowledgements",
+        sa.Column("repository_id", sa.BigInteger(), nullable=False),
+        sa.Column("comment_kind", sa.String(length=16), nullable=False),
+        sa.Column("comment_id", sa.BigInteger(), nullable=False),
+        sa.Column("scope", sa.String(length=16), nullable=False),
+        sa.Column("owner", sa.BigInteger(), nullable=False),
+        sa.Column("month", sa.String(length=7), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("by", sa.String(length=100), nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("nanos", sa.BigInteger(), nullable=False),
+        sa.Column("acknowledged_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "repository_id", "comment_kind", "comment_id", "scope", name=op.f("pk_acknowledgements")
+        ),
+    )
+    op.create_index(
+        op.f("ix_acknowledgements_scope_owner_month"),
+        "acknowledgements",
+        ["scope", "owner", "month"],
+        unique=False,
+    )
+    op.create_table(
         "pool_corrections",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -89,6 +120,7 @@ def upgrade() -> None:
         sa.Column("comment_kind", sa.String(length=16), nullable=True),
         sa.Column("comment_id", sa.BigInteger(), nullable=True),
         sa.Column("actor", sa.String(length=100), server_default="", nullable=False),
+        sa.Column("actor_id", sa.BigInteger(), nullable=True),
         sa.Column("reason", sa.String(length=32), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("refused_at", sa.BigInteger(), nullable=False),
@@ -112,6 +144,8 @@ def upgrade() -> None:
         sa.Column("comment_kind", sa.String(length=16), nullable=True),
         sa.Column("comment_id", sa.BigInteger(), nullable=True),
         sa.Column("actor", sa.String(length=100), server_default="", nullable=False),
+        sa.Column("actor_id", sa.BigInteger(), nullable=True),
+        sa.Column("month", sa.String(length=7), server_default="", nullable=False),
         sa.Column("opened_by", sa.String(length=100), server_default="", nullable=False),
         sa.Column("task_class", sa.String(length=16), nullable=False),
         sa.Column("engine", sa.String(length=32), nullable=False),
@@ -132,6 +166,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("reason", sa.String(length=32), nullable=True),
         sa.Column("message", sa.Text(), server_default="", nullable=False),
+        sa.Column("notice", sa.Text(), server_default="", nullable=False),
         sa.Column("attempt", sa.Integer(), server_default="1", nullable=False),
         sa.Column("token_hash", sa.String(length=64), nullable=True),
         sa.Column("opened_at", sa.BigInteger(), nullable=False),
@@ -190,6 +225,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_hash", name=op.f("uq_runs_token_hash")),
     )
     with op.batch_alter_table("runs", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_runs_actor_id_month"), ["actor_id", "month"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_runs_installation_month"), ["installation", "month"], unique=False
+        )
         batch_op.create_index(batch_op.f("ix_runs_opened_at"), ["opened_at"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_runs_repository_id_published_pull"),

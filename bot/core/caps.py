@@ -1,0 +1,164 @@
+"""Monthly caps: what a person, a repository, a whole installation may spend (R20, R21, P4).
+
+A cap stands over every run that was launched in its month: a live one counts with all that it may still
+spend, an ended one with what it spent. So runs side by side cannot overdraw it together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from bot.core.money import ZERO, Usd
+
+LEAST = Usd.parse("0.50")  # a launch that could get less than this is refused (P4)
+SLICES = 4  # each acknowledgement opens a quarter of the cap more (P4)
+NOTICE = 75  # percent of the cap at which its person is told, once a month (R21)
+
+
+class Scope(StrEnum):
+    """Whose spend a cap is over."""
+
+    PERSON = "person"
+    REPOSITORY = "repository"
+    INSTALLATION = "installation"
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The service policy's `caps`. `people` and `repositories` by their names in lower case.
+
+    `everyone` is the cap of who is not named in `people`; None: nobody else has one.
+    """
+
+    zone: str = "UTC"
+    everyone: Usd | None = None
+    people: Mapping[str, Usd] = field(default_factory=dict)
+    repositories: Mapping[str, Usd] = field(default_factory=dict)
+    installation: Usd | None = None
+    acknowledge: str = "self"  # who opens a person's next slice: self | approver
+    mention: bool = False  # the notice at 75 % mentions the person, so that GitHub tells them
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """One cap that holds for a launch. `id`: GitHub's number of whose it is; `name`: how people call it."""
+
+    scope: Scope
+    id: int
+    name: str
+    usd: Usd
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A cap in a month: what is spent, what live runs may still spend, how often it was acknowledged."""
+
+    cap: Cap
+    month: str
+    spent: Usd
+    held: Usd
+    acknowledged: int = 0
+
+    @property
+    def most(self) -> Usd:
+        """The cap with the slices that were opened."""
+        return self.cap.usd + slice_of(self.cap.usd) * self.acknowledged
+
+    @property
+    def left(self) -> Usd:
+        """What a launch may be given."""
+        return max(ZERO, self.most - self.spent - self.held)
+
+    @property
+    def reached(self) -> bool:
+        """Nothing more can be launched under it."""
+        return self.left < LEAST
+
+    @property
+    def percent(self) -> int:
+        """How much of the cap is spent, rounded down: 100 is all of it."""
+        return self.spent.nanos * 100 // self.most.nanos
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a launch gets: its ceiling in dollars, and a clamp in words where that is less than asked."""
+
+    usd: Usd
+    clamp: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Why a launch gets nothing: the cap that leaves the least."""
+
+    standing: Standing
+
+
+def slice_of(cap: Usd) -> Usd:
+    """What one acknowledgement opens; rounded down, for a cap is never beaten by rounding."""
+    return Usd(cap.nanos // SLICES)
+
+
+def month_of(now_ms: int, zone: str) -> str:
+    """The month in which something happens, as people in `zone` count them: "2026-11"."""
+    return datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(zone)).strftime("%Y-%m")
+
+
+def applying(
+    caps: Caps, person: tuple[int, str] | None, repository: tuple[int, str], installation: int
+) -> tuple[Cap, ...]:
+    """Every cap that a launch has to fit under; `person` and `repository` as (GitHub's number, name)."""
+    found = []
+    if person is not None:
+        usd = caps.people.get(person[1].lower(), caps.everyone)
+        if usd is not None:
+            found.append(Cap(Scope.PERSON, person[0], person[1], usd))
+    own = caps.repositories.get(repository[1].lower())
+    if own is not None:
+        found.append(Cap(Scope.REPOSITORY, repository[0], repository[1], own))
+    if caps.installation is not None:
+        found.append(Cap(Scope.INSTALLATION, installation, "the whole installation", caps.installation))
+    return tuple(found)
+
+
+def fit(asked: Usd, standings: Sequence[Standing], spent: Usd = ZERO) -> Fit | Reached:
+    """A launch under all of them: clamped to what the tightest leaves, refused where that is too little.
+
+    `spent`: what the same run has spent in earlier attempts, which `asked` contains and `standings` do not.
+    """
+    tightest = min(standings, key=lambda one: one.left, default=None)
+    if tightest is None or asked <= tightest.left:
+        return Fit(asked)
+    if tightest.left - spent < min(LEAST, asked - spent):
+        return Reached(tightest)
+    left = f"{whose(tightest)} leaves {tightest.left} of {tightest.most}"
+    return Fit(tightest.left, f"cost: {asked} is more than {left}")
+
+
+def whose(standing: Standing) -> str:
+    """`alice's cap for 2026-11`."""
+    cap = standing.cap
+    name = f"{cap.name}'s cap" if cap.scope is Scope.PERSON else f"the cap of {cap.name}"
+    return f"{name} for {standing.month}"
+
+
+def due(standing: Standing) -> bool:
+    """Whether its person is to be told that most of the month's money is gone; once a month is enough."""
+    return standing.spent.nanos * 100 >= standing.cap.usd.nanos * NOTICE
+
+
+def notice(standing: Standing, mention: bool) -> str:
+    """What its person is told then. With `mention` GitHub notifies them."""
+    who = f"@{standing.cap.name}" if mention else standing.cap.name
+    used = f"{standing.spent} of {standing.most} for {standing.month} ({standing.percent} %)"
+    after = (
+        "the cap is reached: further runs are refused until `/agent ack` or the next month"
+        if standing.reached
+        else "at 100 % further runs are refused until `/agent ack` or the next month"
+    )
+    return f"{who} has spent {used}; {after}."
