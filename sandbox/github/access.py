@@ -60,7 +60,7 @@ class Caller:
             return True
         token = self.token
         if token and token.installation:
-            inside = token.installation.account is repo.owner
+            inside = token.installation.covers(repo)
             return inside and (token.repositories is None or repo.id in token.repositories)
         if self.account is not None:
             return repo.role(self.account.login) >= Role.read

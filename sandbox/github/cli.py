@@ -37,6 +37,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
     "--workflow", type=FILE, default=CHECKOUT / "workflows" / "agent.yml", help="The workflow file to set up."
 )
 @click.option("--policy", type=FILE, help="A .github/agent.yml for the default branch.")
+@click.option("--fresh", is_flag=True, help="No App is registered yet, and no workflow is set up.")
 @click.option("--job-env", multiple=True, metavar="NAME=VALUE", help="For every job's environment.")
 def main(
     port: int,
@@ -51,6 +52,7 @@ def main(
     jobs: int,
     workflow: Path,
     policy: Path | None,
+    fresh: bool,
     job_env: tuple[str, ...],
 ) -> None:
     """GitHub on loopback: API, webhooks, OIDC, git, Actions, and a page to type a comment.
@@ -73,9 +75,10 @@ def main(
         app_key,
         traffic,
         jobs,
-        workflow,
+        None if fresh else workflow,
         policy,
         env,
+        app=not fresh,
     )
     try:
         github = GitHub(options)

@@ -191,6 +191,18 @@ class Client:
     def suspend(self, suspended: bool = True) -> None:
         self.control("installation", suspended=suspended)
 
+    def choose(self, *repositories: str) -> None:
+        """The App's installation sees these repositories (full names) and no other from now on."""
+        self.control("installation", repositories=list(repositories))
+
+    def uninstall(self) -> None:
+        self.control("installation", uninstall=True)
+
+    def install(self, *repositories: str) -> int:
+        """The first App on the owner's account: on these repositories, or on all; the installation's id."""
+        chosen: Json = {"repositories": list(repositories)} if repositories else {"all": True}
+        return int(self.control("install", **chosen)["id"])
+
 
 def parsed(raw: bytes) -> Any:
     """JSON if it is, else the bytes; None for nothing."""

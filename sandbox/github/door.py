@@ -287,6 +287,10 @@ def act(
     if "owner" in where:
         repo = doors.hub.repository(f"{where.pop('owner')}/{where.pop('repo')}")
     judge(caller, repo, route.needs)
+    if repo is not None and repo.archived and request.method != "GET":
+        raise Refused(403, "Repository was archived so is read-only.")
+    if repo is not None and "/git/" in route.path and not repo.git.branches():
+        raise Refused(409, "Git Repository is empty.")
     call = Call(doors, caller, repo, request.args.to_dict(), body, version)
     answer = route.handler(call, **where)
     if isinstance(answer, Paged):

@@ -46,13 +46,18 @@ class Wish:
     policy: Path | None = None  # .github/agent.yml there
 
 
-def install_app(hub: Hub, app_id: int, public_key: str) -> Installation:
-    """The App and the machine's own bots, and the App's installation on the owner."""
+def settle(hub: Hub) -> None:
+    """The owner and the machines' bots."""
+    hub.account(world.OWNER, "Organization")
+    hub.account("github-actions[bot]", "Bot")
+    hub.account("helpful[bot]", "Bot")
+
+
+def install_app(hub: Hub, app_id: int, public_key: str, secret: str) -> Installation:
+    """The App as if it had been there for long, installed on everything that the owner has."""
     owner = hub.account(world.OWNER, "Organization")
     maker = hub.account("tollgate-dev", "Organization")
     bot = hub.account("tollgate[bot]", "Bot")
-    hub.account("github-actions[bot]", "Bot")
-    hub.account("helpful[bot]", "Bot")
     app = App(
         id=app_id,
         slug="tollgate",
@@ -64,6 +69,7 @@ def install_app(hub: Hub, app_id: int, public_key: str) -> Installation:
         permissions=dict(PERMISSIONS),
         events=list(EVENTS),
         created_at=hub.now() - 30 * DAY,
+        hook_secret=secret,
     )
     hub.apps[app.id] = app
     made = Installation(hub.new_id(), app, owner, dict(PERMISSIONS), hub.now() - 30 * DAY)

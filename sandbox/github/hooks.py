@@ -9,12 +9,13 @@ import queue
 import threading
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import replace
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
 from sandbox.github.shapes import people, repos
-from sandbox.github.state import Account, Delivery, Hub, Installation, Json, Repository, iso
+from sandbox.github.state import Account, App, Delivery, Hub, Installation, Json, Repository, iso
 from sandbox.github.traffic import Traffic
 
 PATIENCE = 10.0  # seconds that GitHub waits for an answer
@@ -27,13 +28,25 @@ def signature(secret: str, raw: bytes) -> str:
     return "sha256=" + hmac.new(secret.encode(), raw, hashlib.sha256).hexdigest()
 
 
-class Hooks:
-    """The App's webhook: where it goes and what was sent. Sends nothing while there is no URL."""
+def names(found: Iterable[Repository]) -> list[Json]:
+    """Repositories as an installation's event lists them."""
+    return [
+        {
+            "id": repo.id,
+            "node_id": people.node_id("Repository", repo.id),
+            "name": repo.name,
+            "full_name": repo.full_name,
+            "private": repo.private,
+        }
+        for repo in found
+    ]
 
-    def __init__(self, hub: Hub, traffic: Traffic, url: str | None, secret: str) -> None:
+
+class Hooks:
+    """The Apps' webhooks: what was sent, to each App's own URL. Sends nothing while there is none."""
+
+    def __init__(self, hub: Hub, traffic: Traffic) -> None:
         self.hub = hub
-        self.url = url
-        self.secret = secret
         self._traffic = traffic
         self._queue: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="hooks", daemon=True)
@@ -44,11 +57,22 @@ class Hooks:
         self._thread.join(timeout=1)
 
     def emit(self, repo: Repository, event: str, action: str | None, sender: Account, body: Json) -> None:
-        """An event of a repository, to the App installed on its owner (if that App asked for such events)."""
+        """An event of a repository, to every App that may see it (if that App asked for such events)."""
         self.hub.touch()
-        installation = self.hub.installation(repo)
-        if installation is None or installation.suspended_at or event not in installation.app.events:
-            return
+        for installation in list(self.hub.installations.values()):
+            wanted = event in installation.app.events and not installation.suspended_at
+            if wanted and installation.covers(repo):
+                self._emit(installation, repo, event, action, sender, body)
+
+    def _emit(
+        self,
+        installation: Installation,
+        repo: Repository,
+        event: str,
+        action: str | None,
+        sender: Account,
+        body: Json,
+    ) -> None:
         payload: Json = {"action": action} if action else {}
         payload |= body
         payload["repository"] = repos.repository(self.hub, repo)
@@ -56,12 +80,16 @@ class Hooks:
             payload["organization"] = people.organization(self.hub, repo.owner)
         payload["sender"] = people.user(self.hub, sender)
         payload["installation"] = people.installation_mark(installation)
-        self._enqueue(event, action, payload, installation, repo)
+        self._enqueue(installation.app, event, action, payload, installation, repo)
 
-    def ping(self, installation: Installation) -> None:
+    def ping(self, app: App) -> None:
         """What GitHub sends when the hook is set up."""
-        app = installation.app
-        config = {"content_type": "json", "insecure_ssl": "0", "secret": "********", "url": self.url or ""}
+        config = {
+            "content_type": "json",
+            "insecure_ssl": "0",
+            "secret": "********",
+            "url": app.hook_url or "",
+        }
         hook = {
             "type": "App",
             "id": HOOK_ID,
@@ -75,40 +103,39 @@ class Hooks:
             "deliveries_url": f"{self.hub.url}/app/hook/deliveries",
         }
         zen = "Keep it logically awesome."
-        self._enqueue("ping", None, {"zen": zen, "hook_id": HOOK_ID, "hook": hook}, None, None)
+        self._enqueue(app, "ping", None, {"zen": zen, "hook_id": HOOK_ID, "hook": hook}, None, None)
 
-    def installed(self, installation: Installation, by: Account) -> None:
-        """The App was installed."""
+    def installation(self, made: Installation, action: str, by: Account) -> None:
+        """The App was installed (created), uninstalled (deleted), suspended or let go on (unsuspend)."""
         hub = self.hub
-        names = [
-            {
-                "id": repo.id,
-                "node_id": people.node_id("Repository", repo.id),
-                "name": repo.name,
-                "full_name": repo.full_name,
-                "private": repo.private,
-            }
-            for repo in hub.repositories.values()
-            if repo.owner is installation.account
-        ]
-        payload = {
-            "action": "created",
-            "installation": people.installation(hub, installation),
-            "repositories": names,
-            "requester": None,
-            "sender": people.user(hub, by),
-        }
-        self._enqueue("installation", "created", payload, installation, None)
+        body: Json = {"action": action, "installation": people.installation(hub, made)}
+        body["repositories"] = names(repo for repo in hub.repositories.values() if made.covers(repo))
+        if action == "created":
+            body["requester"] = None
+        body["sender"] = people.user(hub, by)
+        self._enqueue(made.app, "installation", action, body, made, None)
+
+    def installation_repositories(
+        self, made: Installation, action: str, by: Account, changed: list[Repository]
+    ) -> None:
+        """Repositories were added to what the App may see, or removed from it."""
+        body: Json = {"action": action, "installation": people.installation(self.hub, made)}
+        body["repository_selection"] = body["installation"]["repository_selection"]
+        body["repositories_added"] = names(changed) if action == "added" else []
+        body["repositories_removed"] = names(changed) if action == "removed" else []
+        body |= {"requester": None, "sender": people.user(self.hub, by)}
+        self._enqueue(made.app, "installation_repositories", action, body, made, None)
 
     def _enqueue(
         self,
+        app: App,
         event: str,
         action: str | None,
         payload: Json,
         installation: Installation | None,
         repo: Repository | None,
     ) -> None:
-        if self.url is None:
+        if app.hook_url is None:
             return
         delivery = Delivery(
             id=self.hub.new_id(),
@@ -121,6 +148,7 @@ class Hooks:
             redelivery=False,
             installation_id=installation.id if installation else None,
             repository_id=repo.id if repo else None,
+            app=app,
         )
         self.hub.deliveries.append(delivery)
         self._queue.put(delivery)
@@ -148,7 +176,9 @@ class Hooks:
             self.hub.touch()
 
     def _deliver(self, delivery: Delivery) -> None:
-        app = next(iter(self.hub.apps.values()))
+        app = delivery.app
+        if app is None:
+            return
         delivery.request_headers = headers = {
             "Accept": "*/*",
             "Content-Type": "application/json",
@@ -158,11 +188,11 @@ class Hooks:
             "X-GitHub-Hook-ID": str(HOOK_ID),
             "X-GitHub-Hook-Installation-Target-ID": str(app.id),
             "X-GitHub-Hook-Installation-Target-Type": "integration",
-            "X-Hub-Signature-256": signature(self.secret, delivery.raw),
+            "X-Hub-Signature-256": signature(app.hook_secret, delivery.raw),
         }
         begun = time.monotonic()
         try:
-            self._post(delivery, headers)
+            self._post(app.hook_url or "", delivery, headers)
         except TimeoutError:
             delivery.status = "timed out"
         except (OSError, HTTPException) as error:
@@ -181,8 +211,8 @@ class Hooks:
             }
         )
 
-    def _post(self, delivery: Delivery, headers: dict[str, str]) -> None:
-        parts = urlsplit(self.url or "")
+    def _post(self, url: str, delivery: Delivery, headers: dict[str, str]) -> None:
+        parts = urlsplit(url)
         connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         connection = connect(parts.hostname or "", parts.port, timeout=PATIENCE)
         try:

@@ -18,7 +18,7 @@ from sandbox.actions import GRACE, Actions, Job, Watch
 from sandbox.github import oidc, smart_http
 from sandbox.github.access import issue_token
 from sandbox.github.door import Doors, mount, unknown
-from sandbox.github.founding import Wish, found, install_app
+from sandbox.github.founding import Wish, found, install_app, settle
 from sandbox.github.hooks import Hooks
 from sandbox.github.routes import (
     apps,
@@ -28,13 +28,14 @@ from sandbox.github.routes import (
     gitdata,
     graphql,
     pages,
+    registering,
     repos,
     runs,
     threads,
 )
 from sandbox.github.shapes import people
 from sandbox.github.shapes import repos as repo_shapes
-from sandbox.github.state import Hub, Json, Repository, Step, WorkflowRun
+from sandbox.github.state import App, Hub, Installation, Json, Repository, Step, WorkflowRun
 from sandbox.github.traffic import Traffic
 from sandbox.github.verbs import runs as run_verbs
 
@@ -61,6 +62,7 @@ class Options:
     policy: Path | None = None
     job_env: dict[str, str] = field(default_factory=dict)
     actions: dict[str, Path] = field(default_factory=lambda: {OUR_ACTION: CHECKOUT})
+    app: bool = True  # False: nobody has registered one yet
     grace: float = GRACE  # seconds for a cancelled step to end by itself
 
 
@@ -106,9 +108,9 @@ class GitHub:
         self.data.chmod(0o755)  # a run's tools may work as another user
         self.hub = Hub("")
         self.traffic = Traffic(options.traffic)
-        self.hooks = Hooks(self.hub, self.traffic, None, options.webhook_secret)
+        self.hooks = Hooks(self.hub, self.traffic)
         self.doors = Doors(self.hub, self.hooks, self.traffic, start=self._start, cancel=self._cancel)
-        self.key = private_key(options.app_key)
+        self.key = private_key(options.app_key) if options.app else None
         self.issuer = oidc.Issuer(self.hub, rsa.generate_private_key(public_exponent=65537, key_size=2048))
         self.actions = Actions(self.data / "runs", options.jobs, options.actions, grace=options.grace)
         self._http: BaseWSGIServer = make_server(
@@ -128,13 +130,16 @@ class GitHub:
 
     def _found(self) -> None:
         options = self.options
-        public = self.key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        self.installation = install_app(self.hub, APP_ID, public.decode())
+        settle(self.hub)
+        if self.key is not None:
+            public = self.key.public_key().public_bytes(
+                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+            install_app(self.hub, APP_ID, public.decode(), options.webhook_secret)
         wish = Wish(options.repo, options.bug, options.private, options.workflow, options.policy)
         self.repository = found(self.hooks, self.data / "repos", wish)
-        self.hooks.url = options.webhook_url
+        if self.hub.first_app is not None:
+            self.hub.first_app.hook_url = options.webhook_url
 
     def _app(self) -> Flask:
         app = Flask(__name__, static_url_path="/_sandbox/static")
@@ -143,6 +148,7 @@ class GitHub:
             mount(app, self.doors, table.routes)
         app.register_blueprint(oidc.blueprint(self.issuer))
         app.register_blueprint(control.blueprint(self.doors, self.about))
+        app.register_blueprint(registering.blueprint(self.doors))
         app.register_blueprint(pages.blueprint(self.doors))
         app.register_blueprint(smart_http.blueprint(self.doors))
         app.register_error_handler(404, unknown(self.doors))
@@ -150,14 +156,15 @@ class GitHub:
         return app
 
     def about(self) -> Json:
-        """What a service needs to be this App."""
+        """What a service needs to be the App, as far as there is one yet."""
+        app, made = self.hub.first_app, self.hub.installation(self.repository)
         return {
             "url": self.url,
-            "app_id": APP_ID,
-            "private_key": pem(self.key),
-            "webhook_secret": self.hooks.secret,
-            "webhook_url": self.hooks.url,
-            "installation_id": self.installation.id,
+            "app_id": app.id if app else None,
+            "private_key": pem(self.key) if self.key else None,
+            "webhook_secret": app.hook_secret if app and self.key else None,
+            "webhook_url": app.hook_url if app else None,
+            "installation_id": made.id if made else None,
             "repository": self.repository.full_name,
             "repository_id": self.repository.id,
             "oidc_issuer": self.issuer.url,
@@ -232,13 +239,16 @@ class GitHub:
         self.actions.start(job, Watch(begun, line, step, summary, ended))
 
     def _job_token(self, repo: Repository, file: run_verbs.WorkflowFile) -> str:
+        # GitHub Actions is an App of GitHub's own: its tokens outlive an installation of ours.
+        bot = self.hub.account("github-actions[bot]", "Bot")
+        actions = App(15_368, "github-actions", "GitHub Actions", bot, bot, "", "", {}, [], self.hub.now())
         text, _ = issue_token(
             self.hub,
-            self.installation,
+            Installation(0, actions, repo.owner, {}, self.hub.now()),
             "actions",
             {name: level for name, level in file.permissions.items() if name != "id_token"},
             frozenset([repo.id]),
-            user=self.hub.account("github-actions[bot]", "Bot"),
+            user=bot,
         )
         return text
 

@@ -54,6 +54,9 @@ class App:
     permissions: dict[str, str]
     events: list[str]
     created_at: float
+    hook_url: str | None = None  # nothing is sent while there is none
+    hook_secret: str = ""
+    manifest: Json = field(default_factory=dict)  # what it was registered from
 
 
 @dataclass
@@ -66,6 +69,10 @@ class Installation:
     permissions: dict[str, str]
     created_at: float
     suspended_at: float | None = None
+    repositories: set[int] | None = None  # the chosen ones; None: all, also those to come
+
+    def covers(self, repo: Repository) -> bool:
+        return self.account is repo.owner and (self.repositories is None or repo.id in self.repositories)
 
 
 @dataclass
@@ -242,6 +249,7 @@ class Repository:
     default_branch: str
     created_at: float
     private: bool = False
+    archived: bool = False
     description: str | None = None
     parent: Repository | None = None
     pushed_at: float = 0.0
@@ -292,6 +300,7 @@ class Delivery:
     request_headers: dict[str, str] = field(default_factory=dict)
     response_headers: dict[str, str] = field(default_factory=dict)
     response_body: str = ""
+    app: App | None = None
     duration: float = 0.0
     status: str = "pending"
     status_code: int = 0
@@ -309,6 +318,7 @@ class Hub:
         self.accounts: dict[str, Account] = {}
         self.apps: dict[int, App] = {}
         self.installations: dict[int, Installation] = {}
+        self.manifest_codes: dict[str, tuple[App, str, float]] = {}  # code: App, private key, made at
         self.repositories: dict[str, Repository] = {}
         self.tokens: dict[str, Token] = {}
         self.deliveries: list[Delivery] = []
@@ -347,9 +357,15 @@ class Hub:
     def repository(self, full_name: str) -> Repository | None:
         return self.repositories.get(full_name.lower())
 
-    def installation(self, repo: Repository) -> Installation | None:
-        """The App on the repository's owner."""
-        return next((i for i in self.installations.values() if i.account is repo.owner), None)
+    def installation(self, repo: Repository, app: App | None = None) -> Installation | None:
+        """The installation (of this App, or the first) that covers the repository."""
+        here = (i for i in self.installations.values() if i.covers(repo) and app in (None, i.app))
+        return next(here, None)
+
+    @property
+    def first_app(self) -> App | None:
+        """The one that the sandbox was started with, else the one that was registered first."""
+        return next(iter(self.apps.values()), None)
 
 
 def iso(seconds: float) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
+
 from sandbox.github.access import Refused, issue_token
 from sandbox.github.door import Answer, Call, Paged, Table
 from sandbox.github.shapes import people, repos, runs
 from sandbox.github.state import App, Delivery, Installation, Json, Repository, iso
+from sandbox.github.verbs import apps as verbs
 
 routes = Table()
 
@@ -26,6 +29,14 @@ def installation_of(call: Call, id: int) -> Installation:
 @routes("GET", "/app", "app")
 def get_app(call: Call) -> Answer:
     return 200, people.app_with_count(call.hub, app_of(call))
+
+
+@routes("POST", "/app-manifests/<code>/conversions", "any")
+def convert_manifest(call: Call, code: str) -> Answer:
+    """The credentials of an App that was registered from a manifest, once."""
+    app, private = verbs.convert(call.hub, code)
+    secret = {"client_secret": secrets.token_hex(20), "webhook_secret": app.hook_secret, "pem": private}
+    return 201, people.app(call.hub, app) | secret
 
 
 @routes("GET", "/app/installations", "app")
@@ -53,8 +64,8 @@ def get_installation(call: Call, id: int) -> Answer:
 
 @routes("GET", "/repos/<owner>/<repo>/installation", "app")
 def get_repo_installation(call: Call) -> Answer:
-    made = call.hub.installation(call.repo)
-    if made is None or made.app is not app_of(call):
+    made = call.hub.installation(call.repo, app_of(call))
+    if made is None:
         raise Refused(404, "Not Found")
     return 200, people.installation(call.hub, made)
 
@@ -64,7 +75,7 @@ def create_token(call: Call, id: int) -> Answer:
     made = installation_of(call, id)
     if made.suspended_at:
         raise Refused(403, "This installation has been suspended")
-    inside = [repo for repo in call.hub.repositories.values() if repo.owner is made.account]
+    inside = [repo for repo in call.hub.repositories.values() if made.covers(repo)]
     chosen: list[Repository] | None = None
     names, ids = call.field("repositories"), call.field("repository_ids")
     if names is not None or ids is not None:
@@ -100,7 +111,8 @@ def list_repositories(call: Call) -> Paged:
 
 
 def hook_shape(call: Call) -> Json:
-    return {"content_type": "json", "insecure_ssl": "0", "secret": "********", "url": call.hooks.url or ""}
+    url = app_of(call).hook_url or ""
+    return {"content_type": "json", "insecure_ssl": "0", "secret": "********", "url": url}
 
 
 @routes("GET", "/app/hook/config", "app")
@@ -110,15 +122,16 @@ def hook_config(call: Call) -> Answer:
 
 @routes("PATCH", "/app/hook/config", "app")
 def set_hook_config(call: Call) -> Answer:
-    call.hooks.url = call.field("url", call.hooks.url)
-    call.hooks.secret = call.field("secret", call.hooks.secret)
+    app = app_of(call)
+    app.hook_url = call.field("url", app.hook_url)
+    app.hook_secret = call.field("secret", app.hook_secret)
     return 200, hook_shape(call)
 
 
 @routes("GET", "/app/hook/deliveries", "app")
 def list_deliveries(call: Call) -> Paged:
     """Newest first. `failure` means 400-599 only: what timed out is in neither."""
-    listed: list[Delivery] = call.hub.deliveries[::-1]
+    listed = [one for one in call.hub.deliveries[::-1] if one.app is app_of(call)]
     match call.query.get("status"):
         case "success":
             listed = [one for one in listed if 200 <= one.status_code < 400]
@@ -133,7 +146,7 @@ def list_deliveries(call: Call) -> Paged:
 
 def delivery_of(call: Call, id: int) -> Delivery:
     for one in call.hub.deliveries:
-        if one.id == id:
+        if one.id == id and one.app is app_of(call):
             return one
     raise Refused(404, "Not Found")
 

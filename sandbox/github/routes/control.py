@@ -15,7 +15,7 @@ from sandbox.github.git import GitError
 from sandbox.github.routes.repos import commit_named
 from sandbox.github.shapes import runs as run_shapes
 from sandbox.github.state import Account, Json, Repository, Role, Thread, iso
-from sandbox.github.verbs import branches, checks, threads
+from sandbox.github.verbs import apps, branches, checks, threads
 
 
 def told_comment(made: Any) -> Json:
@@ -164,7 +164,7 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
 
     @control.post("/repos")
     def repos() -> Response:
-        """Makes another repository, with `files` on its default branch."""
+        """Makes another repository, with `files` on its default branch, `empty` or `archived`."""
         with hub.lock:
             owner_name, _, name = str(sent("full_name")).partition("/")
             owner = hub.account(owner_name, "Organization")
@@ -172,9 +172,11 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
             git = base.git.create(base.git.path.parent.parent / owner_name / f"{name}.git")
             made = Repository(hub.new_id(), owner, name, git, "main", hub.now(), bool(sent("private", False)))
             made.roles = dict(base.roles)
-            tree = git.write_files(None, sent("files", {"README.md": f"# {name}\n"}))
-            author = branches.author(hub, hub.account("ada"))
-            git.set_ref("refs/heads/main", git.write_commit(tree, [], "The beginning", author))
+            made.archived = bool(sent("archived", False))
+            if not sent("empty", False):
+                tree = git.write_files(None, sent("files", {"README.md": f"# {name}\n"}))
+                author = branches.author(hub, hub.account("ada"))
+                git.set_ref("refs/heads/main", git.write_commit(tree, [], "The beginning", author))
             hub.repositories[made.full_name.lower()] = made
             hub.touch()
             return jsonify({"id": made.id, "full_name": made.full_name})
@@ -227,13 +229,14 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
     def hook() -> Response:
         """Where deliveries go from now on; with `ping`, the first one goes at once."""
         with hub.lock:
-            hooks.url = str(sent("url", "")) or None
-            hooks.secret = str(sent("secret", hooks.secret))
+            app = next(iter(hub.apps.values()))
+            app.hook_url = str(sent("url", "")) or None
+            app.hook_secret = str(sent("secret", app.hook_secret))
             made = next(iter(hub.installations.values()))
             if sent("ping", False):
-                hooks.ping(made)
-                hooks.installed(made, hub.account("ada"))
-            return jsonify({"url": hooks.url})
+                hooks.ping(app)
+                hooks.installation(made, "created", hub.account("ada"))
+            return jsonify({"url": app.hook_url})
 
     @control.get("/deliveries")
     def deliveries() -> Response:
@@ -299,14 +302,28 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
 
     @control.post("/installation")
     def installation() -> Response:
-        """Changes what the App was granted, or suspends it."""
+        """Changes what the App was granted, which repositories it sees, suspends or removes it."""
         with hub.lock:
-            made = next(iter(hub.installations.values()))
+            made, by = next(iter(hub.installations.values())), hub.account("ada")
             if (granted := optional("permissions")) is not None:
                 made.permissions = dict(granted)
             if (suspended := optional("suspended")) is not None:
-                made.suspended_at = hub.now() if suspended else None
+                apps.suspend(hooks, made, by, bool(suspended))
+            if (chosen := optional("repositories")) is not None:
+                apps.choose(hooks, made, by, {repo_of(str(name)).id for name in chosen})
+            if optional("uninstall"):
+                apps.uninstall(hooks, made, by)
             return jsonify({"id": made.id, "permissions": made.permissions})
+
+    @control.post("/install")
+    def install() -> Response:
+        """Installs the first App on the owner of the first repository, on `repositories` or on all."""
+        with hub.lock:
+            chosen = optional("repositories")
+            ids = None if chosen is None else {repo_of(str(name)).id for name in chosen}
+            app = next(iter(hub.apps.values()))
+            made = apps.install(hooks, app, repo_of().owner, hub.account("ada"), ids)
+            return jsonify({"id": made.id})
 
     return control
 

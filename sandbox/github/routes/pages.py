@@ -313,7 +313,8 @@ def blueprint(doors: Doors) -> Blueprint:
     def webhooks() -> Response:
         with hub.lock:
             first = next(iter(hub.repositories.values()))
-            return page("webhooks.html", first, "Webhooks", url=doors.hooks.url)
+            app = hub.first_app
+            return page("webhooks.html", first, "Webhooks", url=app.hook_url if app else None)
 
     @pages.get("/avatars/<login>.svg")
     def picture(login: str) -> Response:

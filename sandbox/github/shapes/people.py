@@ -85,8 +85,10 @@ def app(hub: Hub, app: App) -> Json:
         "node_id": node_id("App", app.id),
         "owner": user(hub, app.owner),
         "name": app.name,
-        "description": "Claude in your pull requests, under four hard ceilings",
-        "external_url": f"{hub.url}/apps/{app.slug}",
+        "description": app.manifest.get(
+            "description", "Claude in your pull requests, under four hard ceilings"
+        ),
+        "external_url": app.manifest.get("url", f"{hub.url}/apps/{app.slug}"),
         "html_url": f"{hub.url}/apps/{app.slug}",
         "created_at": iso(app.created_at),
         "updated_at": iso(app.created_at),
@@ -107,7 +109,7 @@ def installation(hub: Hub, made: Installation) -> Json:
         "id": made.id,
         "client_id": made.app.client_id,
         "account": user(hub, made.account),
-        "repository_selection": "all",
+        "repository_selection": "all" if made.repositories is None else "selected",
         "access_tokens_url": f"{api}/access_tokens",
         "repositories_url": f"{hub.url}/installation/repositories",
         "html_url": f"{hub.url}/organizations/{made.account.login}/settings/installations/{made.id}",

@@ -105,7 +105,7 @@ def repository(hub: Hub, repo: Repository) -> Json:
         "has_pages": False,
         "has_discussions": False,
         "mirror_url": None,
-        "archived": False,
+        "archived": repo.archived,
         "disabled": False,
         "open_issues_count": still_open,
         "open_issues": still_open,
