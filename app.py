@@ -11,9 +11,9 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from bot.clients.anthropic import Key, Upstream
 from bot.services import Services, build
-from bot.settings import environment, read
+from bot.settings import environment, read, set_up_mode
 from bot.stories.spend import Spend
-from bot.web import health, runs, webhook
+from bot.web import health, runs, setup, webhook
 from bot.web.gateway import Gateway
 
 if TYPE_CHECKING:
@@ -40,10 +40,12 @@ def create(services: Services) -> Flask:
     roof.register_blueprint(webhook.door(services))
     roof.register_blueprint(runs.door(services, verifier, spend))
     roof.register_blueprint(health.door(services))
+    roof.register_blueprint(setup.configured(settings))
     roof.wsgi_app = DispatcherMiddleware(roof.wsgi_app, {"/anthropic": gateway})  # type: ignore[method-assign]
     # What clients have left is read to its end before the process goes.
     atexit.register(gateway.drain.finish, DRAIN_AT_END)
     return roof
 
 
-app = create(build(read(environment()), "web"))
+env = environment()
+app = setup.UntilSetUp(env, create) if set_up_mode(env) else create(build(read(env), "web"))

@@ -3,9 +3,14 @@
 import ctypes
 import gc
 
+from bot.settings import environment, set_up_mode
+
 worker_class = "bot.web.threads.Worker"
 # A thread for every open stream, and some for the rest: a queue before the gateway is an outage.
 threads = 256
+# While there is no App one process holds who may register it; everywhere else WEB_CONCURRENCY says how many.
+if set_up_mode(environment()):
+    workers = 1
 # Of the process's own heartbeat, not of a request: a stream may last as long as its run.
 timeout = 60
 keepalive = 75

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ from bot.runner.engines import Event
 from bot.runner.group import bounded
 from bot.runner.joblog import event_line
 from bot.runner.local import run_local
+from bot.setup import setup
 from bot.stores.ledger import Account
 
 EXAMPLES = """\b
@@ -198,6 +200,7 @@ def explain(labels: str, comment: str, role: str, policy: Path | None) -> None:
 
 
 main.add_command(exam)
+main.add_command(setup)
 
 
 # -- the service; its parts are imported when they are asked for, so that `exec` starts quickly --
@@ -214,7 +217,12 @@ def migrate() -> None:
 
 @main.command(short_help="Tell the stories that the web process enqueues.")
 def worker() -> None:
-    """The durable worker: tells the stories that the web process (gunicorn app:app) enqueues."""
+    """The durable worker: tells the stories that the web process (gunicorn app:app) enqueues.
+
+    With SETUP=1 it waits until there is an App.
+    """
+    while settings.set_up_mode(settings.environment()):
+        time.sleep(1)
     from bot import services
     from bot.stories.worker import work
 
@@ -226,10 +234,14 @@ def worker() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True)
 def serve(host: str, port: int) -> None:
-    """Web and worker together on this machine; prints one line of JSON with the URL when both are ready."""
+    """Web and worker together on this machine; prints one line of JSON with the URL when both are ready.
+
+    With SETUP=1 and no App yet, only the set-up page is: its address is shown first.
+    """
     from bot.web.serve import serve as serve_both
 
-    _settings()
+    if not settings.set_up_mode(settings.environment()):
+        _settings()
     raise click.exceptions.Exit(serve_both(settings.environment(), host, port))
 
 

@@ -132,6 +132,19 @@ def migrate(settings: Settings) -> None:
         database.close()
 
 
+def check_database(settings: Settings) -> None:
+    """Whether the database answers, has its tables and our time. Raises SettingsError."""
+    try:
+        database = Database(settings.database_url)
+    except sa.exc.SQLAlchemyError as error:
+        raise SettingsError([f"DATABASE_URL is no database's: {error}"]) from error
+    try:
+        _migrated(database)
+        _same_time(database)
+    finally:
+        database.close()
+
+
 def _migrated(database: Database) -> None:
     try:
         with database.read() as tx:

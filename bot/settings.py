@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bot.core import manifest
+from bot.stores import credentials
+from bot.stores.credentials import CredentialsError, Place
+
 ANTHROPIC = "https://api.anthropic.com"
 DATABASE = "sqlite:///tollgate.db"
 
@@ -27,7 +31,9 @@ class Settings:
     database_url: str
     public_url: str
     github_app_id: int
+    github_app_url: str  # the App's own page, "" where nobody told
     github_api_url: str
+    github_web_url: str  # the pages that belong to the API
     github_oidc_issuer: str
     anthropic_base_url: str
     policy_file: Path | None
@@ -55,74 +61,154 @@ class Secrets:
         self.anthropic_admin_key = anthropic_admin_key  # reads the usage report; empty: nothing reconciles
 
 
+@dataclass(frozen=True, slots=True)
+class Registering:
+    """What is needed to register the App, before there is one."""
+
+    public_url: str
+    github_api_url: str
+    github_web_url: str
+    place: Place
+
+
+class _Env:
+    """The environment, and what is wrong with it so far."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = env
+        self.problems: list[str] = []
+
+    def get(self, name: str) -> str:
+        return self.env.get(name, "").strip()
+
+    def need(self, name: str, what: str) -> str:
+        value = self.get(name)
+        if not value:
+            self.problems.append(f"{name} is not set: {what}")
+        return value
+
+    def url(self, name: str, default: str) -> str:
+        value = (self.get(name) or default).rstrip("/")
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            self.problems.append(
+                f"{name} is {value!r}, which is not a URL such as {default or 'https://example.org'}"
+            )
+        return value
+
+    def file(self, name: str) -> Path | None:
+        value = self.get(name)
+        if value and not Path(value).is_file():
+            self.problems.append(f"{name} names {value}, which is not a file")
+        return Path(value) if value else None
+
+    def seconds(self, name: str, default: float) -> float:
+        value = self.get(name)
+        try:
+            return float(value) if value else default
+        except ValueError:
+            self.problems.append(f"{name} is {value!r}, which is not a number of seconds")
+            return default
+
+    def public_url(self) -> str:
+        if self.get("PUBLIC_URL"):
+            return self.url("PUBLIC_URL", "")
+        return self.need("PUBLIC_URL", "this service's address")
+
+    def github(self) -> tuple[str, str]:
+        """The API, and the pages that belong to it."""
+        api = self.url("GITHUB_API_URL", "https://api.github.com")
+        return api, self.url("GITHUB_WEB_URL", manifest.web_url(api))
+
+
 def environment() -> dict[str, str]:
     """A copy of the process's environment; the only look at it in the service."""
     return dict(os.environ)  # noqa: TID251 - this is the place
 
 
-def read(env: Mapping[str, str]) -> Settings:
-    """The service's settings. Raises SettingsError that names every problem."""
-    problems: list[str] = []
+def registered(env: Mapping[str, str]) -> bool:
+    """Whether there is an App: in the environment, or in CREDENTIALS_FILE."""
+    file = env.get("CREDENTIALS_FILE", "").strip()
+    return bool(env.get("GITHUB_APP_ID", "").strip() or (file and Path(file).exists()))
 
-    def need(name: str, what: str) -> str:
-        value = env.get(name, "").strip()
-        if not value:
-            problems.append(f"{name} is not set: {what}")
-        return value
 
-    def url(name: str, default: str) -> str:
-        value = (env.get(name, "").strip() or default).rstrip("/")
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            problems.append(
-                f"{name} is {value!r}, which is not a URL such as {default or 'https://example.org'}"
-            )
-        return value
+def set_up_mode(env: Mapping[str, str]) -> bool:
+    """Whether the service is to wait until its App is registered; only where SETUP asks for it."""
+    return env.get("SETUP", "").strip().lower() in ("1", "true", "yes") and not registered(env)
 
-    def file(name: str) -> Path | None:
-        value = env.get(name, "").strip()
-        if value and not Path(value).is_file():
-            problems.append(f"{name} names {value}, which is not a file")
-        return Path(value) if value else None
 
-    app_id = need("GITHUB_APP_ID", "the number of the GitHub App")
+def registering(env: Mapping[str, str]) -> Registering:
+    """What registering the App needs. Raises SettingsError that names every problem."""
+    told = _Env(env)
+    file, command = told.get("CREDENTIALS_FILE"), told.get("CREDENTIALS_COMMAND")
+    if bool(file) == bool(command):
+        told.problems.append(
+            "set one of CREDENTIALS_FILE (a file that is made) and CREDENTIALS_COMMAND (a command that gets "
+            "the credentials as JSON on its standard input): where the App's credentials are to be kept"
+        )
+    public_url = told.public_url()
+    api, web = told.github()
+    if told.problems:
+        raise SettingsError(told.problems)
+    return Registering(public_url, api, web, Place(Path(file) if file else None, command))
+
+
+def look(env: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    """The service's settings, and every problem with them; where there is one, its value means nothing."""
+    told = _Env(env)
+    if not told.get("GITHUB_APP_ID") and told.get("CREDENTIALS_FILE"):
+        told.env = _with_credentials(told)
+    where = "the number of the GitHub App; `python -m bot setup` registers one"
+    app_id = told.need("GITHUB_APP_ID", where)
     if app_id and not (app_id.isascii() and app_id.isdigit()):
-        problems.append(f"GITHUB_APP_ID is {app_id!r}, which is not a number")
-    private_key = need("GITHUB_APP_PRIVATE_KEY", "the App's private key, PEM, or a path to its file")
+        told.problems.append(f"GITHUB_APP_ID is {app_id!r}, which is not a number")
+    private_key = told.need("GITHUB_APP_PRIVATE_KEY", "the App's private key, PEM, or a path to its file")
     if private_key and "-----BEGIN" not in private_key:
         if Path(private_key).is_file():
             private_key = Path(private_key).read_text(encoding="utf-8")
         else:
-            problems.append("GITHUB_APP_PRIVATE_KEY is neither a PEM key nor the path of one")
-    secret = need("GITHUB_WEBHOOK_SECRET", "without it the webhook's door does not open")
+            told.problems.append("GITHUB_APP_PRIVATE_KEY is neither a PEM key nor the path of one")
+    secret = told.need("GITHUB_WEBHOOK_SECRET", "without it the webhook's door does not open")
     keys = {k: v.strip() for k, v in env.items() if k.startswith("ANTHROPIC_API_KEY") and v.strip()}
     if "ANTHROPIC_API_KEY" not in keys:
-        problems.append("ANTHROPIC_API_KEY is not set: the key that the gateway sends upstream")
-    public_url = (
-        url("PUBLIC_URL", "") if env.get("PUBLIC_URL") else need("PUBLIC_URL", "this service's address")
-    )
-
-    def seconds(name: str, default: float) -> float:
-        value = env.get(name, "").strip()
-        try:
-            return float(value) if value else default
-        except ValueError:
-            problems.append(f"{name} is {value!r}, which is not a number of seconds")
-            return default
-
+        told.problems.append("ANTHROPIC_API_KEY is not set: the key that the gateway sends upstream")
+    public_url = told.public_url()
+    api, web = told.github()
     settings = Settings(
-        database_url=env.get("DATABASE_URL", "").strip() or DATABASE,
+        database_url=told.get("DATABASE_URL") or DATABASE,
         public_url=public_url.rstrip("/"),
         github_app_id=int(app_id) if app_id.isascii() and app_id.isdigit() else 0,
-        github_api_url=url("GITHUB_API_URL", "https://api.github.com"),
-        github_oidc_issuer=url("GITHUB_OIDC_ISSUER", "https://token.actions.githubusercontent.com"),
-        anthropic_base_url=url("ANTHROPIC_BASE_URL", ANTHROPIC),
-        policy_file=file("POLICY_FILE"),
-        price_file=file("PRICE_FILE"),
-        progress_seconds=seconds("PROGRESS_SECONDS", 20),
-        hold_lease_ms=round(seconds("HOLD_LEASE_SECONDS", 60) * 1000),
-        secrets=Secrets(keys, private_key, secret, env.get("ANTHROPIC_ADMIN_KEY", "").strip()),
+        github_app_url=told.get("GITHUB_APP_URL"),
+        github_api_url=api,
+        github_web_url=web,
+        github_oidc_issuer=told.url("GITHUB_OIDC_ISSUER", "https://token.actions.githubusercontent.com"),
+        anthropic_base_url=told.url("ANTHROPIC_BASE_URL", ANTHROPIC),
+        policy_file=told.file("POLICY_FILE"),
+        price_file=told.file("PRICE_FILE"),
+        progress_seconds=told.seconds("PROGRESS_SECONDS", 20),
+        hold_lease_ms=round(told.seconds("HOLD_LEASE_SECONDS", 60) * 1000),
+        secrets=Secrets(keys, private_key, secret, told.get("ANTHROPIC_ADMIN_KEY")),
     )
+    return settings, told.problems
+
+
+def read(env: Mapping[str, str]) -> Settings:
+    """The service's settings. Raises SettingsError that names every problem."""
+    settings, problems = look(env)
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _with_credentials(told: _Env) -> dict[str, str]:
+    """The environment with what CREDENTIALS_FILE has kept; the App's parts all come from there or none."""
+    file = Path(told.get("CREDENTIALS_FILE"))
+    if not file.exists():
+        told.problems.append(f"CREDENTIALS_FILE {file} is not there yet: `python -m bot setup` makes it")
+        return dict(told.env)
+    try:
+        kept = credentials.read(file)
+    except CredentialsError as error:
+        told.problems.append(str(error))
+        return dict(told.env)
+    return {name: value for name, value in told.env.items() if name not in credentials.NAMES} | kept

@@ -12,6 +12,8 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from bot.settings import set_up_mode
+
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 60
 END_SECONDS = 8
@@ -30,7 +32,7 @@ def serve(env: Mapping[str, str], host: str, port: int) -> int:
     web, worker = _start(gunicorn, env), _start(WORKER, env)
     try:
         url = f"http://{host}:{port}"
-        if not _ready(url, web, stop):
+        if not _ready(url, web, stop, set_up_mode(env)):
             return web.poll() or (0 if stop.is_set() else 1)
         sys.stdout.write(json.dumps({"url": url}) + "\n")
         sys.stdout.flush()
@@ -53,12 +55,14 @@ def _start(command: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes
     return subprocess.Popen(command, env=dict(env), cwd=ROOT, stdout=sys.stderr)
 
 
-def _ready(url: str, web: subprocess.Popen[bytes], stop: threading.Event) -> bool:
+def _ready(url: str, web: subprocess.Popen[bytes], stop: threading.Event, waits: bool) -> bool:
+    """Both are; or, of a service that waits for its App, the web process."""
+    path = "/healthz" if waits else "/readyz"
     until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until and web.poll() is None and not stop.wait(LOOK_SECONDS):
         try:
-            with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:  # noqa: S310 - our own address
-                if json.load(answer).get("workers"):
+            with urllib.request.urlopen(f"{url}{path}", timeout=5) as answer:  # noqa: S310 - our own address
+                if json.load(answer).get("ok" if waits else "workers"):
                     return True
         except (OSError, ValueError):
             continue

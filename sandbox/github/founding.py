@@ -20,10 +20,10 @@ PERMISSIONS = {
     "checks": "write",
     "contents": "write",
     "issues": "write",
-    "members": "read",
     "metadata": "read",
     "pull_requests": "write",
 }
+# More than it needs: what GitHub sends beside that must do no harm.
 EVENTS = [
     "check_run",
     "issue_comment",

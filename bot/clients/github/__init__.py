@@ -1,5 +1,6 @@
 """GitHub, over its REST and GraphQL APIs: `GitHub` and the values it speaks in."""
 
+from bot.clients.github.apps import App, Hook, Registered
 from bot.clients.github.client import GitHub
 from bot.clients.github.errors import GitHubError, Unavailable
 from bot.clients.github.shapes import (
@@ -13,13 +14,16 @@ from bot.clients.github.shapes import (
 )
 
 __all__ = [
+    "App",
     "AppliedLabel",
     "Committed",
     "Dispatched",
     "GitHub",
     "GitHubError",
+    "Hook",
     "Issue",
     "Pull",
+    "Registered",
     "Repo",
     "Unavailable",
     "WorkflowRun",

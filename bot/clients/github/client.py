@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from bot.clients.github import checks, commits, shapes
+from bot.clients.github import apps, checks, commits, shapes
+from bot.clients.github.apps import App, Hook, Registered
 from bot.clients.github.errors import GitHubError
 from bot.clients.github.scopes import LOOK, RUN, TALK
 from bot.clients.github.shapes import (
@@ -63,6 +64,24 @@ class GitHub:
         """Closes every connection."""
         if "_wire" in self.__dict__:
             self._wire.close()
+
+    # --- the App itself
+
+    def register(self, code: str) -> Registered:
+        """The App that a manifest made, by the code that came back: once, and with all its credentials."""
+        return apps.register(self._wire, code)
+
+    def app(self) -> App:
+        """The App as GitHub knows it."""
+        return apps.app(self._wire)
+
+    def hook(self) -> Hook:
+        """The App's webhook."""
+        return apps.hook(self._wire)
+
+    def set_hook_secret(self, secret: str) -> None:
+        """What GitHub signs deliveries with from now on."""
+        apps.set_hook_secret(self._wire, secret)
 
     # --- people, threads, files
 

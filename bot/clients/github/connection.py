@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from weakref import WeakSet
@@ -17,6 +18,7 @@ import requests
 from github import GithubException
 from github.Auth import AppAuth, Auth
 from github.Requester import Requester
+from jwt import PyJWTError
 from urllib3.util import Retry
 
 from bot.clients.github.errors import GitHubError, redacted, refused, unreachable
@@ -34,7 +36,7 @@ logging.getLogger("github.Requester").setLevel(logging.INFO)
 
 
 class _Bearer(Auth):
-    """The token of the call that this thread is making."""
+    """The token of the call that this thread is making; none for a call as nobody."""
 
     def __init__(self) -> None:
         self.current = ""
@@ -46,6 +48,10 @@ class _Bearer(Auth):
     @property
     def token(self) -> str:
         return self.current
+
+    def authentication(self, headers: dict[str, Any]) -> None:
+        if self.current:
+            super().authentication(headers)
 
 
 class _Kept:
@@ -63,13 +69,17 @@ class Connection:
 
     def __init__(self, app_id: int, private_key: str, api_url: str) -> None:
         self.app_id = app_id
-        self._app = AppAuth(app_id, private_key)
+        self._key = private_key
         self._url = api_url.rstrip("/")
         self._tokens: dict[tuple[int, int, tuple[tuple[str, str], ...]], _Kept] = {}
         self._lock = threading.Lock()
         # PyGithub's connection keeps the request it is making on itself: one for each thread.
         self._mine = threading.local()
         self._all: WeakSet[Requester] = WeakSet()
+
+    @cached_property
+    def _app(self) -> AppAuth:
+        return AppAuth(self.app_id, self._key)
 
     def close(self) -> None:
         """Closes every thread's connection."""
@@ -139,9 +149,22 @@ class Connection:
 
     def as_app(self, verb: str, path: str, query: Mapping[str, Any] | None = None, body: Json = None) -> Json:
         """One call as the App itself."""
-        return self._send(self._app.token, verb, path, query, body)[1]
+        return self._send(self._signed(), verb, path, query, body)[1]
+
+    def as_nobody(self, verb: str, path: str) -> Json:
+        """One call without any token."""
+        return self._send("", verb, path, None, None)[1]
 
     # --- inside
+
+    def _signed(self) -> str:
+        """The App's own token, made anew. Raises GitHubError for a key that cannot sign."""
+        try:
+            return self._app.token
+        except (ValueError, TypeError, PyJWTError) as error:
+            raise GitHubError(
+                f"App {self.app_id} has a private key that cannot sign ({type(error).__name__})"
+            ) from error
 
     def _as_installation(
         self,
@@ -171,7 +194,7 @@ class Connection:
                 return kept.text
         asked = {"repository_ids": [repo.id], "permissions": dict(scope)}
         path = f"/app/installations/{repo.installation}/access_tokens"
-        headers, made = self._send(self._app.token, "POST", path, None, asked)
+        headers, made = self._send(self._signed(), "POST", path, None, asked)
         # Its life by GitHub's clock, counted on ours from now.
         life = 3600.0
         if headers.get("date"):

@@ -1,0 +1,93 @@
+"""The environment, read once: what is missing is named, and the App's parts come from one place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bot import settings
+from bot.settings import SettingsError
+
+KEPT = {
+    "GITHUB_APP_ID": "7",
+    "GITHUB_APP_PRIVATE_KEY": "-----BEGIN RSA PRIVATE KEY-----",
+    "GITHUB_APP_URL": "https://github.com/apps/t",
+    "GITHUB_WEBHOOK_SECRET": "kept",
+}
+REST = {"PUBLIC_URL": "https://t.example", "ANTHROPIC_API_KEY": "k"}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    made = tmp_path / "app.json"
+    made.write_text(json.dumps(KEPT))
+    return made
+
+
+def test_the_apps_credentials_come_from_the_file(file: Path) -> None:
+    found = settings.read(REST | {"CREDENTIALS_FILE": str(file)})
+    assert (found.github_app_id, found.secrets.github_webhook_secret) == (7, "kept")
+    assert found.github_app_url == "https://github.com/apps/t"
+
+
+def test_the_environment_rules_over_the_file_as_a_whole(file: Path) -> None:
+    env = REST | {"CREDENTIALS_FILE": str(file), "GITHUB_APP_ID": "8", "GITHUB_APP_PRIVATE_KEY": "-----BEGIN"}
+    with pytest.raises(SettingsError, match="GITHUB_WEBHOOK_SECRET is not set"):
+        settings.read(env)  # never the key of one App and the secret of another
+    found = settings.read(env | {"GITHUB_WEBHOOK_SECRET": "mine"})
+    assert (found.github_app_id, found.secrets.github_webhook_secret) == (8, "mine")
+    stray = REST | {"CREDENTIALS_FILE": str(file), "GITHUB_WEBHOOK_SECRET": "stray"}
+    assert settings.read(stray).secrets.github_webhook_secret == "kept"
+
+
+def test_a_file_that_is_not_there_is_named_with_what_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="python -m bot setup") as caught:
+        settings.read(REST | {"CREDENTIALS_FILE": str(tmp_path / "app.json")})
+    assert len(caught.value.problems) == 4
+
+
+@pytest.mark.parametrize(
+    ("env", "waits"),
+    [
+        ({}, False),
+        ({"SETUP": "1"}, True),
+        ({"SETUP": "yes", "CREDENTIALS_FILE": "/nowhere/app.json"}, True),
+        ({"SETUP": "0"}, False),
+        ({"SETUP": "1", "GITHUB_APP_ID": "1"}, False),
+        ({"CREDENTIALS_FILE": "/nowhere/app.json"}, False),
+    ],
+)
+def test_the_service_waits_for_its_app_only_where_that_was_asked_for(
+    env: dict[str, str], waits: bool
+) -> None:
+    assert settings.set_up_mode(env) is waits
+
+
+def test_a_service_that_has_its_app_does_not_wait_for_one(file: Path) -> None:
+    assert not settings.set_up_mode({"SETUP": "1", "CREDENTIALS_FILE": str(file)})
+
+
+@pytest.mark.parametrize(
+    "places", [{}, {"CREDENTIALS_FILE": "a", "CREDENTIALS_COMMAND": "b"}], ids=["no place", "two places"]
+)
+def test_registering_needs_one_place_for_the_credentials(places: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="set one of CREDENTIALS_FILE"):
+        settings.registering({"PUBLIC_URL": "https://t.example"} | places)
+
+
+def test_what_registering_needs_is_named_all_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.registering({"GITHUB_API_URL": "nonsense"})
+    said = str(caught.value)
+    for name in ("PUBLIC_URL", "GITHUB_API_URL", "CREDENTIALS_FILE"):
+        assert name in said
+    found = settings.registering(
+        {
+            "PUBLIC_URL": "https://t.example",
+            "GITHUB_API_URL": "https://g.example/api/v3",
+            "CREDENTIALS_FILE": "a",
+        }
+    )
+    assert found.github_web_url == "https://g.example"
