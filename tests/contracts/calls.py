@@ -8,11 +8,15 @@ has operations (see `test_client.py`).
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
 
 from bot.clients.github import GitHub
+from bot.core import manifest
 from bot.core.changeset import File
 from bot.core.marks import Annotation, Output
+from tests.browser import Browser
 from tests.clients.conftest import World
 
 Act = Callable[[GitHub], object]
@@ -175,7 +179,19 @@ def a_branch_removed(w: World) -> Act:
     return lambda g: g.delete_branch(w.repo, branch, sha)
 
 
+def an_app_of_a_manifest(w: World) -> Act:
+    asked = manifest.manifest("https://tollgate.example", w.url)
+    sent = {"manifest": json.dumps(asked), "name": new("app")}
+    landed = Browser().open(f"{w.url}/settings/apps", sent).url
+    [code] = parse_qs(urlsplit(landed).query)["code"]
+    return lambda g: g.register(code)
+
+
 CALLS: dict[str, tuple[Row, ...]] = {
+    "register": (an_app_of_a_manifest,),
+    "app": (lambda w: lambda g: g.app(),),
+    "hook": (lambda w: lambda g: g.hook(),),
+    "set_hook_secret": (lambda w: lambda g: g.set_hook_secret("another secret"),),
     "role": (lambda w: lambda g: g.role(w.repo, "dana"),),
     "pull": (lambda w: lambda g: g.pull(w.repo, PULL),),
     "issue": (lambda w: lambda g: g.issue(w.repo, ISSUE),),

@@ -57,7 +57,8 @@ def register(wire: Connection, code: str) -> Registered:
     try:
         return Registered(wire.as_nobody("POST", f"/app-manifests/{spelled}/conversions"))
     except GitHubError as error:  # whoever reads the sentence might still use the code
-        raise GitHubError(str(error).replace(spelled, "…"), error.status) from None
+        error.args = (str(error).replace(spelled, "…"), *error.args[1:])
+        raise
 
 
 def app(wire: Connection) -> App:
