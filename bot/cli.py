@@ -305,6 +305,39 @@ def reconcile(since: datetime | None, until: datetime | None, as_json: bool) -> 
     click.echo(json.dumps(statement.as_json(found), indent=2) if as_json else statement.as_text(found))
 
 
+@main.command(short_help="Stop everything, or one repository: nothing starts, what runs is halted.")
+@click.option("--repo", default="", help="Only this repository, OWNER/NAME.")
+@click.option("--reason", default="", help="Why; it stands in every refusal.")
+def pause(repo: str, reason: str) -> None:
+    """Stop everything, or one repository: nothing starts any more, and live runs are halted at once.
+
+    What they made is kept, and each can be resumed after `unpause`. Who paused and why stands in every
+    refusal and in the audit log.
+    """
+    from bot import services
+
+    with _named(), services.opened(_settings(), "pause") as opened_services:
+        halted = opened_services.switch.pause(repo, who(), reason)
+        runs = f"{halted} live run{'s were' if halted != 1 else ' was'} halted"
+        click.echo(f"{opened_services.switch.paused(repo)}. {runs}. `python -m bot unpause` lifts it.")
+
+
+@main.command(short_help="Lift a pause.")
+@click.option("--repo", default="", help="Of this repository, OWNER/NAME.")
+def unpause(repo: str) -> None:
+    """Lift a pause. What it has halted stays halted, and can be resumed. Exit code: 1 if there was none."""
+    from bot import services
+
+    with _named(), services.opened(_settings(), "pause") as opened_services:
+        lifted = opened_services.switch.unpause(repo, who())
+        still = [str(one) for one in opened_services.switch.all()]
+    where = f"in {repo}" if repo else "everywhere"
+    click.echo(f"Agent runs go on {where}." if lifted else f"Nothing was paused {where}.")
+    for one in still:
+        click.echo(f"Still: {one}.")
+    raise click.exceptions.Exit(0 if lifted else 1)
+
+
 def _settings() -> settings.Settings:
     with _named():
         return settings.read(settings.environment())

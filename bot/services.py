@@ -28,6 +28,7 @@ from bot.stores.queue import migrate as migrate_queue
 from bot.stores.reconciliation import Reconciliation
 from bot.stores.runs import Runs
 from bot.stores.signals import SignalStore
+from bot.stores.switch import Switch
 from bot.stores.tables import runs
 from bot.stores.threads import Threads
 
@@ -47,6 +48,7 @@ class Services:
     queue: Queue
     runs: Runs
     people: People
+    switch: Switch
     threads: Threads
     handover: Handover
     deliveries: Deliveries
@@ -89,6 +91,7 @@ def build(settings: Settings, kind: str) -> Services:
         queue=queue,
         runs=store,
         people=People(database, store),
+        switch=Switch(database),
         threads=Threads(database),
         handover=Handover(database, queue, blobs),
         deliveries=Deliveries(database, queue),

@@ -18,6 +18,7 @@ from bot.core.caps import Cap, Fit, Reached, Scope, Standing, fit, slice_of
 from bot.core.money import ZERO, Usd
 from bot.stores.database import Database
 from bot.stores.runs import NewRun, Runs
+from bot.stores.switch import Paused, paused, record
 from bot.stores.tables import acknowledgements, months, runs
 
 _OF = {
@@ -43,20 +44,27 @@ class People:
         self.database = database
         self.runs = store
 
-    def open(self, new: NewRun, caps: Sequence[Cap]) -> bool | Reached:
+    def open(self, new: NewRun, caps: Sequence[Cap]) -> bool | Reached | Paused:
         """Open it, clamped to what its month's caps leave; Reached, and nothing opened, if that is too
-        little; False as `Runs.open`."""
+        little; Paused where nothing runs; False as `Runs.open`."""
         with self.database.begin() as tx:
+            if off := paused(tx, new.repository):
+                return off
             fitted = fit(new.ceilings.usd, self._locked(tx, caps, new.month))
             return fitted if isinstance(fitted, Reached) else self.runs.open_in(tx, _clamped(new, fitted))
 
     def reopen(
         self, attempt: int, new: NewRun, caps: Sequence[Cap], resumed: dict[str, Any] | None = None
-    ) -> bool | Reached:
+    ) -> bool | Reached | Paused:
         """The same for a further attempt: it stays in the month of its launch, with what it has spent."""
         try:
             with self.database.begin() as tx:
-                spent = Usd(tx.execute(sa.select(runs.c.spent_nanos).where(runs.c.id == new.id)).scalar_one())
+                row = tx.execute(
+                    sa.select(runs.c.spent_nanos, runs.c.repository).where(runs.c.id == new.id)
+                ).one()
+                if off := paused(tx, row.repository):
+                    return off
+                spent = Usd(row.spent_nanos)
                 standings = self._locked(tx, caps, new.month, but=new.id)
                 fitted = fit(new.ceilings.usd, standings, spent)
                 if isinstance(fitted, Reached):
@@ -71,7 +79,15 @@ class People:
             return tuple(_standing(tx, cap, month) for cap in caps)
 
     def acknowledge(
-        self, cap: Cap, month: str, *, by: str, reason: str, repository_id: int, comment: tuple[str, int]
+        self,
+        cap: Cap,
+        month: str,
+        *,
+        by: str,
+        reason: str,
+        repository_id: int,
+        comment: tuple[str, int],
+        repository: str = "",
     ) -> Standing | None:
         """Open the next slice of a cap that is reached; None, and nothing changed, if it is not.
 
@@ -97,6 +113,8 @@ class People:
                 acknowledged_at=self.database.now,
             )
             tx.execute(opened)
+            told = {"cap": cap.name, "scope": cap.scope, "month": month, "reason": reason}
+            record(tx, self.database, by, "acknowledged", repository, told)
             return replace(standing, acknowledged=standing.acknowledged + 1)
 
     def tell(self, cap: Cap, month: str, run: str) -> bool:

@@ -277,6 +277,28 @@ acknowledgements = Table(
     Index(None, "scope", "owner", "month"),
 )
 
+# Where nothing runs: one row for everywhere ("") or for a repository, in lower case (P6).
+switches = Table(
+    "switches",
+    metadata,
+    Column("repository", String(200), primary_key=True),
+    Column("by", String(100), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("paused_at", BigInteger, nullable=False),
+)
+
+# Who changed, acknowledged, paused what; only ever added to.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _SERIAL, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("by", String(100), nullable=False),
+    Column("action", String(32), nullable=False),  # paused | unpaused | acknowledged | …
+    Column("repository", String(200), nullable=False, server_default=""),
+    Column("about", Text, nullable=False, server_default="{}"),  # JSON
+)
+
 # What was asked and started nothing: who, where, why.
 refusals = Table(
     "refusals",

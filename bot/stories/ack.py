@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bot.core import replies
-from bot.core.caps import Cap, Caps, Scope, Standing, applying, due, month_of, notice
+from bot.core.caps import Cap, Caps, Reached, Scope, Standing, applying, due, month_of, notice
 from bot.core.events import CommentCreated
 from bot.core.policy import Policy
 from bot.services import Services
 from bot.stores.runs import Run
+from bot.stores.switch import Paused
 from bot.stories import asides
 from bot.stories.durable import Story
 from bot.stories.names import run_of
@@ -21,7 +22,7 @@ def caps_of(caps: Caps, event: CommentCreated, person: tuple[int, str] | None = 
 
 
 def refuse(story: Story, event: CommentCreated, standing: Standing) -> None:
-    """Nothing was started: the cap, what used it up, and who may open more."""
+    """The cap, what used it up, and who may open more."""
     services, cap = story.services, standing.cap
     shares = story.step("what the month went on", services.people.dearest, cap, standing.month)
     spenders = [
@@ -30,6 +31,14 @@ def refuse(story: Story, event: CommentCreated, standing: Standing) -> None:
     opens = _openers(services.policy, cap)
     text = replies.cap_reached(standing, spenders, opens)
     asides.refuse(story, event, "cap_reached", replies.reached(standing), text)
+
+
+def no(story: Story, event: CommentCreated, why: Reached | Paused) -> None:
+    """Nothing was started: a cap is reached, or nothing runs here for now."""
+    if isinstance(why, Reached):
+        return refuse(story, event, why.standing)
+    text = replies.refused(f"{why}; nothing runs until that is lifted")
+    return asides.refuse(story, event, "paused", str(why), text)
 
 
 def ack(story: Story, event: CommentCreated, reason: str) -> None:
@@ -55,6 +64,7 @@ def ack(story: Story, event: CommentCreated, reason: str) -> None:
             by=event.actor,
             reason=reason[:1_000],
             repository_id=event.repo.id,
+            repository=event.repo.full_name,
             comment=comment,
         )
         if standing is not None:

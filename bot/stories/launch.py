@@ -21,6 +21,7 @@ from bot.core.prices import UnknownModel
 from bot.core.roles import Role
 from bot.services import Services
 from bot.stores.runs import NewRun, new_id
+from bot.stores.switch import Paused
 from bot.stories import ack, asides, decide, resume
 from bot.stories.durable import Story
 from bot.stories.ruling import Refusal, policy_of, resolve
@@ -92,8 +93,8 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
         return None
     caps = ack.caps_of(story.services.policy.caps, event)
     opened = story.step("open the run", _open, story.services, event, new, caps)
-    if isinstance(opened, Reached):
-        ack.refuse(story, event, opened.standing)
+    if isinstance(opened, Reached | Paused):
+        ack.no(story, event, opened)
         return None
     outcome, run_id = opened
     if outcome == "busy":
@@ -198,15 +199,15 @@ def _before(services: Services, event: CommentCreated) -> dict[str, str]:
 
 def _open(
     services: Services, event: CommentCreated, new: NewRun, caps: Sequence[Cap]
-) -> tuple[str, str] | Reached:
+) -> tuple[str, str] | Reached | Paused:
     """("opened", id) if this story's run is there; ("seen", id) for a comment that has another story's;
-    ("busy", id of the thread's live run); else the cap that leaves too little."""
+    ("busy", id of the thread's live run); else the cap that leaves too little, or why nothing runs."""
     while True:
         known = services.threads.of_comment(event.repo.id, event.kind, event.comment_id)
         if known is not None:
             return ("opened" if known.opened_by == new.opened_by else "seen"), known.id
         opened = services.people.open(new, caps)
-        if isinstance(opened, Reached):
+        if isinstance(opened, Reached | Paused):
             return opened
         if opened:
             return "opened", new.id

@@ -24,6 +24,7 @@ from bot.core.roles import Role
 from bot.services import Services
 from bot.stores.handover import CHANGESET, TRANSCRIPT
 from bot.stores.runs import NewRun, Run
+from bot.stores.switch import Paused
 from bot.stories import ack, asides
 from bot.stories.durable import Story
 from bot.stories.names import run_of
@@ -70,8 +71,8 @@ def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> 
         asides.refuse(story, event, "github", why, replies.refused(why))
         return None
     reopened = story.step("go on with it", _reopen, services, event, planned)
-    if isinstance(reopened, Reached):
-        ack.refuse(story, event, reopened.standing)
+    if isinstance(reopened, Reached | Paused):
+        ack.no(story, event, reopened)
         return None
     outcome, run_id = reopened
     if outcome == "busy":
@@ -199,7 +200,7 @@ def _takes(services: Services, run: Run, command: Resume, resolved: Resolved) ->
     return taken
 
 
-def _reopen(services: Services, event: CommentCreated, plan: Plan) -> tuple[str, str] | Reached:
+def _reopen(services: Services, event: CommentCreated, plan: Plan) -> tuple[str, str] | Reached | Paused:
     """("opened", id) if this story's attempt is there; ("busy", id of the live run); ("decided", id); else
     the cap that leaves too little."""
     run = run_of(services, plan.run)
@@ -207,7 +208,7 @@ def _reopen(services: Services, event: CommentCreated, plan: Plan) -> tuple[str,
         # What it spends counts for who started it, and in the month of its launch, whoever has it go on.
         caps = ack.caps_of(services.policy.caps, event, (run.actor_id or event.actor_id, run.actor))
         reopened = services.people.reopen(plan.attempt, plan.new, caps, plan.resumed)
-        if isinstance(reopened, Reached):
+        if isinstance(reopened, Reached | Paused):
             return reopened
         if reopened:
             return "opened", plan.run

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, request
 
 from bot.clients.identity import Claims, OidcError, OidcUnavailable
 from bot.core import changeset
-from bot.core.ceilings import WRAP_UP
+from bot.core.ceilings import WRAP_UP, Reason, halt_message
 from bot.core.changeset import Malformed
 from bot.core.money import ZERO
 from bot.core.results import count, read
@@ -54,6 +54,7 @@ def door(services: Services, oidc: Callable[[], Verifier], spend: Spend) -> Blue
             raise Problem(401, str(error)) from error
         run = _claimable(services, asked)
         _check(run, claims)
+        _not_paused(services, run)
         secret = new_token()
         if not services.runs.claim(run.id, run.attempt, token_hash(secret), claims.run_id):
             raise Problem(409, f"run {run.id} is claimed by another workflow run, or has ended")
@@ -179,6 +180,15 @@ def _check(run: Run, claims: Claims) -> None:
     for name, given, wanted in expected:
         if given != wanted:
             raise Problem(403, f"the token's {name} is {given}, but run {run.id} was dispatched as {wanted}")
+
+
+def _not_paused(services: Services, run: Run) -> None:
+    """Raises Problem 409 where nothing runs; the run is halted, and can be resumed later."""
+    off = services.switch.paused(run.repository)
+    if off is not None:
+        message = halt_message(Reason.STOPPED, run.spent.steps, run.ceilings, str(off))
+        services.runs.end(run.id, "halted", reason=Reason.STOPPED, message=message)
+        raise Problem(409, f"run {run.id} does not start: {off}")
 
 
 def _brief(services: Services, run: Run, secret: str) -> dict[str, Any]:

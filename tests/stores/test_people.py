@@ -51,7 +51,7 @@ def test_two_hundred_launches_at_once_never_hold_more_than_the_cap_leaves(people
     people.runs.end(first.id, "done")
     spent(people, first.id, "199")
 
-    def launch(thread: int) -> bool | Reached:
+    def launch(thread: int) -> object:
         return people.open(a_run("0.75", thread=thread), (DANA,))
 
     with ThreadPoolExecutor(32) as pool:

@@ -184,6 +184,20 @@ def test_a_run_that_has_ended_is_not_claimed(door: Door) -> None:
     assert (status, "stopped by ann" in answer["error"]) == (409, True)
 
 
+def test_a_run_that_slipped_past_a_pause_is_halted_at_its_claim(door: Door) -> None:
+    switch = door.service.switch
+    switch.pause("o/r", "ada", "the bill")
+    run = door.open()  # its launch had looked before the pause, and wrote after it
+    status, said = door.claim(run)
+    assert status == 409
+    assert "paused in o/r by ada: the bill" in said["error"]
+    row = door.service.runs.get(run)
+    assert row is not None
+    assert (row.state, row.reason) == ("halted", "stopped")
+    switch.unpause("o/r", "ada")
+    assert door.claim(door.open(thread=8))[0] == 200
+
+
 def test_a_token_opens_its_own_run_only(door: Door) -> None:
     one, other = door.open(), door.open(workflow_run=501, thread=8)
     secret = door.claim(one)[1]["token"]

@@ -28,6 +28,26 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repository_id", "comment_kind", "comment_id", name=op.f("pk_handled")),
     )
     op.create_table(
+        "switches",
+        sa.Column("repository", sa.String(length=200), nullable=False),
+        sa.Column("by", sa.String(length=100), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("paused_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("repository", name=op.f("pk_switches")),
+    )
+    op.create_table(
+        "audit",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("by", sa.String(length=100), nullable=False),
+        sa.Column("action", sa.String(length=32), nullable=False),
+        sa.Column("repository", sa.String(length=200), server_default="", nullable=False),
+        sa.Column("about", sa.Text(), server_default="{}", nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+    )
+    op.create_table(
         "months",
         sa.Column("scope", sa.String(length=16), nullable=False),
         sa.Column("owner", sa.BigInteger(), nullable=False),

@@ -1,0 +1,116 @@
+"""The switch that stops everything, or one repository (P6), and the audit log: who did what to the rules."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot.core.ceilings import Reason
+from bot.stores.database import Database
+from bot.stores.tables import audit, runs, switches
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Where nothing runs: `repository` in lower case, "" for everywhere; since when in ms."""
+
+    repository: str
+    by: str
+    reason: str
+    at: int
+
+    def __str__(self) -> str:
+        where = f"in {self.repository}" if self.repository else "everywhere"
+        why = f": {self.reason}" if self.reason else ""
+        return f"agent runs are paused {where} by {self.by}{why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the audit log. `about` is JSON-able."""
+
+    at: int
+    by: str
+    action: str
+    repository: str
+    about: dict[str, Any]
+
+
+class Switch:
+    """Whatever opens, resumes or claims a run asks `paused` in its own transaction or just before."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def pause(self, repository: str, by: str, reason: str) -> int:
+        """Nothing starts any more, and what runs is halted; how many runs that were. "" pauses everything.
+
+        A run whose launch began before is not seen by the second statement; its claim sees the switch.
+        """
+        name = repository.lower()
+        values = {"repository": name, "by": by, "reason": reason, "paused_at": self.database.now}
+        insert = sqlite.insert(switches) if self.database.kind == "sqlite" else postgresql.insert(switches)
+        with self.database.begin() as tx:
+            tx.execute(insert.values(values).on_conflict_do_nothing())
+            record(tx, self.database, by, "paused", name, {"reason": reason})
+            now = _of(tx, name)
+        message = sa.literal("halted at step ") + sa.cast(runs.c.steps, sa.String) + sa.literal(f": {now}")
+        halted = (
+            sa.update(runs)
+            .where(runs.c.state.in_(("open", "running")), runs.c.origin != "exec", runs.c.origin != "run")
+            .where(sa.func.lower(runs.c.repository) == name if name else sa.true())
+            .values(state="halted", reason=Reason.STOPPED, message=message, ended_at=self.database.now)
+        )
+        with self.database.begin() as tx:
+            return int(tx.execute(halted).rowcount)
+
+    def unpause(self, repository: str, by: str) -> bool:
+        """False if it was not paused. What was halted stays halted; it can be resumed."""
+        name = repository.lower()
+        with self.database.begin() as tx:
+            lifted = tx.execute(sa.delete(switches).where(switches.c.repository == name)).rowcount == 1
+            if lifted:
+                record(tx, self.database, by, "unpaused", name, {})
+        return bool(lifted)
+
+    def paused(self, repository: str) -> Paused | None:
+        """What keeps this repository from running anything."""
+        with self.database.read() as tx:
+            return paused(tx, repository)
+
+    def all(self) -> tuple[Paused, ...]:
+        """Everything that is paused."""
+        with self.database.read() as tx:
+            rows = tx.execute(sa.select(switches).order_by(switches.c.repository)).all()
+        return tuple(Paused(row.repository, row.by, row.reason, row.paused_at) for row in rows)
+
+    def log(self, most: int = 100) -> tuple[Entry, ...]:
+        """The audit log, newest first."""
+        query = sa.select(audit).order_by(audit.c.id.desc()).limit(most)
+        with self.database.read() as tx:
+            rows = tx.execute(query).all()
+        return tuple(Entry(r.at, r.by, r.action, r.repository, json.loads(r.about)) for r in rows)
+
+
+def paused(tx: sa.Connection, repository: str) -> Paused | None:
+    """The same inside a transaction."""
+    where = switches.c.repository.in_(("", repository.lower()))
+    row = tx.execute(sa.select(switches).where(where).order_by(switches.c.repository).limit(1)).first()
+    return Paused(row.repository, row.by, row.reason, row.paused_at) if row else None
+
+
+def record(
+    tx: sa.Connection, database: Database, by: str, action: str, repository: str, about: dict[str, Any]
+) -> None:
+    """A line of the audit log, with what it tells of: both or neither."""
+    values = {"by": by, "action": action, "repository": repository, "about": json.dumps(about)}
+    tx.execute(sa.insert(audit).values(at=database.now, **values))
+
+
+def _of(tx: sa.Connection, name: str) -> Paused:
+    row = tx.execute(sa.select(switches).where(switches.c.repository == name)).one()
+    return Paused(row.repository, row.by, row.reason, row.paused_at)
