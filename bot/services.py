@@ -15,6 +15,7 @@ from bot.core import policy
 from bot.core.policy import Policy, PolicyError
 from bot.core.prices import PriceBook, PriceFileError
 from bot.settings import Settings, SettingsError
+from bot.stores.approvals import Approvals
 from bot.stores.blobs import Blobs
 from bot.stores.database import Database
 from bot.stores.deliveries import Deliveries, Refusals
@@ -53,6 +54,7 @@ class Services:
     handover: Handover
     deliveries: Deliveries
     refusals: Refusals
+    approvals: Approvals
     pulls: Pulls
     signals: SignalStore
     processes: Processes
@@ -96,6 +98,7 @@ def build(settings: Settings, kind: str) -> Services:
         handover=Handover(database, queue, blobs),
         deliveries=Deliveries(database, queue),
         refusals=Refusals(database),
+        approvals=Approvals(database),
         pulls=Pulls(database),
         signals=SignalStore(database),
         processes=Processes(database),

@@ -28,6 +28,7 @@ HELP: tuple[tuple[str, str], ...] = (
     ("/agent resume [options] [text]", "goes on with the last halted run; options are new totals"),
     ("/agent accept · /agent discard", "publishes · drops what the last halted run had made"),
     ("/agent split [options] [text]", "makes a check list of smaller pieces, each with a class and a price"),
+    ("/agent approve SHA", "lets this commit of somebody without write permission run"),
     ("/agent stop", "halts the live run"),
     ("/agent status · /agent cost", "the live run · what this thread has cost so far, and your month"),
     ("/agent ack [reason]", "opens a quarter more of a monthly cap that is reached, by who may"),
@@ -227,7 +228,7 @@ def _command(verb: str, tail: str, before: str, after: str) -> Command:
             return Sweep(options, instruction)
         return Start(verb, CLASS_OF[verb], options, instruction)
     if verb == "approve":
-        sha = tail.strip()
+        sha = tail.strip().lower()
         if not _SHA.match(sha):
             return Malformed("`approve` needs the commit that may run", "/agent approve 1a2b3c4")
         return Approve(sha)

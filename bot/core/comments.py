@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.core import headlines, pieces
+from bot.core import headlines, patches, pieces
 from bot.core.ceilings import span
 from bot.core.headlines import count
 from bot.core.money import Usd, total
 from bot.core.offers import LIVE, offers
 from bot.core.outcomes import Report, Turn
-from bot.core.untrusted import cell, code, cut, fenced, line, plain, quoted, tail
+from bot.core.untrusted import cell, code, cut, fenced, line, listing, plain, quoted, tail
 
 MAX_BYTES = 59_000  # GitHub takes 65,536 characters; the marker and room to spare
 BAR = 20
@@ -30,6 +30,7 @@ class Detail:
     output: int
     summary: int
     notes: int = 30
+    patch: int = patches.MOST
 
 
 _DETAILS = (
@@ -38,6 +39,7 @@ _DETAILS = (
     Detail(30, 50, 2_000, 3_000),
     Detail(0, 50, 1_000, 1_500, 15),
     Detail(0, 0, 300, 500, 5),
+    Detail(0, 0, 300, 500, 5, 0),
 )
 
 
@@ -88,6 +90,7 @@ def _final(report: Report, detail: Detail, here: str) -> str:
         pieces.listed(report.pieces, report.sizes),
         "" if here else headlines.next_step(report),
         headlines.unsent(report),
+        _patch(report, detail.patch),
         f"**This month**: {report.notice}" if report.notice else "",
         _check(report),
         _summary(report, detail.summary),
@@ -136,6 +139,8 @@ def _work(report: Report) -> str:
             return f"What it had made so far is kept on {where}{sha}; it is not on your branch.{because}"
         case "pull_request":
             return f"{accepted}Its changes are a pull request of their own: {where}{sha}.{because}"
+        case "patch":
+            return f"Its changes are a patch on {where}, below; they were put on no branch.{because}"
         case "refused":
             return f"Nothing was committed: {line(published.note, 1_500)}. What it had made is kept here."
         case _:
@@ -144,6 +149,23 @@ def _work(report: Report) -> str:
                 if published.note
                 else "Nothing was committed, a person has to look first."
             )
+
+
+def _patch(report: Report, most: int) -> str:
+    """What it has made, where a patch is all there is of it."""
+    published = report.published
+    if published is None or published.kind != "patch":
+        return ""
+    left_out = [
+        *published.lacks[:10],
+        *([f"{len(published.lacks) - 10} more"] if published.lacks[10:] else []),
+    ]
+    lacks = f"Not in it: {line('; '.join(left_out), 1_500)}." if left_out else ""
+    if len(published.patch) > most:
+        return _parts("The patch was left out, for this comment would have been too long with it.", lacks)
+    how = "`git apply` takes it:"
+    whole = f"{how}\n\n{listing(published.patch, 'diff')}" if published.patch else ""
+    return _parts(whole, lacks)
 
 
 def _by(report: Report) -> str:

@@ -33,9 +33,11 @@ class CommentCreated:
     actor_type: str  # User | Bot | Organization | Mannequin
     by_app: bool  # performed_via_github_app: an App wrote it for somebody
     url: str
-    path: str = ""  # of a review comment: the file, and the piece of the diff it hangs on
+    path: str = ""  # of a review comment: the file, its lines, and the piece of the diff it hangs on
+    lines: str = ""  # "12" or "10-12"; "" where GitHub names none
     hunk: str = ""
     actor_id: int = 0  # GitHub's number of the person: their name may change
+    answers: int = 0  # the review comment whose thread it is in; 0: it begins one
 
     @property
     def by_person(self) -> bool:
@@ -116,9 +118,11 @@ def _comment(payload: dict[str, Any], kind: str, thread: dict[str, Any]) -> Comm
         actor_type=str(user.get("type") or "") if isinstance(user, dict) else "",
         by_app=bool(comment.get("performed_via_github_app")),
         url=str(comment.get("html_url") or ""),
-        path=str(comment.get("path") or ""),
-        hunk=str(comment.get("diff_hunk") or ""),
         actor_id=_number(user, "id") if isinstance(user, dict) else 0,
+        path=_optional(comment, "path"),
+        lines=_lines(comment),
+        hunk=_optional(comment, "diff_hunk"),
+        answers=_number(comment, "in_reply_to_id") if comment.get("in_reply_to_id") is not None else 0,
     )
     if not event.actor or not event.by_person or _sender(payload) != event.actor:
         return None
@@ -131,6 +135,19 @@ def _changed(payload: dict[str, Any]) -> PullChanged | None:
     if not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", sha):
         raise Malformed("pull_request.head.sha must be a commit's")
     return PullChanged(repo, _number(pull, "number"), sha) if repo else None
+
+
+def _lines(comment: dict[str, Any]) -> str:
+    """The lines of a review comment; what it was made on where they are gone from the present diff."""
+    last = comment.get("line") or comment.get("original_line")
+    first = comment.get("start_line") or comment.get("original_start_line")
+    if not isinstance(last, int):
+        return ""
+    return f"{first}-{last}" if isinstance(first, int) and first != last else str(last)
+
+
+def _optional(raw: dict[str, Any], key: str) -> str:
+    return _text(raw, key) if isinstance(raw.get(key), str) else ""
 
 
 def _sender(payload: dict[str, Any]) -> str:

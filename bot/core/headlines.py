@@ -55,6 +55,8 @@ def _done(report: Report) -> str:
         return "its changes wait for a human"
     if report.check is not None:
         return f"tests {verdict(report.check)}"
+    if kind == "patch":
+        return "the changes are a patch, no tests were run"
     if kind == "pull_request":
         return "a pull request is open, no tests were run"
     if kind:

@@ -66,13 +66,16 @@ class Check:
 class Published:
     """Where the work went. `kind`: "pushed" (to the PR's branch), "branch" (kept aside), "pull_request" (its
     own), "held" (not committed: a human has to look), "refused" (GitHub did not take it),
-    "dropped" (of a planning run, which is to change nothing); `note` says why."""
+    "dropped" (of a planning run, which is to change nothing), "patch" (`patch` on `sha`, on no branch);
+    `note` says why, `lacks` what the patch leaves out."""
 
     kind: str
     ref: str
     sha: str
     url: str
     note: str = ""
+    patch: str = ""
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,35 @@ def not_yet(verb: str) -> str:
     return f"`/agent {verb}` is a command of Tollgate that this version does not do yet. {NOTHING}"
 
 
+def started(line: Line) -> str:
+    """Said in the thread of a review comment, where a run's report is not."""
+    return (
+        f"Started run [`{line.run}`]({line.url}), at most {line.ceiling} and {line.most_steps} steps: "
+        "that comment becomes its report."
+    )
+
+
+def approved(sha: str, url: str, author: str, fork: bool) -> str:
+    """What an approval covers, in full."""
+    where = (
+        "What a run makes of it is shown as a patch in its report: no commit of this pull request becomes a "
+        "branch here, where other workflows would run it with the repository's secrets"
+        if fork
+        else "What a run makes of it is committed as on any other pull request"
+    )
+    return (
+        f"Approved: [`{sha}`]({url}), and nothing else that {code(author)} pushes here. A run that somebody "
+        "with write permission starts may execute this commit's code in this repository's agent workflow, "
+        f"which holds no secret and no right to push unless you gave it one. {where}. {NOTHING} "
+        "`/agent fix` and its siblings start a run now."
+    )
+
+
+def not_approved(why: str) -> str:
+    """`why` may quote others."""
+    return f"Nothing was approved: {on_one_line(why, 1_000)}. {NOTHING}"
+
+
 def stopping(line: Line) -> str:
     return (
         f"Stopping run [`{line.run}`]({line.url}): no further request to the model is let through. "
@@ -309,5 +338,7 @@ def _place(published: Published) -> str:
             return f"committed to [{ref}]({published.url})"
         case "pull_request":
             return f"[a pull request]({published.url}) from {ref}"
+        case "patch":
+            return "as a patch in its report"
         case _:
             return f"kept on [{ref}]({published.url})"

@@ -70,6 +70,17 @@ def fenced(text: str) -> str:
     return f"{fence}text\n{plain}\n{fence}"
 
 
+def listing(text: str, language: str) -> str:
+    """Word for word but for controls, in a code block that nothing in it can end: there nothing acts.
+
+    Source: CommonMark 0.31 section 4.5, a fence ends only with as many of its own marks.
+    """
+    plain = printable(text).strip("\n")
+    longest = max((len(run) for run in re.findall(r"`+", plain)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{plain}\n{fence}"
+
+
 def quoted(text: str) -> str:
     """As a block quote: whatever is left open inside ends with it."""
     return "\n".join(f"> {row}".rstrip() for row in neutral(text).strip().split("\n"))

@@ -299,6 +299,21 @@ audit = Table(
     Column("about", Text, nullable=False, server_default="{}"),  # JSON
 )
 
+# Commits of outsiders that somebody with write permission lets run: this commit on this pull request only.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("repository_id", BigInteger, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("sha", String(64), primary_key=True),  # the whole of it
+    Column("repository", String(200), nullable=False),
+    Column("author", String(100), nullable=False),  # who had no right to have it run
+    Column("approved_by", String(100), nullable=False),
+    Column("role", String(10), nullable=False),  # that they had then
+    Column("comment_id", BigInteger, nullable=False),
+    Column("approved_at", BigInteger, nullable=False),
+)
+
 # What was asked and started nothing: who, where, why.
 refusals = Table(
     "refusals",

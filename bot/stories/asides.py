@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bot.clients.github import GitHubError
 from bot.core import replies
 from bot.core.caps import Standing
 from bot.core.ceilings import Reason, halt_message
-from bot.core.events import CommentCreated
+from bot.core.events import REVIEW_COMMENT, CommentCreated
 from bot.core.roles import Role
 from bot.services import Services
 from bot.stores.handover import finish_key
@@ -18,11 +19,21 @@ from bot.stories.names import line, reply_marker, repo_of, run_of
 
 
 def reply(story: Story, event: CommentCreated, kind: str, text: str) -> None:
-    """One answer to a comment, however often the step runs."""
+    """One answer to a comment, however often the step runs: where it was asked."""
     mark = reply_marker(kind, event)
-    story.attempt(
-        f"reply: {kind}", story.services.github.comment, event.repo, event.number, f"{mark}\n{text}", mark
-    )
+    story.attempt(f"reply: {kind}", _reply, story.services, event, f"{mark}\n{text}", mark)
+
+
+def _reply(services: Services, event: CommentCreated, text: str, mark: str) -> int:
+    github = services.github
+    if event.kind == REVIEW_COMMENT:
+        try:
+            first = event.answers or event.comment_id
+            return github.answer_review(event.repo, event.number, first, text, mark)
+        except GitHubError as error:
+            if error.status not in (404, 422):  # the thread is gone: then beside it
+                raise
+    return github.comment(event.repo, event.number, text, mark)
 
 
 def refuse(story: Story, event: CommentCreated, reason: str, why: str, text: str) -> None:

@@ -44,7 +44,7 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     run = run_of(services, run_id)
     changes = result.changeset if result else _left(services, run_id)
     published = publish.publish(story, run, changes)
-    if result is None and published is not None and published.kind == "branch":
+    if result is None and published is not None and published.kind in ("branch", "patch"):
         published = replace(published, note=LAST_TURN)
     pieces = read(result.summary) if result is not None and run.task_class == "split" else ()
     sizes = story.step("price the pieces", _sizes, services, run, pieces) if pieces else ()

@@ -19,16 +19,19 @@ from bot.core.events import REVIEW_COMMENT, CommentCreated
 from bot.core.offers import BROKEN_OFF
 from bot.core.prices import UnknownModel
 from bot.core.roles import Role
+from bot.core.untrusted import code, listing, tail
 from bot.services import Services
 from bot.stores.runs import NewRun, new_id
 from bot.stores.switch import Paused
-from bot.stories import ack, asides, decide, resume
+from bot.stories import ack, approve, asides, decide, resume
 from bot.stories.durable import Story
-from bot.stories.ruling import Refusal, policy_of, resolve
+from bot.stories.names import line, run_of
+from bot.stories.ruling import Refusal, cleared, policy_of, resolve
 from bot.stories.scene import Scene, look
 from bot.stories.send import send
 
 ENGINES = ("opus",)  # what this version runs in CI
+MOST_HUNK = 8_000  # characters
 
 
 def on_comment(story: Story, event: CommentCreated) -> str | None:
@@ -49,7 +52,7 @@ def on_comment(story: Story, event: CommentCreated) -> str | None:
     story.attempt("eyes", story.services.github.react, event.repo, kind, event.comment_id)
     match command:
         case Start():
-            return start(story, event, command, role)
+            return _told(story, event, start(story, event, command, role))
         case Plain("accept"):
             decide.accept(story, event)
         case Plain("discard"):
@@ -63,14 +66,21 @@ def on_comment(story: Story, event: CommentCreated) -> str | None:
         case Plain():
             asides.help_(story, event, _holding(story, event, role))
         case Resume():
-            return resume.resume(story, event, command, role)
+            return _told(story, event, resume.resume(story, event, command, role))
         case Sweep():
             asides.not_yet(story, event, "sweep")
         case Approve():
-            asides.not_yet(story, event, "approve")
+            approve.approve(story, event, command, role)
         case Ack(reason):
             ack.ack(story, event, reason)
     return None
+
+
+def _told(story: Story, event: CommentCreated, run_id: str | None) -> str | None:
+    """Who asked in the thread of a review comment is told there where the report is."""
+    if run_id is not None and event.kind == REVIEW_COMMENT:
+        asides.reply(story, event, "started", replies.started(line(run_of(story.services, run_id))))
+    return run_id
 
 
 def _take(story: Story, event: CommentCreated) -> bool:
@@ -107,8 +117,7 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
 
 def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, scene: Scene) -> NewRun:
     """The run as it would be opened. Raises Refusal."""
-    if scene.objection is not None:
-        raise Refusal(*scene.objection)
+    cleared(scene, scene.head_sha, scene.approved_by)
     ruling = policy_of(story.services, scene)
     resolved = resolve(command.task_class, command.options, role, scene, ruling)
     if resolved.engine not in ruling.engines:
@@ -158,6 +167,9 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
                 "url": scene.url,
             },
             "head": {"ref": scene.head_ref, "sha": scene.head_sha},
+            "base_ref": scene.base_ref,
+            "fork": scene.fork,
+            "approved_by": scene.approved_by,
             "default_branch": scene.default_branch,
             "labels": [f"{label.name} {label.by}" for label in scene.labels],
             "role": str(role),
@@ -177,11 +189,14 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
 
 
 def _task(event: CommentCreated, command: Start) -> str:
+    """What the person wrote; of a review comment also where, for which the repository's words are quoted."""
     if not event.path:
         return command.instruction
-    return (
-        f"{command.instruction}\n\nThe comment is on `{event.path}`, at this change:\n\n{event.hunk}".strip()
-    )
+    where = f"{code(event.path, 300)}" + (f", line {event.lines}" if event.lines else "")
+    # The commented line is the last of its hunk.
+    hunk = listing(tail(event.hunk, MOST_HUNK), "diff") if event.hunk.strip() else ""
+    place = f"The comment is on {where}" + (", the last line of this piece of the diff:" if hunk else ".")
+    return "\n\n".join(part for part in (command.instruction, place, hunk) if part)
 
 
 def _before(services: Services, event: CommentCreated) -> dict[str, str]:

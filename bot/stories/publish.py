@@ -6,9 +6,10 @@ Judged by the run's own snapshot, whoever publishes them and when; never an over
 from __future__ import annotations
 
 from bot.clients.github import Committed, GitHubError
-from bot.core import reports
+from bot.core import patches, reports
 from bot.core.changeset import Changeset, objections
 from bot.core.reports import Published
+from bot.services import Services
 from bot.stores.runs import Run
 from bot.stories.durable import Story
 from bot.stories.names import marker, page, repo_of, trailer
@@ -39,13 +40,22 @@ def held(run: Run, changes: Changeset) -> tuple[str, ...]:
 def _placed(story: Story, run: Run, changes: Changeset, meant: bool) -> Published:
     if why := held(run, changes):
         return Published("held", "", "", "", note="; ".join(why))
+    fork = run.snapshot.get("fork", "")
+    if fork and run.snapshot.get("approved_by"):
+        # A branch here would hold an outsider's commits, and whatever workflow a push starts would run them
+        # with this repository's secrets: that is more than the approval was for.
+        return _show(
+            story, run, changes, f"these commits are {fork.partition('/')[0]}'s, who may not push here"
+        )
     try:
         if not meant:
             return _keep_aside(story, run, changes)
         if run.thread_kind == "issue":
             return _propose(story, run, changes)
-        return _push(story, run, changes)
+        return _beside(story, run, changes, "") if fork else _push(story, run, changes)
     except GitHubError as error:
+        if fork:
+            return _show(story, run, changes, f"it could not be committed here: {error}")
         return Published("refused", "", "", "", note=f"it could not be committed: {error}")
 
 
@@ -53,8 +63,7 @@ def _push(story: Story, run: Run, changes: Changeset) -> Published:
     """Onto the pull request's branch; if that has moved, beside it with a pull request of its own (L6)."""
     branch = run.snapshot["head"]["ref"]
     if run.snapshot.get("publish") == "pull_request":
-        made = _commit_aside(story, run, changes, f"agent/run-{run.id}")
-        return _pull(story, run, made, base=branch, note="")
+        return _beside(story, run, changes, branch)
     made = story.step(
         "commit",
         story.services.github.commit,
@@ -68,6 +77,30 @@ def _push(story: Story, run: Run, changes: Changeset) -> Published:
     if not made.moved:
         return Published("pushed", made.branch, made.sha, f"{page(run)}/commit/{made.sha}")
     return _pull(story, run, made, base=branch, note=f"`{branch}` has moved on since the run was started")
+
+
+def _beside(story: Story, run: Run, changes: Changeset, branch: str) -> Published:
+    """A pull request of its own: onto `branch`, or with a fork's commits to where those were meant for.
+
+    A fork is never pushed to. GitHub keeps a pull request's commits in the base repository too, where one can
+    be made on them.
+    """
+    made = _commit_aside(story, run, changes, f"agent/run-{run.id}")
+    return _pull(story, run, made, base=branch or run.snapshot["base_ref"], note="")
+
+
+def _show(story: Story, run: Run, changes: Changeset, why: str) -> Published:
+    """As a patch in the report, which is all there is of it then."""
+    made = story.attempt("make its patch", _patch, story.services, run, changes)
+    text, lacks = made if made is not None else ("", ("GitHub did not tell what the files were before",))
+    url = f"{page(run)}/commit/{changes.base}"
+    return Published("patch", changes.base[:12], changes.base, url, why, text, tuple(lacks))
+
+
+def _patch(services: Services, run: Run, changes: Changeset) -> tuple[str, tuple[str, ...]]:
+    paths = [file.path for file in changes.files]
+    made = patches.patch(changes, services.github.files_at(repo_of(run), changes.base, paths))
+    return made.text, made.lacks
 
 
 def _propose(story: Story, run: Run, changes: Changeset) -> Published:
@@ -95,8 +128,7 @@ def _commit_aside(story: Story, run: Run, changes: Changeset, branch: str) -> Co
 
 
 def _pull(story: Story, run: Run, made: Committed, base: str, note: str) -> Published:
-    closes = f"Closes #{run.thread}\n\n" if run.thread_kind == "issue" else f"For #{run.thread}.\n\n"
-    body = f"{marker(run)}\n{closes}Made by a bounded agent run; its report is on #{run.thread}."
+    body = f"{marker(run)}\n{_about(run)}\n\nMade by a bounded agent run; its report is on #{run.thread}."
     try:
         number, url = story.step(
             "open a pull request",
@@ -113,6 +145,15 @@ def _pull(story: Story, run: Run, made: Committed, base: str, note: str) -> Publ
         return Published("branch", made.branch, made.sha, _branch_url(run, made), note=why)
     story.step("remember the pull request", story.services.runs.set, run.id, published_pull=number)
     return Published("pull_request", made.branch, made.sha, url, note=note)
+
+
+def _about(run: Run) -> str:
+    """What it has to do with its thread, in our own words only: GitHub acts on some of them."""
+    if run.thread_kind == "issue":
+        return f"Closes #{run.thread}"
+    if run.snapshot.get("fork"):
+        return f"Includes the commits of #{run.thread}, on which it stands."
+    return f"For #{run.thread}."
 
 
 def _subject(run: Run) -> str:

@@ -28,7 +28,7 @@ from bot.stores.switch import Paused
 from bot.stories import ack, asides
 from bot.stories.durable import Story
 from bot.stories.names import run_of
-from bot.stories.ruling import Refusal, policy_of, resolve
+from bot.stories.ruling import Refusal, cleared, policy_of, resolve
 from bot.stories.scene import Scene, look
 from bot.stories.send import send
 
@@ -121,6 +121,9 @@ def _planned(
         why = "there is no run on this thread that was halted and waits to go on; `/agent fix` starts one"
         raise Refusal("nothing_to_resume", why)
     run = _reported(services, run_id)
+    given = str(run.snapshot["head"]["sha"])
+    approved = services.approvals.of(event.repo.id, event.number, given) or ""
+    cleared(scene, given, approved)
     if not any(services.handover.latest(run.id, kind) for kind in (TRANSCRIPT, CHANGESET)):
         raise Refusal("nothing_kept", f"nothing of run {run.id} is kept that it could go on from")
     ruling = policy_of(services, scene)
@@ -131,7 +134,12 @@ def _planned(
     asked = str(run.snapshot.get("asked", run.task_class))
     resolved = resolve(asked, _totals(run, command.options), role, scene, ruling)
     taken = _takes(services, run, command, resolved)
-    judged = {"forbidden_paths": list(ruling.forbidden), "publish": ruling.publish, "role": str(role)}
+    judged = {
+        "approved_by": approved if scene.outsider else "",
+        "forbidden_paths": list(ruling.forbidden),
+        "publish": ruling.publish,
+        "role": str(role),
+    }
     new = NewRun(
         id=run.id,
         origin=run.origin,

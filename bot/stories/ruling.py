@@ -19,6 +19,19 @@ class Refusal(Exception):
         self.reason = reason
 
 
+def cleared(scene: Scene, sha: str, approved_by: str) -> None:
+    """Raises Refusal where nobody answers for the commit that would run."""
+    if scene.objection is not None:
+        raise Refusal(*scene.objection)
+    if scene.outsider and not approved_by:
+        commit = f"{scene.url.rsplit('/', 2)[0]}/commit/{sha}"
+        why = (
+            f"{scene.outsider} has no write permission here, so this code runs only once somebody who has it "
+            f"has looked at [this very commit]({commit}) and says `/agent approve {sha}`"
+        )
+        raise Refusal("not_approved", why)
+
+
 def policy_of(services: Services, scene: Scene) -> Policy:
     """The repository's policy inside the service's. Raises Refusal with line and key."""
     try:

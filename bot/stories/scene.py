@@ -19,7 +19,11 @@ POLICY = ".github/agent.yml"
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The thread as it was at the trigger. `head` is what the agent works on."""
+    """The thread as it was at the trigger. `head` is what the agent works on.
+
+    `fork` is the repository of the head where that is another one; `outsider` whose commits these are, where
+    they may not write here: such a commit runs only once it is approved, which `approved_by` has done.
+    """
 
     kind: str
     number: int
@@ -32,58 +36,98 @@ class Scene:
     policy: bytes | None
     labels: tuple[labels.Applied, ...]
     objection: tuple[str, str] | None = None  # reason and words
+    base_ref: str = ""  # of a pull request: where it is to be merged
+    fork: str = ""
+    outsider: str = ""
+    approved_by: str = ""
+
+    @property
+    def commit_url(self) -> str:
+        """Where a person reads the head, as it is now and will stay."""
+        return f"{self.url.rsplit('/', 2)[0]}/commit/{self.head_sha}"
 
 
 def look(services: Services, event: CommentCreated) -> Scene:
     """Only looks: nothing of it is trusted later without the snapshot."""
     github, repo = services.github, event.repo
     default = github.default_branch(repo)
+    policy, labelled = github.file(repo, POLICY, default), _labels(services, event)
     if event.on_pull:
-        pull = github.pull(repo, event.number)
-        thread = ("pull", pull.title, pull.body, pull.url, pull.head_ref, pull.head_sha)
-        objection = _objection(services, repo, pull)
-    else:
-        issue = github.issue(repo, event.number)
-        sha = github.branch_head(repo, default) or ""
-        thread = ("issue", issue.title, issue.body, issue.url, default, sha)
-        objection = None if issue.state == "open" else ("closed", "this issue is closed")
-    kind, title, body, url, head_ref, head_sha = thread
+        return _pull(services, event, default, policy, labelled)
+    issue = github.issue(repo, event.number)
     return Scene(
-        kind=kind,
+        kind="issue",
         number=event.number,
-        title=title,
-        body=body,
-        url=url,
-        head_ref=head_ref,
-        head_sha=head_sha,
+        title=issue.title,
+        body=issue.body,
+        url=issue.url,
+        head_ref=default,
+        head_sha=github.branch_head(repo, default) or "",
         default_branch=default,
-        policy=github.file(repo, POLICY, default),
-        labels=_labels(services, event),
-        objection=objection,
+        policy=policy,
+        labels=labelled,
+        objection=None if issue.state == "open" else ("closed", "this issue is closed"),
     )
 
 
-def _objection(services: Services, repo: Repo, pull: Pull) -> tuple[str, str] | None:
+def _pull(
+    services: Services,
+    event: CommentCreated,
+    default: str,
+    policy: bytes | None,
+    labelled: tuple[labels.Applied, ...],
+) -> Scene:
+    repo, pull = event.repo, services.github.pull(event.repo, event.number)
+    elsewhere = pull.head_repo is not None and pull.head_repo.lower() != repo.full_name.lower()
+    objection = _objection(pull)
+    outsider = _outsider(services, repo, pull, elsewhere) if objection is None else ""
+    approved = services.approvals.of(repo.id, event.number, pull.head_sha) if outsider else None
+    return Scene(
+        kind="pull",
+        number=event.number,
+        title=pull.title,
+        body=pull.body,
+        url=pull.url,
+        head_ref=pull.head_ref,
+        head_sha=pull.head_sha,
+        default_branch=default,
+        policy=policy,
+        labels=labelled,
+        objection=objection,
+        base_ref=pull.base_ref,
+        fork=(pull.head_repo or "") if elsewhere else "",
+        outsider=outsider,
+        approved_by=approved or "",
+    )
+
+
+def _objection(pull: Pull) -> tuple[str, str] | None:
     """Why no run may touch this pull request: a word for the record and a phrase for the reply."""
     if pull.state != "open":
         return "closed", "this pull request is closed"
-    if pull.head_repo is None or pull.head_repo.lower() != repo.full_name.lower():
-        return "fork", (
-            "its branch lives in another repository, where this App may not commit; "
-            "this version only runs on branches of this repository"
-        )
-    if pull.author_type == "Bot":
-        # Our own pull requests come from branches that only someone with write permission can make.
-        if pull.head_ref.startswith("agent/"):
-            return None
-        return "author", f"the pull request is by the bot {pull.author}, which nobody here answers for"
-    role = services.github.role(repo, pull.author)
-    if role < Role.WRITE:
-        return "author", (
-            f"the author of this pull request ({pull.author}) has no write permission here, "
-            "so its code does not run on the word of one person"
+    if pull.head_repo is None:
+        return (
+            "fork",
+            "the fork that this pull request came from is gone, and with it who answers for its commits",
         )
     return None
+
+
+def _outsider(services: Services, repo: Repo, pull: Pull, elsewhere: bool) -> str:
+    """Whose code it is, of those who may not write here: the author, or whoever owns the fork; "" for nobody.
+
+    Our own pull requests come from branches that only we and people with write permission can make.
+    """
+    ours = pull.author_type == "Bot" and not elsewhere and pull.author == services.github.bot()
+    if not ours and (pull.author_type == "Bot" or services.github.role(repo, pull.author) < Role.WRITE):
+        return pull.author
+    if (
+        elsewhere
+        and pull.head_owner != pull.author
+        and services.github.role(repo, pull.head_owner) < Role.WRITE
+    ):
+        return pull.head_owner
+    return ""
 
 
 def _labels(services: Services, event: CommentCreated) -> tuple[labels.Applied, ...]:

@@ -83,6 +83,12 @@ class Client:
         sent = {"body": body, "path": path, "line": line, "side": "RIGHT", "commit_id": sha}
         return int(self.do(login, "POST", f"/pulls/{number}/comments", sent)["id"])
 
+    def answer_review(self, login: str, number: int, first: int, body: str) -> int:
+        return int(self.do(login, "POST", f"/pulls/{number}/comments/{first}/replies", {"body": body})["id"])
+
+    def reviews(self, number: int) -> list[Json]:
+        return list(self.thread(number)["reviews"])
+
     def label(self, login: str, number: int, *names: str) -> None:
         self.do(login, "POST", f"/issues/{number}/labels", {"labels": list(names)})
 
@@ -112,11 +118,18 @@ class Client:
         sent = {"head": head, "base": base, "title": title, "body": body}
         return int(self.do(login, "POST", "/pulls", sent)["number"])
 
-    def fork_pull(self, login: str, files: Json, title: str = "From outside") -> int:
+    def fork_pull(self, login: str, files: Json, title: str = "From outside", branch: str = "change") -> int:
         """A pull request from this person's fork."""
-        name = self.control("fork", repo=self.repo, login=login)["full_name"]
-        Client(self.url, name).commit(login, "change", files, title)
-        return self.pull(login, f"{login}:change", title)
+        self.fork(login).commit(login, branch, files, title)
+        return self.pull(login, f"{login}:{branch}", title)
+
+    def fork(self, login: str) -> Client:
+        """This person's fork, made if there is none."""
+        return Client(self.url, self.control("fork", repo=self.repo, login=login)["full_name"])
+
+    def gone(self, fork: Client) -> None:
+        """That fork is deleted."""
+        self.control("gone", repo=fork.repo)
 
     def press(self, login: str, check: int, identifier: str) -> None:
         """Presses a button of a check run."""

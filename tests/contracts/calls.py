@@ -68,6 +68,16 @@ def react_to_a_review_comment(w: World) -> Act:
     return lambda g: g.react(w.repo, "review_comment", id)
 
 
+def an_answer_to_a_review_comment(w: World) -> Act:
+    id = w.client.review_comment("dana", PULL, "acme_calendar/years.py", 1, "/agent fix")
+    return lambda g: g.answer_review(w.repo, PULL, id, "Started.", marker())
+
+
+def files_at_a_commit(w: World) -> Act:
+    sha = w.branch(new("files"))
+    return lambda g: g.files_at(w.repo, sha, ["README.md"])
+
+
 def find_among_a_bots_comments(w: World) -> Act:
     mark, number = marker(), w.client.issue("dana", "A bot talks")
     w.client.comment("helpful[bot]", number, f"{mark}\nAll yours.")
@@ -193,17 +203,20 @@ CALLS: dict[str, tuple[Row, ...]] = {
     "hook": (lambda w: lambda g: g.hook(),),
     "set_hook_secret": (lambda w: lambda g: g.set_hook_secret("another secret"),),
     "role": (lambda w: lambda g: g.role(w.repo, "dana"),),
+    "bot": (lambda w: lambda g: g.bot(),),
     "pull": (lambda w: lambda g: g.pull(w.repo, PULL),),
     "issue": (lambda w: lambda g: g.issue(w.repo, ISSUE),),
     "labels": (labels_of_a_thread,),
     "file": (lambda w: lambda g: g.file(w.repo, "README.md", "main"), a_large_file),
     "changes_file": (lambda w: lambda g: g.changes_file(w.repo, PULL, "README.md"),),
+    "files_at": (files_at_a_commit,),
     "default_branch": (lambda w: lambda g: g.default_branch(w.repo),),
     "branch_head": (lambda w: lambda g: g.branch_head(w.repo, "main"),),
     "closing_issues": (lambda w: lambda g: g.closing_issues(w.repo, PULL),),
     "react": (react_to_a_comment, react_to_a_review_comment),
     "find_comment": (find_among_a_bots_comments,),
     "comment": (a_new_comment,),
+    "answer_review": (an_answer_to_a_review_comment,),
     "edit_comment": (edit_our_comment,),
     "comment_body": (read_our_comment,),
     "create_pull": (a_pull_request,),

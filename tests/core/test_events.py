@@ -37,6 +37,30 @@ def test_a_review_comment_brings_its_file_and_hunk() -> None:
     assert (event.kind, event.on_pull) == ("review_comment", True)
     assert event.path
     assert event.hunk
+    assert event.answers == 0
+
+
+@pytest.mark.parametrize(
+    ("patch", "lines"),
+    [
+        pytest.param({"line": 12}, "12", id="one line"),
+        pytest.param({"line": 12, "start_line": 10}, "10-12", id="several lines"),
+        pytest.param(
+            {"line": None, "original_line": 7, "original_start_line": 5}, "5-7", id="on a diff that has moved"
+        ),
+        pytest.param({"line": None, "original_line": None, "subject_type": "file"}, "", id="on a whole file"),
+    ],
+)
+def test_a_review_comment_brings_its_lines_and_the_comment_that_it_answers(
+    patch: dict[str, Any], lines: str
+) -> None:
+    told = {"comment": {"start_line": None, "original_start_line": None, "in_reply_to_id": 55} | patch}
+    event = parse(
+        "pull_request_review_comment",
+        samples.payload("pull_request_review_comment", "created", patch=told, check=False),
+    )
+    assert isinstance(event, CommentCreated)
+    assert (event.lines, event.answers) == (lines, 55)
 
 
 @pytest.mark.parametrize("merged", [True, False])

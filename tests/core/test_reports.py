@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from bot.core import reports
 from bot.core.ceilings import CLASSES, Ceilings, Reason, halt_message
@@ -18,7 +19,8 @@ from bot.core.comments import MAX_BYTES
 from bot.core.marks import of_report
 from bot.core.money import Usd
 from bot.core.reports import Check, CostBy, Published, Report, Spent, Turn
-from bot.core.untrusted import cell, code, fenced, line, neutral, quoted
+from bot.core.untrusted import cell, code, fenced, line, listing, neutral, printable, quoted
+from sandbox.markdown import render
 
 TURNS = tuple(
     Turn(step, "claude-opus-4-7", Usd(45_123_456 * step), 120, 3400, 9000 * step, 700, "tool_use")
@@ -291,6 +293,28 @@ def test_a_run_that_belongs_to_no_thread_offers_no_commands() -> None:
     assert "/agent" not in summary
 
 
+def test_a_patch_stands_word_for_word_in_a_fence_that_nothing_in_it_can_end() -> None:
+    text = (
+        "diff --git a/x b/x\n@@ -1 +1,4 @@\n-a\n+````\n+@ada fixes #1\n+</details><img src=x>\n+```mermaid\n"
+    )
+    made = Published(
+        "patch", "abc", "a" * 40, "https://github.com/o/r/commit/aaa", "it is eve's", text, ("`b`: big",)
+    )
+    body = reports.comment(replace(DONE, published=made))
+    assert f"\n`````diff\n{text}`````\n" in body
+    assert body.index("they were put on no branch") < body.index("diff --git")
+    assert "Not in it: `b`: big." in body
+    assert "<img" not in render(body), "nothing in it acts"
+    assert "<span" not in render(body).partition("diff --git")[2].partition("</code>")[0]
+
+
+def test_a_patch_that_makes_a_comment_too_long_is_left_out_and_that_is_said() -> None:
+    noisy = replace(DONE, summary="word " * 4_000, check=Check("make test", 1, "x" * 20_000))
+    body = reports.comment(replace(noisy, published=Published("patch", "a", "a" * 40, "", "", "ä" * 40_000)))
+    assert len(body.encode()) <= MAX_BYTES + 100
+    assert "The patch was left out" in body
+
+
 # -- laws --
 
 amounts = st.integers(0, 10**14).map(Usd)
@@ -329,10 +353,20 @@ anything = st.builds(
     summary=words,
     check=st.none() | st.builds(Check, words, st.integers(-9, 255), words),
     published=st.none()
-    | st.builds(Published, st.sampled_from(["pushed", "branch", "pull_request", "held"]), *[words] * 4),
+    | st.builds(
+        Published, st.sampled_from(["pushed", "branch", "pull_request", "held", "patch"]), *[words] * 4
+    ),
     isolation=st.sampled_from(["", "user", "none"]),
     workflow_url=words,
 )  # fmt: skip
+
+
+@given(words.filter(lambda text: printable(text).strip("\n")))
+def test_a_listing_is_one_code_block_with_the_very_words_whatever_they_are(text: str) -> None:
+    [token] = MarkdownIt("commonmark", {"html": True}).parse(listing(text, "diff"))
+    assert (token.type, token.info) == ("fence", "diff")
+    assert token.content == printable(text).strip("\n") + "\n"
+
 
 MENTION = re.compile(r"@[\w-]")
 REFERENCE = re.compile(r"#\d|\bGH-\d|/(?:issues|pulls?|discussions)/\d", re.IGNORECASE)

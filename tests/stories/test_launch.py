@@ -88,7 +88,7 @@ def test_below_write_nothing_starts_and_each_person_is_told_once(service: Servic
         ("/agent resume cost=$9", "no run on this thread that was halted"),
         ("/agent accept", "no run has ended on this thread"),
         ("/agent discard", "no run has ended on this thread"),
-        ("/agent approve 1a2b3c4", "does not do yet"),
+        ("/agent approve 1a2b3c4", "has no commit to approve"),
         ("/agent fix engine=aider", "engine"),
         ("/agent stop", "no live run"),
         ("/agent status", "No run is live"),
@@ -163,14 +163,6 @@ def test_a_label_holds_with_the_role_of_who_applied_it_and_the_snapshot_says_so(
     end(service, number)
 
 
-def test_a_pull_request_from_a_fork_or_by_an_outsider_does_not_run(service: Service) -> None:
-    number = service.github.fork_pull("eve", {"evil.txt": "x"})
-    service.github.comment("dana", number, "/agent fix")
-    [answer] = answers(service, number)
-    assert "another repository" in answer
-    assert runs(service, number) == []
-
-
 def test_a_closed_thread_does_not_run(service: Service) -> None:
     number = issue(service)
     service.github.close("dana", number)
@@ -208,15 +200,36 @@ def test_a_policy_bounds_what_a_comment_may_ask_for(service: Service) -> None:
     end(service, number)
 
 
-def test_a_review_comment_starts_a_run_that_knows_the_file(service: Service) -> None:
-    github = service.github
-    line = github.file("acme_calendar/years.py", "faster-dates").decode().count("\n")
-    github.review_comment("dana", 2, "acme_calendar/years.py", min(line, 5), "/agent fix this line")
+def test_a_review_comment_starts_a_run_that_knows_its_lines_and_is_answered_in_its_thread(
+    service: Service,
+) -> None:
+    github, path = service.github, "acme_calendar/years.py"
+    last = github.file(path, "faster-dates").decode().count("\n")
+    first = github.review_comment("max", 2, path, min(last, 5), "Is this right?")
+    asked = github.answer_review("dana", 2, first, "/agent fix this line")
     service.until("SELECT count(*) = 1 FROM runs WHERE thread = 2")
-    [(kind, task)] = service.rows("SELECT comment_kind, task FROM runs WHERE thread = 2")
+    [(run, kind, task)] = service.rows("SELECT id, comment_kind, task FROM runs WHERE thread = 2")
     assert kind == "review_comment"
-    assert task.startswith("this line\n\nThe comment is on `acme_calendar/years.py`")
+    assert task.startswith(f"this line\n\nThe comment is on `{path}`, line {min(last, 5)}, the last line of")
+    assert "```diff\n@@" in task
+    said = f"tollgate-reply:started:{asked} "
+    answer = github.wait(
+        lambda g: next((c for c in g.reviews(2) if said in c["body"]), None), 30, "the answer"
+    )
+    assert answer["in_reply_to"] == first
+    [report] = [c for c in github.comments(2) if f"tollgate-run:{run}:" in c["body"]]
+    assert f"/pull/2#issuecomment-{report['id']})" in answer["body"]
+    assert answers(service, 2) == [report["body"]], "and nothing of it beside the thread"
     end(service, 2)
+
+
+def test_an_answer_whose_review_thread_is_gone_stands_beside_it(service: Service) -> None:
+    github = service.github
+    github.fault("POST", "/replies$", 404, times=1)
+    github.review_comment("dana", 2, "acme_calendar/years.py", 1, "/agent status")
+    said = "No run is live"
+    github.wait(lambda g: any(said in c["body"] for c in g.comments(2)), 30, "the answer")
+    assert not any(said in c["body"] for c in github.reviews(2))
 
 
 def test_what_github_will_not_tell_starts_nothing_and_is_said(service: Service) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from bot.clients.github import apps, checks, commits, shapes
+from bot.clients.github import apps, checks, commits, reviews, shapes, trees
 from bot.clients.github.apps import App, Hook, Registered
 from bot.clients.github.errors import GitHubError
 from bot.clients.github.scopes import LOOK, RUN, TALK
@@ -97,6 +97,12 @@ class GitHub:
                 continue
         return Role.NONE
 
+    def bot(self) -> str:
+        """The name under which this App acts: `SLUG[bot]`, which GitHub gives to no one else."""
+        if self._bot is None:
+            self._bot = f"{self._wire.as_app('GET', '/app')['slug']}[bot]"
+        return self._bot
+
     def pull(self, repo: Repo, number: int) -> Pull:
         """A pull request. Raises GitHubError with status 404 where there is none."""
         return shapes.pull(self._wire.call(repo, LOOK, "GET", f"/pulls/{number}"))
@@ -125,6 +131,10 @@ class GitHub:
         """Whether a pull request adds or changes this file, by its first 100 files: they come by path."""
         changes = self._wire.pages(repo, LOOK, f"/pulls/{number}/files", most=1)
         return any(one["filename"] == path and one["status"] != "removed" for one in changes)
+
+    def files_at(self, repo: Repo, sha: str, paths: Collection[str]) -> dict[str, File]:
+        """Those of the paths that are files or links at this commit, by path."""
+        return trees.files_at(self._wire, repo, sha, paths)
 
     def default_branch(self, repo: Repo) -> str:
         """The name of the repository's default branch."""
@@ -178,6 +188,10 @@ class GitHub:
         text = body if body.startswith(marker) else f"{marker}\n{body}"
         made = self._wire.call(repo, TALK, "POST", f"/issues/{number}/comments", body={"body": text})
         return int(made["id"])
+
+    def answer_review(self, repo: Repo, number: int, first: int, body: str, marker: str) -> int:
+        """A comment in the thread that the review comment `first` begins: its id, once for a marker."""
+        return reviews.answer(self._wire, repo, number, first, body, marker, self._ours)
 
     def edit_comment(self, repo: Repo, comment_id: int, body: str) -> None:
         """Replaces the whole text of a comment of ours."""
@@ -284,6 +298,4 @@ class GitHub:
         user = comment.get("user") or {}
         if user.get("type") != "Bot":
             return False
-        if self._bot is None:
-            self._bot = f"{self._wire.as_app('GET', '/app')['slug']}[bot]"
-        return bool(user.get("login") == self._bot)
+        return bool(user.get("login") == self.bot())

@@ -13,7 +13,10 @@ Json = Any
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """A pull request. `head_repo` is None when its fork is gone; `merged_at` is ms since the epoch."""
+    """A pull request. `head_repo` is None when its fork is gone; `merged_at` is ms since the epoch.
+
+    `head_owner` is who owns the repository of its head: for a fork, whose commits they are.
+    """
 
     number: int
     title: str
@@ -23,6 +26,7 @@ class Pull:
     head_ref: str
     head_sha: str
     head_repo: str | None
+    head_owner: str
     base_ref: str
     state: str
     merged: bool
@@ -99,6 +103,7 @@ def pull(raw: Json) -> Pull:
         head_ref=raw["head"]["ref"],
         head_sha=raw["head"]["sha"],
         head_repo=(raw["head"]["repo"] or {}).get("full_name"),
+        head_owner=_login(raw["head"].get("user")),
         base_ref=raw["base"]["ref"],
         state=raw["state"],
         merged=raw["merged"],

@@ -108,7 +108,10 @@ def list_review_reactions(call: Call, id: int) -> Paged:
 @routes("GET", f"{PULL}/comments", "pull_requests:read")
 def list_review_comments(call: Call, number: int) -> Paged:
     thread = call.pull(number)
-    return Paged(thread.reviews, lambda made: shapes.review_comment(call.hub, call.repo, thread, made))
+    found = list(thread.reviews)
+    if call.query.get("sort"):  # as GitHub: without it a direction is of no effect
+        found.sort(key=lambda made: (made.created_at, made.id), reverse=call.query.get("direction") != "asc")
+    return Paged(found, lambda made: shapes.review_comment(call.hub, call.repo, thread, made))
 
 
 @routes("POST", f"{PULL}/comments", "pull_requests:write")

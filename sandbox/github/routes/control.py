@@ -25,6 +25,7 @@ def told_comment(made: Any) -> Json:
         "app": made.app.slug if made.app else None,
         "body": made.body,
         "edits": made.edits,
+        "in_reply_to": made.review.in_reply_to if made.review else None,
         "created_at": iso(made.created_at),
         "reactions": [{"user": r.user.login, "content": r.content} for r in made.reactions],
     }
@@ -45,6 +46,7 @@ def told_thread(thread: Thread) -> Json:
         "events": [{"event": e.event, "actor": e.actor.login} for e in thread.events],
         "head_ref": pull.head_ref if pull else None,
         "head_sha": pull.head_sha if pull else None,
+        "head_repo": pull.head_repo.full_name if pull and pull.head_repo else None,
         "base_ref": pull.base_ref if pull else None,
         "merged": bool(pull and pull.merged_at is not None),
         "merge_commit_sha": pull.merge_commit_sha if pull else None,
@@ -204,6 +206,20 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
         with hub.lock:
             made = branches.fork(hooks, repo_of(), person(str(sent("login"))))
             return jsonify({"id": made.id, "full_name": made.full_name})
+
+    @control.post("/gone")
+    def gone() -> Response:
+        """A fork is deleted: its pull requests stay, with nobody behind them."""
+        with hub.lock:
+            fork = repo_of()
+            if fork.parent is None:
+                raise Refused(422, f"{fork.full_name} is no fork")
+            del hub.repositories[fork.full_name.lower()]
+            for thread in fork.parent.threads.values():
+                if thread.pull and thread.pull.head_repo is fork:
+                    thread.pull.head_repo = None
+            hub.touch()
+            return jsonify({})
 
     @control.get("/file")
     def file() -> Response:
