@@ -1,4 +1,7 @@
-"""A runner's result, read strictly: what it says is a claim, not the truth (the gateway's goes first)."""
+"""A runner's result, read strictly: what it says is a claim, not the truth (the gateway's goes first).
+
+Its words are for people to read: what looks like a credential in them is left out, and the words say so.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from bot.core import changeset
 from bot.core.ceilings import Reason
 from bot.core.changeset import Changeset, Malformed
 from bot.core.reports import Check
+from bot.core.secrets import redacted
 
 OUTCOMES = ("done", "halted", "failed")
 # What a runner may say: also that it ended its agent before a ceiling, which only keeps the work aside.
@@ -17,6 +21,7 @@ OUTCOMES = ("done", "halted", "failed")
 ITS_OWN = (Reason.STUCK, Reason.WALL_CLOCK, Reason.STOPPED, Reason.COST, Reason.TOKENS, Reason.STEPS)
 MAX_TEXT = 20_000
 MAX_OUTPUT = 20_000
+ROOM = 10_000  # looked through beside what is kept, so that a cut does not hide a credential's other half
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +76,13 @@ def _text(raw: dict[str, Any], key: str, most: int) -> str:
         return ""
     if not isinstance(value, str):
         raise Malformed(f"{key} must be text")
-    value = value.encode(errors="replace").decode().replace("\0", "\ufffd")  # neither fits PostgreSQL
+    value = _clean(value[: most + ROOM])
     return value if len(value) <= most else value[:most] + " […]"
+
+
+def _clean(value: str) -> str:
+    plain = value.encode(errors="replace").decode().replace("\0", "\ufffd")  # neither fits PostgreSQL
+    return redacted(plain)[0]
 
 
 def _check(raw: Any) -> Check | None:
@@ -83,5 +93,5 @@ def _check(raw: Any) -> Check | None:
     code = raw.get("exit_code")
     if not isinstance(code, int) or isinstance(code, bool):
         raise Malformed("check.exit_code must be a number")
-    output = _text({"output": str(raw.get("output") or "")[-MAX_OUTPUT:]}, "output", MAX_OUTPUT)
+    output = _clean(str(raw.get("output") or "")[-MAX_OUTPUT - ROOM :])[-MAX_OUTPUT:]
     return Check(_text(raw, "command", 1_000), code, output)

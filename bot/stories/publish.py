@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from bot.clients.github import Committed, GitHubError
 from bot.core import patches, reports
-from bot.core.changeset import Changeset, objections
+from bot.core.changeset import Changeset
+from bot.core.objections import objections
 from bot.core.reports import Published
 from bot.services import Services
 from bot.stores.runs import Run
@@ -34,7 +35,7 @@ def held(run: Run, changes: Changeset) -> tuple[str, ...]:
     """Why a person has to look at them before they are committed, one phrase each; none: commit them."""
     if changes.base != run.snapshot["head"]["sha"]:
         return ("it was made on another commit than the one this run was given",)
-    return objections(changes, run.snapshot["forbidden_paths"])
+    return tuple(str(one) for one in objections(changes, run.snapshot["forbidden_paths"]))
 
 
 def _placed(story: Story, run: Run, changes: Changeset, meant: bool) -> Published:

@@ -19,6 +19,7 @@ from bot.core.ceilings import WRAP_UP, Reason, halt_message
 from bot.core.changeset import Malformed
 from bot.core.money import ZERO
 from bot.core.results import count, read
+from bot.core.secrets import redacted
 from bot.core.untrusted import line
 from bot.services import Services
 from bot.stores.handover import CHANGESET, LINES, TRANSCRIPT
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 MAX_CLAIM = 64 * 1024
 MAX_EVENTS = 1024 * 1024
+MAX_LINE = 2_000  # characters of a line that are looked at
 MAX_RESULT = 32 * 1024 * 1024
 
 
@@ -142,7 +144,7 @@ def _work(raw: dict[str, Any]) -> dict[str, bytes]:
 def _lines(told: list[dict[str, Any]]) -> list[str]:
     """What the agent did, a line for each event that says so."""
     texts = [event["text"] for event in told if isinstance(event.get("text"), str)]
-    return [line(text, 200) for text in texts[-LINES:] if text.strip()]
+    return [line(redacted(text[:MAX_LINE])[0], 200) for text in texts[-LINES:] if text.strip()]
 
 
 def _by_token(services: Services, run_id: str) -> tuple[Run, str]:

@@ -19,7 +19,7 @@ from types import MappingProxyType
 import pytest
 
 from bot.core import reports
-from bot.core.changeset import objections
+from bot.core.objections import objections
 from bot.core.policy import FORBIDDEN
 from bot.runner.isolation import agent_user
 from bot.runner.runner import main_ci
@@ -109,7 +109,7 @@ def test_orders_in_material_change_no_workflow_and_no_policy(obeyed: tuple[Ci, s
     changes = obeyed[0].result().changeset
     assert {".github/workflows/evil.yml", ".github/agent.yml"} <= {file.path for file in changes.files}
     # The runner hands in what there is; the judge of it lets none of it land.
-    said = objections(changes, FORBIDDEN)
+    said = [str(one) for one in objections(changes, FORBIDDEN)]
     assert [word for word in ("evil.yml", "agent.yml") if not any(word in each for each in said)] == []
 
 
@@ -129,7 +129,7 @@ def test_orders_to_leave_the_checkout_leave_nothing_behind_and_nothing_in_the_ch
         assert main_ci(ci.env) == 0
         assert _refs(ci) == before
     changed = ci.result().changeset.files
-    said = " ".join(objections(ci.result().changeset, FORBIDDEN))
+    said = " ".join(str(one) for one in objections(ci.result().changeset, FORBIDDEN))
     for link in ("door", "keys", "up"):  # held for a human with the reason, or not handed in at all
         assert link in said or link not in {file.path for file in changed}
     assert [file.path for file in changed if file.path.startswith((".git/", "/", ".."))] == []

@@ -65,9 +65,9 @@ def test_tests_that_still_fail_are_said_and_the_check_fails(pull: Told) -> None:
 @pytest.mark.parametrize(
     ("path", "text", "why"),
     [
-        (".github/workflows/ci.yml", "on: push", "the policy forbids"),
+        (".github/workflows/ci.yml", "on: push", "no run may change"),
         ("../outside.txt", "x", "not a path inside"),
-        ("key.pem", "-----BEGIN PRIVATE KEY-----", "a private key"),
+        ("key.pem", "-----BEGIN PRIVATE KEY-----\n" + "MIIEvQIBADANBgkq" * 4, "a private key"),
     ],
     ids=["a workflow", "outside", "a secret"],
 )
