@@ -55,6 +55,8 @@ class PullChanged:
 
 @dataclass(frozen=True, slots=True)
 class PullClosed:
+    """A pull request was closed, merged or not, or opened again."""
+
     repo: Repo
     number: int
     merged: bool
@@ -86,7 +88,7 @@ def parse(name: str, payload: dict[str, Any]) -> Event | None:
             return _comment(payload, REVIEW_COMMENT, _object(payload, "pull_request"))
         case ("pull_request", "opened" | "synchronize"):
             return _changed(payload)
-        case ("pull_request", "closed"):
+        case ("pull_request", "closed" | "reopened"):
             pull = _object(payload, "pull_request")
             repo = _repo(payload)
             merged = pull.get("merged")

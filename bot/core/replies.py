@@ -12,6 +12,7 @@ from bot.core.commands import HELP, Malformed
 from bot.core.limits import Resolved
 from bot.core.money import ZERO, Usd, total
 from bot.core.outcomes import Published, Spent
+from bot.core.signals import MergedPull
 from bot.core.untrusted import code
 from bot.core.untrusted import line as on_one_line
 
@@ -210,24 +211,46 @@ def status(live: Line | None) -> str:
     )
 
 
-def cost(lines: Sequence[Line], standings: Sequence[Standing] = ()) -> str:
-    """What all runs of a thread have cost, each of the latest ones, and how the month stands."""
+def cost(
+    lines: Sequence[Line],
+    standings: Sequence[Standing] = (),
+    counts: Mapping[str, str] | None = None,
+    merged: MergedPull | None = None,
+) -> str:
+    """What all runs of a thread have cost, each of the latest ones, and how the month stands.
+
+    `counts`: by run, the merged pull request that its cost counts for, or why it counts for this one.
+    `merged`: this thread, if it is one that runs count for; `lines` then are those too that were elsewhere.
+    """
     stand = f"\n\nThis month:\n\n{month(standings)}" if standings else ""
     if not lines:
         return f"No run has been started on this thread: it has cost nothing.{stand}"
-    runs = f"{len(lines)} run{'s' if len(lines) != 1 else ''}"
+    counts = counts or {}
     estimated = total(line.estimated for line in lines)
     about = f", {estimated} of it estimated" if estimated else ""
     rows = [
         f"| [`{line.run}`]({line.url}) | {line.actor} | {line.task_class} | "
-        f"{line.state}{f' ({line.reason})' if line.reason else ''} | {line.steps} | {line.cost} |"
+        f"{line.state}{f' ({line.reason})' if line.reason else ''} | {line.steps} | {line.cost} | "
+        f"{counts.get(line.run, 'not merged')} |"
         for line in lines[-MOST_ROWS:]
     ]
-    table = ["| run | asked for by | class | state | steps | cost |", "|---|---|---|---|--:|--:|", *rows]
+    head = "| run | asked for by | class | state | steps | cost | counts |\n|---|---|---|---|--:|--:|---|"
     left_out = len(lines) - len(rows)
     rest = f"\n\n{left_out:,} earlier runs are in the sum and not in the table." if left_out else ""
-    cost = total(line.usd for line in lines)
-    return f"This thread has cost **{cost}** in {runs}{about}.\n\n" + "\n".join(table) + rest + stand
+    if merged is not None:
+        said = (
+            f"This pull request is merged{' and was reverted since' if merged.reverted else ''}. It has cost "
+            f"**{merged.usd}** in {_runs(merged.runs)}{about}: those on it, on the issues that it closes and "
+            "on attempts before it."
+        )
+    else:
+        cost = total(line.usd for line in lines)
+        said = f"This thread has cost **{cost}** in {_runs(len(lines))}{about}."
+    return "\n".join([f"{said}\n", head, *rows]) + rest + stand
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' if count != 1 else ''}"
 
 
 def holding(rows: Sequence[tuple[str, Resolved]], role: str, most: Ceilings) -> str:

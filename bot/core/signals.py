@@ -16,7 +16,10 @@ FEW = 10  # runs; fewer say nothing about a rate
 
 @dataclass(frozen=True, slots=True)
 class MergedPull:
-    """A merged pull request with at least one run, and everything that was spent on it."""
+    """A merged pull request with at least one run, and everything that was spent on it.
+
+    `reverted`: it was taken back since; the money was spent all the same.
+    """
 
     repository: str
     number: int
@@ -24,6 +27,7 @@ class MergedPull:
     author: str
     usd: Usd
     runs: int
+    reverted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ class Signals:
     estimated: Usd  # the part of `spent` that is an upper bound, not the upstream's word (M2)
     pooled: Usd  # the part of `spent` that corrects estimates of several runs at once; usually negative
     unattributed: Usd  # the part of `spent` that belongs to no merged pull request
+    unmerged: Usd  # the part of `unattributed` whose run was on an issue or pull request
     ended: tuple[Ended, ...]
     by: str | None
     shares: tuple[Share, ...]
@@ -139,6 +144,15 @@ class Signals:
                 name = getattr(group, what)
                 found[name] = found.get(name, 0) + group.runs
         return found
+
+    @property
+    def elsewhere(self) -> Usd:
+        """The part of `unattributed` that was on no thread: on laptops, in other workflows."""
+        return self.unattributed - self.unmerged - self.pooled
+
+    @property
+    def reverted(self) -> tuple[MergedPull, ...]:
+        return tuple(pull for pull in self.merged if pull.reverted)
 
     @property
     def outliers(self) -> tuple[MergedPull, ...]:
@@ -178,6 +192,8 @@ def as_json(signals: Signals) -> dict[str, Any]:
             "direct": _exact(signals.direct),
             "fully_loaded": _exact(signals.fully_loaded),
             "merged": len(signals.merged),
+            "reverted": len(signals.reverted),
+            "reverted_usd": total(pull.usd for pull in signals.reverted).exact,
             "band": [BAND[0].exact, BAND[1].exact],
             "verdict": judge_cost(signals.direct),
         },
@@ -195,6 +211,8 @@ def as_json(signals: Signals) -> dict[str, Any]:
             "pooled_usd": signals.pooled.exact,
             "attributed_usd": (signals.spent - signals.unattributed).exact,
             "unattributed_usd": signals.unattributed.exact,
+            "unmerged_usd": signals.unmerged.exact,
+            "elsewhere_usd": signals.elsewhere.exact,
         },
         "by": signals.by,
         "shares": [{"name": s.name, "usd": s.usd.exact, "runs": s.runs} for s in signals.shares],
@@ -207,6 +225,7 @@ def as_json(signals: Signals) -> dict[str, Any]:
                 "usd": pull.usd.exact,
                 "runs": pull.runs,
                 "outlier": pull in signals.outliers,
+                "reverted": pull.reverted,
             }
             for pull in signals.merged
         ],
@@ -227,10 +246,16 @@ def as_text(signals: Signals) -> str:
         f"   ({signals.exhausted} of {signals.runs} runs halted by a ceiling)",
         f"                               {judge_exhaustion(signals)}",
         f"Spend                          {signals.spent}"
-        f" ({signals.unattributed} of it belongs to no merged pull request"
-        + (f"; {signals.estimated} is estimated" if signals.estimated != ZERO else "")
-        + ")",
+        + (f" ({signals.estimated} of it estimated)" if signals.estimated != ZERO else ""),
+        f"  of merged pull requests      {signals.spent - signals.unattributed}",
+        f"  unattributed                 {signals.unattributed} ({signals.unmerged} on what has not merged, "
+        f"{signals.elsewhere} on no issue or pull request)",
     ]
+    if signals.reverted:
+        lines.append(
+            f"Reverted since                 {len(signals.reverted)} of the merged, "
+            f"{total(pull.usd for pull in signals.reverted)} (they count all the same)"
+        )
     if signals.pooled:
         lines.append(
             f"Corrected, of no run           {signals.pooled} (estimates of several runs, reconciled)"
@@ -246,6 +271,7 @@ def as_text(signals: Signals) -> str:
         lines += ["", "Merged pull requests, dearest first"]
         for pull in signals.merged:
             mark = "   outlier" if pull in signals.outliers else ""
+            mark += "   reverted" if pull.reverted else ""
             runs = f"{pull.runs} run{'s' if pull.runs != 1 else ''}"
             lines.append(f"  {pull.usd!s:>12}  {pull.repository}#{pull.number}  {pull.title}  ({runs}){mark}")
     if signals.by:

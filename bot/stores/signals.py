@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
+from bot.core.attribution import Place, reverted
 from bot.core.money import Usd
 from bot.core.signals import Ended, MergedPull, Share, Signals, Spread
 from bot.stores.database import Database
@@ -39,6 +40,7 @@ class SignalStore:
                 estimated=self._sum(tx, sa.and_(window, turns.c.state == "estimated", ~_corrected())),
                 pooled=pooled,
                 unattributed=self._sum(tx, sa.and_(window, ~_attributed())) + pooled,
+                unmerged=self._sum(tx, sa.and_(window, ~_attributed(), _of_a_thread())),
                 ended=self._ended(tx, since_ms, until),
                 by=by,
                 shares=self._shares(tx, window, by) if by else (),
@@ -87,30 +89,48 @@ class SignalStore:
         total = sa.func.coalesce(sa.func.sum(pool_corrections.c.nanos), 0)
         return Usd(int(tx.execute(sa.select(total).where(at >= since, at < until)).scalar_one()))
 
+    def pull(self, repository_id: int, number: int) -> MergedPull | None:
+        """A merged pull request with all that was ever spent on it; None if no run belongs to it."""
+        this = sa.and_(pulls.c.repository_id == repository_id, pulls.c.number == number)
+        with self.database.read() as tx:
+            return next(iter(self._pulls(tx, this)), None)
+
+    def _merged(self, tx: sa.Connection, since: int, until: int) -> tuple[MergedPull, ...]:
+        return self._pulls(tx, sa.and_(pulls.c.merged_at >= since, pulls.c.merged_at < until))
+
     @staticmethod
-    def _merged(tx: sa.Connection, since: int, until: int) -> tuple[MergedPull, ...]:
-        spent = sa.func.sum(runs.c.spent_nanos)
+    def _pulls(tx: sa.Connection, where: sa.ColumnElement[bool]) -> tuple[MergedPull, ...]:
+        here = [
+            attributions.c.repository_id == pulls.c.repository_id,
+            attributions.c.number == pulls.c.number,
+        ]
+        counts = sa.and_(turns.c.run == attributions.c.run, turns.c.state.in_(_COSTS))
+        spent = sa.func.coalesce(sa.func.sum(turns.c.nanos), 0)
+        about = (pulls.c.repository_id, pulls.c.number, pulls.c.repository, pulls.c.title, pulls.c.author)
         query = (
             sa.select(
-                pulls.c.repository, pulls.c.number, pulls.c.title, pulls.c.author, spent, sa.func.count()
+                *about, spent.label("nanos"), sa.func.count(attributions.c.run.distinct()).label("runs")
             )
-            .join_from(
-                pulls,
-                attributions,
-                sa.and_(
-                    attributions.c.repository_id == pulls.c.repository_id,
-                    attributions.c.number == pulls.c.number,
-                ),
-            )
-            .join(runs, runs.c.id == attributions.c.run)
-            .where(pulls.c.merged_at >= since, pulls.c.merged_at < until)
-            .group_by(
-                pulls.c.repository_id, pulls.c.number, pulls.c.repository, pulls.c.title, pulls.c.author
-            )
+            .join_from(pulls, attributions, sa.and_(*here))
+            .outerjoin(turns, counts)
+            .where(pulls.c.merged_at.is_not(None), where)
+            .group_by(*about)
             .order_by(spent.desc(), pulls.c.repository, pulls.c.number)
         )
         rows = tx.execute(query).all()
-        return tuple(MergedPull(r[0], int(r[1]), r[2], r[3], Usd(int(r[4])), int(r[5])) for r in rows)
+        gone = reverted(_reverts(tx)) if rows else set()
+        return tuple(
+            MergedPull(
+                row.repository,
+                row.number,
+                row.title,
+                row.author,
+                Usd(int(row.nanos)),
+                int(row.runs),
+                (row.repository_id, row.number) in gone,
+            )
+            for row in rows
+        )
 
     @staticmethod
     def _ended(tx: sa.Connection, since: int, until: int) -> tuple[Ended, ...]:
@@ -139,6 +159,17 @@ class SignalStore:
 
 def _attributed() -> sa.ColumnElement[bool]:
     return sa.exists().where(attributions.c.run == turns.c.run)
+
+
+def _of_a_thread() -> sa.ColumnElement[bool]:
+    return sa.exists().where(runs.c.id == turns.c.run, runs.c.thread.is_not(None))
+
+
+def _reverts(tx: sa.Connection) -> dict[Place, Place]:
+    """Merged pull requests that take back another one, and that other one."""
+    columns = sa.select(pulls.c.repository_id, pulls.c.number, pulls.c.reverts)
+    rows = tx.execute(columns.where(pulls.c.reverts.is_not(None), pulls.c.merged_at.is_not(None)))
+    return {(row[0], row[1]): (row[0], row[2]) for row in rows}
 
 
 def _corrected() -> sa.ColumnElement[bool]:

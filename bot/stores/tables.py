@@ -332,28 +332,44 @@ refusals = Table(
     UniqueConstraint("repository_id", "comment_kind", "comment_id"),
 )
 
+# What GitHub said last of pull requests that are merged, or closed after something was spent on them.
 pulls = Table(
     "pulls",
     metadata,
     Column("repository_id", BigInteger, primary_key=True),
     Column("number", BigInteger, primary_key=True),
+    Column("installation", BigInteger, nullable=False),
     Column("repository", String(200), nullable=False),
     Column("title", Text, nullable=False, server_default=""),
     Column("author", String(100), nullable=False, server_default=""),
+    Column("base", Text, nullable=False),  # the branch it goes to
+    Column("closed", Boolean, nullable=False),
+    Column("merged_at", BigInteger),
     Column("merge_sha", String(64), nullable=False, server_default=""),
-    Column("merged_at", BigInteger, nullable=False),
+    Column("reverts", BigInteger),  # the number of the one that it takes back
+    Column("updated_at", BigInteger, nullable=False),  # by GitHub: an older word does not replace a newer one
+    Index(None, "merged_at"),
 )
 
-# Which merged PR a run's spend belongs to: at most one for each run (R17).
+# The issues that merging a pull request closes.
+closings = Table(
+    "closings",
+    metadata,
+    Column("repository_id", BigInteger, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("issue_repository_id", BigInteger, primary_key=True),
+    Column("issue_number", BigInteger, primary_key=True),
+    Index(None, "issue_repository_id", "issue_number"),
+)
+
+# Which merged PR a run's spend belongs to, by the rule in core/attribution: at most one for each run (R17).
 attributions = Table(
     "attributions",
     metadata,
     Column("run", String(12), ForeignKey("runs.id"), primary_key=True),
     Column("repository_id", BigInteger, nullable=False),
     Column("number", BigInteger, nullable=False),
-    Column(
-        "because", String(40), nullable=False
-    ),  # on the pull request | on the issue it closes | earlier attempt
+    Column("because", String(40), nullable=False),
     Index(None, "repository_id", "number"),
 )
 

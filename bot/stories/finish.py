@@ -50,6 +50,8 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     sizes = story.step("price the pieces", _sizes, services, run, pieces) if pieces else ()
     story.step("keep what came of it", _keep, services, run_id, result, published, pieces, sizes)
     story.step("tell of the month", ack.tell, services, run_id)
+    # Its thread may have been merged before it began, or while it ran.
+    story.step("attribute", services.pulls.follow, run.repository_id or 0, run.thread or 0)
     story.step("wait for the live comment", _quiet, services, run_id)
     report(story, run_id)
     if result is None and run.workflow_run_id is not None:

@@ -1,27 +1,43 @@
-"""A pull request was merged: what was spent on it is its cost (R17)."""
+"""A pull request was merged, closed or opened again: what was spent follows (R17).
+
+GitHub's word of now counts, not the event's: events come late, twice and in any order.
+See docs/attribution.md.
+"""
 
 from __future__ import annotations
 
+from bot.clients.github import Pull
+from bot.core.attribution import Place, reverts
 from bot.core.events import PullClosed
+from bot.core.places import Repo
+from bot.stores.pulls import Facts
 from bot.stories.durable import Story
 
 
 def on_closed(story: Story, event: PullClosed) -> int | None:
-    """Attribute every run on it, on the issues it closes and on the attempts before it; how many."""
-    if not event.merged:
+    """Attribute every run on it, on the issues it closes and on the attempts before it; how many it has."""
+    services, repo = story.services, event.repo
+    if not event.merged and not story.step("spent on it", services.pulls.spent_on, repo.id, event.number):
         return None
-    services = story.services
-    pull = story.step("the pull request", services.github.pull, event.repo, event.number)
-    closes = story.step("the issues it closes", services.github.closing_issues, event.repo, event.number)
-    story.step(
-        "remember that it merged",
-        services.pulls.merged,
-        repository_id=event.repo.id,
-        repository=event.repo.full_name,
-        number=event.number,
+    pull = story.step("the pull request", services.github.pull, repo, event.number)
+    closes = story.step("the issues it closes", services.github.closing_issues, repo, event.number)
+    return story.step("attribute", services.pulls.record, facts(repo, pull, closes))
+
+
+def facts(repo: Repo, pull: Pull, closes: tuple[Place, ...]) -> Facts:
+    """What of it attribution goes by."""
+    return Facts(
+        installation=repo.installation,
+        repository_id=repo.id,
+        repository=repo.full_name,
+        number=pull.number,
         title=pull.title,
         author=pull.author,
-        merge_sha=pull.merge_commit_sha or "",
-        merged_at=pull.merged_at or services.database.now_ms(),
+        base=pull.base_ref,
+        closed=pull.state == "closed",
+        merged_at=pull.merged_at,
+        merge_sha=pull.merge_commit_sha or "" if pull.merged else "",
+        updated_at=pull.updated_at,
+        closes=frozenset(closes),
+        reverts=reverts(pull.title, pull.body, repo.full_name),
     )
-    return story.step("attribute", services.pulls.attribute, event.repo.id, event.number, closes)

@@ -144,7 +144,7 @@ def _pull(story: Story, run: Run, made: Committed, base: str, note: str) -> Publ
         # Such as a branch that is gone meanwhile. The work is committed all the same: say where.
         why = f"{note}; and no pull request could be opened: {error}".removeprefix("; and ")
         return Published("branch", made.branch, made.sha, _branch_url(run, made), note=why)
-    story.step("remember the pull request", story.services.runs.set, run.id, published_pull=number)
+    story.step("remember the pull request", story.services.pulls.made, run.id, number)
     return Published("pull_request", made.branch, made.sha, url, note=note)
 
 

@@ -20,6 +20,7 @@ ROUTES: Routes = {
     ("pull_request", "opened"): policy_check.on_pull_changed,
     ("pull_request", "synchronize"): policy_check.on_pull_changed,
     ("pull_request", "closed"): merge.on_closed,
+    ("pull_request", "reopened"): merge.on_closed,
     ("workflow_run", "completed"): lost.on_workflow_completed,
 }
 

@@ -97,7 +97,9 @@ def found(hooks: Hooks, data: Path, wish: Wish) -> Repository:
 
 
 def make(hub: Hub, owner: Account, name: str, git: Git, default_branch: str, private: bool) -> Repository:
-    repo = Repository(hub.new_id(), owner, name, git, default_branch, hub.now() - 20 * DAY, private)
+    repo = Repository(
+        hub.new_repository_id(), owner, name, git, default_branch, hub.now() - 20 * DAY, private
+    )
     hub.repositories[repo.full_name.lower()] = repo
     people(hub, repo)
     return repo

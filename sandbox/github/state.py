@@ -315,6 +315,7 @@ class Hub:
         self.shift = 0.0  # seconds by which tests have moved the clock
         self._clock = clock
         self._next = 2_400_000_000  # past 32 bits, as GitHub's are
+        self._next_repository = 1_120_000_000  # within 31 bits, as GraphQL's databaseId needs it
         self.accounts: dict[str, Account] = {}
         self.apps: dict[int, App] = {}
         self.installations: dict[int, Installation] = {}
@@ -332,6 +333,11 @@ class Hub:
         with self.lock:
             self._next += 1
             return self._next
+
+    def new_repository_id(self) -> int:
+        with self.lock:
+            self._next_repository += 1
+            return self._next_repository
 
     def touch(self) -> None:
         """Tells the pages that something changed."""

@@ -14,6 +14,7 @@ from bot.clients.github import AppliedLabel, GitHub, GitHubError, Unavailable
 from bot.core.changeset import File
 from bot.core.marks import Annotation, Button, Output
 from bot.core.roles import Role
+from sandbox.github.client import Client
 from tests.clients.conftest import World
 
 ISSUE, PULL = 1, 2
@@ -124,10 +125,25 @@ def test_branches_have_heads_or_are_not_there(world: World, github: GitHub) -> N
 
 
 def test_a_pull_request_names_the_issues_that_it_closes(world: World, github: GitHub) -> None:
-    assert github.closing_issues(world.repo, PULL) == ((world.repo.full_name, ISSUE),)
+    assert github.closing_issues(world.repo, PULL) == ((world.repo.id, ISSUE),)
     world.branch("closes-nothing")
     number = world.client.pull("dana", "closes-nothing", "Nothing")
     assert github.closing_issues(world.repo, number) == ()
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_issues_of_a_private_repository_are_not_seen_from_another(
+    world: World, github: GitHub, private: bool
+) -> None:
+    """A pull request names an issue elsewhere; a token for its own repository sees what everybody may."""
+    name = f"acme/tracker-{next(_ids)}"
+    other = world.client.control("repos", full_name=name, private=private)
+    issue = Client(world.url, name).issue("ada", "Elsewhere")
+    branch = f"elsewhere-{next(_ids)}"
+    world.branch(branch)
+    number = world.client.pull("ada", branch, "Across", f"Closes {name}#{issue}\n\nFixes #{ISSUE}")
+    seen = () if private else ((other["id"], issue),)
+    assert github.closing_issues(world.repo, number) == (*seen, (world.repo.id, ISSUE))
 
 
 # --- talking

@@ -287,6 +287,24 @@ def test_graphql_errors_are_errors(odd: Odd, client: GitHub) -> None:
         client.closing_issues(REPO, 1)
 
 
+@pytest.mark.parametrize(
+    ("id", "name", "found"),
+    [
+        pytest.param(5, "acme/tracker", ((5, 3),), id="another repository"),
+        pytest.param(None, "Acme/Widgets", ((2, 3),), id="a number past 32 bits, of this one"),
+        pytest.param(None, "acme/tracker", (), id="a number past 32 bits, of another: nobody knows which"),
+    ],
+)
+def test_an_issue_is_known_by_the_number_of_its_repository(
+    odd: Odd, client: GitHub, id: int | None, name: str, found: tuple[tuple[int, int], ...]
+) -> None:
+    node = {"number": 3, "repository": {"databaseId": id, "nameWithOwner": name}}
+    linked = {"nodes": [None, node], "pageInfo": {"hasNextPage": False, "endCursor": None}}
+    data = {"repository": {"pullRequest": {"closingIssuesReferences": linked}}}
+    odd.answer = (200, {}, {"data": data})
+    assert client.closing_issues(REPO, 1) == found
+
+
 def test_nobody_on_the_port_is_unavailable(key: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -16,6 +16,7 @@ from bot.core.money import Usd
 from bot.core.outcomes import Published
 from bot.core.replies import Line
 from bot.core.roles import Role
+from bot.core.signals import MergedPull
 
 LINE = Line(
     "0123456789ab",
@@ -84,6 +85,23 @@ def test_a_threads_cost_is_the_sum_of_its_runs_with_who_and_which() -> None:
     assert "**$5.42** in 2 runs." in text
     assert all(word in text for word in (LINE.run, HALTED.run, "dana", "halted (cost_ceiling)"))
     assert "nothing" in replies.cost([])
+
+
+def test_a_merged_pull_request_has_cost_what_its_issues_and_attempts_have_too() -> None:
+    merged = MergedPull("o/r", 7, "Fix", "dana", Usd.parse("5.42"), 2)
+    counts = {LINE.run: "on the pull request", HALTED.run: "on the issue it closes"}
+    text = replies.cost([HALTED, LINE], (), counts, merged)
+    assert text.startswith("This pull request is merged. It has cost **$5.42** in 2 runs: ")
+    assert "| on the issue it closes |" in text
+    assert "merged and was reverted since." in replies.cost(
+        [LINE], (), counts, replace(merged, reverted=True)
+    )
+
+
+def test_each_run_says_whether_its_cost_counts_for_a_merge() -> None:
+    text = replies.cost([HALTED, LINE], (), {LINE.run: "for `#7`"})
+    assert f"{LINE.cost} | for `#7` |" in text
+    assert f"{HALTED.cost} | not merged |" in text
 
 
 def test_what_is_only_estimated_is_told_apart() -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot.core import signals as words
+from bot.core.attribution import Place
 from bot.core.ceilings import CLASSES, Reason
 from bot.core.money import ZERO, Usd
 from bot.stores.database import Database
-from bot.stores.pulls import Pulls
+from bot.stores.pulls import Facts, Pulls
 from bot.stores.runs import NewRun, Runs, new_id
 from bot.stores.signals import SignalStore
 from bot.stores.tables import attributions, runs, turns
@@ -33,8 +34,9 @@ class World:
         new = NewRun(
             **{
                 "id": new_id(), "origin": "github", "ceilings": CLASSES["bugfix"], "task_class": "bugfix",
-                "engine": "opus", "model": "m", "price_book": "p", "repository_id": 1, "repository": "o/r",
-                "thread": thread, "comment_kind": "issue_comment", "comment_id": int(new_id(), 16),
+                "engine": "opus", "model": "m", "price_book": "p", "installation": 9,
+                "repository_id": 1, "repository": "o/r", "thread": thread,
+                "comment_kind": "issue_comment", "comment_id": int(new_id(), 16),
                 "actor": "ann", **given,
             }
         )  # fmt: skip
@@ -55,13 +57,16 @@ class World:
             )  # fmt: skip
         return new.id
 
-    def merge(self, number: int, at: int | None = None, closes: tuple[tuple[str, int], ...] = ()) -> int:
-        when = self.now if at is None else at
-        self.pulls.merged(
-            repository_id=1, repository="o/r", number=number, title=f"PR {number}", author="ann",
-            merge_sha="f" * 40, merged_at=when,
-        )  # fmt: skip
-        return self.pulls.attribute(1, number, closes)
+    def merge(self, number: int, closes: tuple[Place, ...] = (), **given: Any) -> int:
+        facts = {
+            "installation": 9, "repository_id": 1, "repository": "o/r", "number": number,
+            "title": f"PR {number}", "author": "ann", "base": "main", "closed": True,
+            "merged_at": self.now, "merge_sha": "f" * 40, "updated_at": self.now, **given,
+        }  # fmt: skip
+        return self.pulls.record(Facts(closes=frozenset(closes), **facts))
+
+    def close(self, number: int, closes: tuple[Place, ...] = ()) -> None:
+        self.merge(number, closes, merged_at=None, merge_sha="")
 
     def because(self) -> dict[str, str]:
         with self.database.read() as tx:
@@ -73,11 +78,12 @@ def test_a_merge_takes_the_runs_on_it_on_its_issue_and_on_earlier_attempts(datab
     world = World(database)
     here = world.run(7, CENT)
     issue = world.run(3, CENT, published_pull=5)
-    tried = world.run(5, CENT)  # on the pull request that the issue's run had made, which never merged
+    tried = world.run(5, CENT)  # on the pull request that the issue's run had made, which was closed
     made = world.run(4, CENT, published_pull=7)
     world.run(8, CENT)
     world.run(3, CENT, repository="o/other", repository_id=2)
-    assert world.merge(7, closes=(("O/R", 3),)) == 4
+    world.close(5)
+    assert world.merge(7, closes=((1, 3),)) == 4
     assert world.because() == {
         here: "on the pull request",
         issue: "on the issue it closes",
@@ -89,8 +95,10 @@ def test_a_merge_takes_the_runs_on_it_on_its_issue_and_on_earlier_attempts(datab
 def test_a_run_belongs_to_the_pull_request_that_merged_first(database: Database) -> None:
     world = World(database)
     world.run(3, CENT)
-    assert [world.merge(7, closes=(("o/r", 3),)), world.merge(9, closes=(("o/r", 3),))] == [1, 0]
-    assert world.merge(7, closes=(("o/r", 3),)) == 0
+    later = world.now + 1000
+    assert world.merge(9, closes=((1, 3),), merged_at=later) == 1
+    assert world.merge(7, closes=((1, 3),)) == 1, "which was told later, and was merged first"
+    assert world.merge(9, closes=((1, 3),), merged_at=later) == 0
 
 
 def test_cost_per_merged_pull_request_is_direct_and_fully_loaded(database: Database) -> None:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from bot.clients.github import apps, checks, commits, reviews, shapes, trees
+from bot.clients.github import apps, checks, closings, commits, reviews, shapes, trees
 from bot.clients.github.apps import App, Hook, Registered
 from bot.clients.github.errors import GitHubError
 from bot.clients.github.scopes import LOOK, RUN, TALK
@@ -22,6 +22,7 @@ from bot.clients.github.shapes import (
     Repo,
     WorkflowRun,
 )
+from bot.core.attribution import Place
 from bot.core.changeset import File
 from bot.core.marks import Output
 from bot.core.roles import Role
@@ -30,16 +31,6 @@ if TYPE_CHECKING:
     from bot.clients.github.connection import Connection
 
 COMMENTS = {"issue_comment": "issues", "review_comment": "pulls"}
-CLOSING = """query($owner: String!, $name: String!, $number: Int!, $after: String) {
-  repository(owner: $owner, name: $name) {
-    pullRequest(number: $number) {
-      closingIssuesReferences(first: 100, after: $after) {
-        nodes { number repository { nameWithOwner } }
-        pageInfo { hasNextPage endCursor }
-      }
-    }
-  }
-}"""
 
 
 class GitHub:
@@ -144,22 +135,12 @@ class GitHub:
         """The SHA that a branch is at; None where there is no such branch."""
         return commits.branch_head(self._wire, repo, branch)
 
-    def closing_issues(self, repo: Repo, number: int) -> tuple[tuple[str, int], ...]:
-        """The issues that merging this pull request closes: (full name of the repository, number).
+    def closing_issues(self, repo: Repo, number: int) -> tuple[Place, ...]:
+        """The issues that merging this pull request closes: (repository id, number).
 
         Only what a token for this repository sees: issues of other private repositories are left out.
         """
-        found: list[tuple[str, int]] = []
-        after: str | None = None
-        while True:
-            asked = {"owner": repo.owner, "name": repo.name, "number": number, "after": after}
-            data = self._wire.graphql(repo, CLOSING, asked)
-            linked = data["repository"]["pullRequest"]["closingIssuesReferences"]
-            nodes = [node for node in linked["nodes"] or () if node]
-            found += [(node["repository"]["nameWithOwner"], node["number"]) for node in nodes]
-            if not linked["pageInfo"]["hasNextPage"]:
-                return tuple(found)
-            after = linked["pageInfo"]["endCursor"]
+        return closings.closing_issues(self._wire, repo, number)
 
     # --- talking
 

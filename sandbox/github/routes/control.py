@@ -172,7 +172,9 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
             owner = hub.account(owner_name, "Organization")
             base = next(iter(hub.repositories.values()))
             git = base.git.create(base.git.path.parent.parent / owner_name / f"{name}.git")
-            made = Repository(hub.new_id(), owner, name, git, "main", hub.now(), bool(sent("private", False)))
+            made = Repository(
+                hub.new_repository_id(), owner, name, git, "main", hub.now(), bool(sent("private", False))
+            )
             made.roles = dict(base.roles)
             made.archived = bool(sent("archived", False))
             if not sent("empty", False):

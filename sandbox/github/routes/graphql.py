@@ -82,7 +82,7 @@ def repository(call: Call, repo: Repository) -> Json:
 
     return {
         "id": people.node_id("Repository", repo.id),
-        "databaseId": repo.id % 2**31,
+        "databaseId": repo.id,
         "name": repo.name,
         "nameWithOwner": repo.full_name,
         "url": repos.page(call.hub, repo),
@@ -125,7 +125,7 @@ def pull(call: Call, repo: Repository, thread: Thread) -> Json:
                 "`closingIssuesReferences` connection."
             )
         linked = [] if more.get("userLinkedOnly") else branches.closing(call.hub, repo, thread)
-        linked = [(r, t) for r, t in linked if call.caller.sees(r)]
+        linked = [(r, t) for r, t in linked if call.caller.sees(r) or not r.private]
         start = int(more.get("after") or 0)
         shown = linked[start : start + (first or 100)] if first is not None else linked[-(last or 100) :]
         nodes = [issue(call, other, one) for other, one in shown]

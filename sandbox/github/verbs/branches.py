@@ -176,7 +176,9 @@ def fork(hooks: Hooks, repo: Repository, owner: Account) -> Repository:
     if known:
         return known
     git = repo.git.clone(repo.git.path, repo.git.path.parent.parent / owner.login / f"{repo.name}.git")
-    made = Repository(hub.new_id(), owner, repo.name, git, repo.default_branch, hub.now(), parent=repo)
+    made = Repository(
+        hub.new_repository_id(), owner, repo.name, git, repo.default_branch, hub.now(), parent=repo
+    )
     made.roles[owner.login.lower()] = type(repo.role(owner.login)).admin
     made.private, made.description = repo.private, repo.description
     hub.repositories[made.full_name.lower()] = made

@@ -135,13 +135,38 @@ def upgrade() -> None:
         "pulls",
         sa.Column("repository_id", sa.BigInteger(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("installation", sa.BigInteger(), nullable=False),
         sa.Column("repository", sa.String(length=200), nullable=False),
         sa.Column("title", sa.Text(), server_default="", nullable=False),
         sa.Column("author", sa.String(length=100), server_default="", nullable=False),
+        sa.Column("base", sa.Text(), nullable=False),
+        sa.Column("closed", sa.Boolean(), nullable=False),
+        sa.Column("merged_at", sa.BigInteger(), nullable=True),
         sa.Column("merge_sha", sa.String(length=64), server_default="", nullable=False),
-        sa.Column("merged_at", sa.BigInteger(), nullable=False),
+        sa.Column("reverts", sa.BigInteger(), nullable=True),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("repository_id", "number", name=op.f("pk_pulls")),
     )
+    with op.batch_alter_table("pulls", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_pulls_merged_at"), ["merged_at"], unique=False)
+
+    op.create_table(
+        "closings",
+        sa.Column("repository_id", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("issue_repository_id", sa.BigInteger(), nullable=False),
+        sa.Column("issue_number", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "repository_id", "number", "issue_repository_id", "issue_number", name=op.f("pk_closings")
+        ),
+    )
+    with op.batch_alter_table("closings", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_closings_issue_repository_id_issue_number"),
+            ["issue_repository_id", "issue_number"],
+            unique=False,
+        )
+
     op.create_table(
         "refusals",
         sa.Column(
