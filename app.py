@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from bot.clients.anthropic import Key, Upstream
+from bot.clients.anthropic import Upstream
 from bot.services import Services, build
 from bot.settings import environment, read, set_up_mode
 from bot.stories.spend import Spend
@@ -26,8 +26,7 @@ def create(services: Services) -> Flask:
     """The web process: every door of it."""
     settings = services.settings
     spend = Spend(services.ledger, services.prices)
-    key = Key("ANTHROPIC_API_KEY", settings.secrets.anthropic_keys["ANTHROPIC_API_KEY"])
-    gateway = Gateway(spend, Upstream(settings.anthropic_base_url), lambda: key)
+    gateway = Gateway(spend, Upstream(settings.anthropic_base_url), services.keys.get)
 
     @cache
     def verifier() -> Verifier:

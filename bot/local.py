@@ -118,7 +118,7 @@ def opened(
             def on_halt(_account: Account) -> None:
                 local.halted.set()
 
-            gateway = Gateway(spend, Upstream(upstream), lambda: key, on_halt)
+            gateway = Gateway(spend, Upstream(upstream), lambda _: key, on_halt)
             served = Embedded(gateway)
             try:
                 with served, _clock(local):

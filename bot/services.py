@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from bot.clients.github import GitHub
+from bot.clients.keys import Keys
 from bot.core import policy
 from bot.core.policy import Policy, PolicyError
 from bot.core.prices import PriceBook, PriceFileError
@@ -63,6 +64,7 @@ class Services:
     prices: PriceBook
     policy: Policy  # the service's own; a repository's can only tighten it
     github: GitHub
+    keys: Keys
     usage: UsageApi | None  # without an admin key, and in the web process, there is none
 
     def close(self) -> None:
@@ -107,6 +109,7 @@ def build(settings: Settings, kind: str) -> Services:
         prices=prices,
         policy=rules,
         github=GitHub(settings.github_app_id, settings.secrets.github_private_key, settings.github_api_url),
+        keys=Keys(settings.secrets.anthropic_keys),
         usage=None if kind == "web" else usage_api(settings),
     )
 

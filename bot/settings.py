@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bot.clients.keys import is_path
 from bot.core import manifest
 from bot.stores import credentials
 from bot.stores.credentials import CredentialsError, Place
@@ -172,6 +173,9 @@ def look(env: Mapping[str, str]) -> tuple[Settings, list[str]]:
     keys = {k: v.strip() for k, v in env.items() if k.startswith("ANTHROPIC_API_KEY") and v.strip()}
     if "ANTHROPIC_API_KEY" not in keys:
         told.problems.append("ANTHROPIC_API_KEY is not set: the key that the gateway sends upstream")
+    for name, value in keys.items():
+        if is_path(value) and not Path(value).is_file():
+            told.problems.append(f"{name} names {value}, which is not a file")
     public_url = told.public_url()
     api, web = told.github()
     settings = Settings(

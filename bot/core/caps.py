@@ -25,6 +25,7 @@ class Scope(StrEnum):
     PERSON = "person"
     REPOSITORY = "repository"
     INSTALLATION = "installation"
+    LINE = "line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,36 @@ class Caps:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A budget line (R22): its month, who may spend it, the variable of its key, how many runs at once.
+
+    `members` in lower case; `key` "" is the key that the person's team has.
+    """
+
+    monthly: Usd
+    members: frozenset[str]
+    key: str = ""
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """People, in lower case, whose runs are sent with a key of their own, by the name of its variable."""
+
+    members: frozenset[str]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cap:
-    """One cap that holds for a launch. `id`: GitHub's number of whose it is; `name`: how people call it."""
+    """One cap that holds for a launch. `id`: GitHub's number of whose it is, or a line's name; `name`: how
+    people call it; `at_once`: how many runs under it may be live."""
 
     scope: Scope
-    id: int
+    id: str
     name: str
     usd: Usd
+    at_once: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +86,7 @@ class Standing:
     spent: Usd
     held: Usd
     acknowledged: int = 0
+    live: int = 0  # runs
 
     @property
     def most(self) -> Usd:
@@ -94,7 +119,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Why a launch gets nothing: the cap that leaves the least."""
+    """Why a launch gets nothing: the cap that leaves the least, or under which too many are live."""
 
     standing: Standing
 
@@ -110,20 +135,39 @@ def month_of(now_ms: int, zone: str) -> str:
 
 
 def applying(
-    caps: Caps, person: tuple[int, str] | None, repository: tuple[int, str], installation: int
+    caps: Caps,
+    person: tuple[int, str],
+    repository: tuple[int, str],
+    installation: int,
+    line: tuple[str, Line] | None = None,
 ) -> tuple[Cap, ...]:
-    """Every cap that a launch has to fit under; `person` and `repository` as (GitHub's number, name)."""
+    """Every cap that a launch has to fit under; `person` and `repository` as (GitHub's number, name).
+
+    On a `line` its month takes the place of the person's.
+    """
     found = []
-    if person is not None:
-        usd = caps.people.get(person[1].lower(), caps.everyone)
-        if usd is not None:
-            found.append(Cap(Scope.PERSON, person[0], person[1], usd))
+    usd = caps.people.get(person[1].lower(), caps.everyone)
+    if line is not None:
+        name, own_line = line
+        found.append(Cap(Scope.LINE, name, f"the line {name}", own_line.monthly, own_line.concurrency))
+    elif usd is not None:
+        found.append(Cap(Scope.PERSON, str(person[0]), person[1], usd))
     own = caps.repositories.get(repository[1].lower())
     if own is not None:
-        found.append(Cap(Scope.REPOSITORY, repository[0], repository[1], own))
+        found.append(Cap(Scope.REPOSITORY, str(repository[0]), repository[1], own))
     if caps.installation is not None:
-        found.append(Cap(Scope.INSTALLATION, installation, "the whole installation", caps.installation))
+        found.append(Cap(Scope.INSTALLATION, str(installation), "the whole installation", caps.installation))
     return tuple(found)
+
+
+def key_of(person: str, line: Line | None, teams: Mapping[str, Team]) -> str:
+    """The variable of the key that a run is sent with: the line's, else the team's, else "" (the default).
+
+    Of two teams with the same person the first in the file counts.
+    """
+    if line is not None and line.key:
+        return line.key
+    return next((team.key for team in teams.values() if person.lower() in team.members), "")
 
 
 def fit(asked: Usd, standings: Sequence[Standing], spent: Usd = ZERO) -> Fit | Reached:
@@ -131,6 +175,9 @@ def fit(asked: Usd, standings: Sequence[Standing], spent: Usd = ZERO) -> Fit | R
 
     `spent`: what the same run has spent in earlier attempts, which `asked` contains and `standings` do not.
     """
+    crowded = (one for one in standings if one.cap.at_once is not None and one.live >= one.cap.at_once)
+    if (full := next(crowded, None)) is not None:
+        return Reached(full)
     tightest = min(standings, key=lambda one: one.left, default=None)
     if tightest is None or asked <= tightest.left:
         return Fit(asked)

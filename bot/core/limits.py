@@ -45,6 +45,7 @@ class Resolved:
     clamps: tuple[str, ...]
     task_class: str
     engine: str
+    line: str = ""  # that its spend is to be on, if there is one of that name
 
 
 def resolve(
@@ -76,12 +77,8 @@ def resolve(
         engine = options.engine
     elif "engine" in chosen:
         engine = chosen["engine"].value
-    line = options.line or ("line" in chosen and chosen["line"].value)
-    if line:
-        notes.append(
-            f"line: this version has no budget lines; what `{line}` spends counts like any other run"
-        )
-    return Resolved(replace(row, **values), sources, tuple(notes), task_class, engine)
+    line = options.line or (str(chosen["line"].value) if "line" in chosen else "")
+    return Resolved(replace(row, **values), sources, tuple(notes), task_class, engine, line)
 
 
 @dataclass(frozen=True, slots=True)

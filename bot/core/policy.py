@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bot.core import changeset, document, policy_keys
-from bot.core.caps import Caps
+from bot.core.caps import Caps, Line, Team
 from bot.core.ceilings import CLASSES, Ceilings, least
 from bot.core.commands import ENGINES
 from bot.core.document import PolicyError
@@ -58,6 +58,8 @@ class Policy:
     retention: int = 30
     allow: Mapping[str, Allowance] = field(default_factory=dict)
     caps: Caps = field(default_factory=Caps)
+    lines: Mapping[str, Line] = field(default_factory=dict)
+    teams: Mapping[str, Team] = field(default_factory=dict)
     approvers: tuple[str, ...] = ()  # in lower case
     given: frozenset[str] = frozenset()
 
@@ -104,6 +106,9 @@ def parse(text: str | bytes | None, *, service: bool = False) -> Policy:
     policy = replace(policy, stuck=replace(policy.stuck, **said.get("stuck", {})))
     approvers = tuple(name.lower() for name in said.get("approvers", ()))
     policy = replace(policy, caps=_caps(said.get("caps", {}), root), approvers=approvers)
+    policy = replace(
+        policy, lines=_lines(said.get("lines", {}), root), teams=_teams(said.get("teams", {}), root)
+    )
     listed = said.get("paths", {}).get("forbidden", ())
     return replace(policy, forbidden=_union(FORBIDDEN, listed))
 
@@ -147,6 +152,29 @@ def _caps(said: Mapping[str, Any], root: document.Node) -> Caps:
         repositories=said.get("repositories", {}),
         **plain,
     )
+
+
+def _lines(said: Mapping[str, Any], root: document.Node) -> Mapping[str, Line]:
+    found = {}
+    for name, told in said.items():
+        monthly, members = (_needed(told, root, f"lines.{name}", key) for key in ("monthly", "members"))
+        people = frozenset(member.lower() for member in members)
+        found[name] = Line(monthly, people, told.get("api_key_env", ""), told.get("concurrency"))
+    return found
+
+
+def _teams(said: Mapping[str, Any], root: document.Node) -> Mapping[str, Team]:
+    found = {}
+    for name, told in said.items():
+        members, key = (_needed(told, root, f"teams.{name}", part) for part in ("members", "api_key_env"))
+        found[name] = Team(frozenset(member.lower() for member in members), key)
+    return found
+
+
+def _needed(told: Mapping[str, Any], root: document.Node, above: str, key: str) -> Any:
+    if key not in told:
+        raise PolicyError(_line(root, above), above, f"it has no {key}")
+    return told[key]
 
 
 def _row(row: Ceilings, said: Mapping[str, Any]) -> Ceilings:
@@ -228,6 +256,8 @@ def tighten(service: Policy, repo: Policy) -> Policy:
         retention=least_of("retention", service.retention, repo.retention),
         forbidden=_union(service.forbidden, repo.forbidden),
         caps=service.caps,
+        lines=service.lines,
+        teams=service.teams,
         approvers=service.approvers,
         given=service.given | repo.given,
         **taken,

@@ -21,7 +21,7 @@ from bot.core.rules import ADMISSIONS
 Schema = dict[str, Any]
 
 # They can create money, or say who may: the service's own file only (P2).
-SERVICE_ONLY = ("caps", "lines", "prices", "approvers", "viewers")
+SERVICE_ONLY = ("caps", "lines", "teams", "prices", "approvers", "viewers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Named:
 
     name: str  # a pattern
     form: str
-    of: Value
+    of: Value | Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,11 +311,32 @@ CAPS = Table(
         ),
     }
 )
+_MEMBERS = Key(
+    Many(_words(LOGIN, 100, "the name of a person on GitHub"), least=1, most=1_000), "who, by name on GitHub"
+)
+_KEY = Key(
+    _words(r"ANTHROPIC_API_KEY(?:_[A-Z0-9_]+)?", 64, "the name of a variable ANTHROPIC_API_KEY_…"),
+    "the variable that holds the key, never the key",
+)
+LINE = Table(
+    {
+        "monthly": Key(MONEY, "a month of it"),
+        "members": _MEMBERS,
+        "api_key_env": _KEY,
+        "concurrency": Key(_number(1, 1_000), "how many runs on it may be live at once"),
+    }
+)
+TEAM = Table({"members": _MEMBERS, "api_key_env": _KEY})
+_LINES = Named(r"[a-z0-9][a-z0-9_-]{0,38}", "a line's name, such as evals", LINE)
 # The service's own file has these besides.
 SERVICE_KEYS = Table(
     {
         **KEYS.keys,
         "caps": Key(CAPS, "what a person, a repository and an installation may spend in a month"),
+        "lines": Key(_LINES, "budgets beside people's caps, by name: /agent fix line=NAME"),
+        "teams": Key(
+            Named(TIER.pattern, "a team's name", TEAM), "people whose runs are sent with a key of their own"
+        ),
         "approvers": Key(
             Many(_words(LOGIN, 100, "the name of a person on GitHub")), "who may open what others may not"
         ),

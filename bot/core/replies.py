@@ -90,8 +90,16 @@ class Spender:
 
 def reached(standing: Standing) -> str:
     """Which cap is reached, on one line."""
+    if crowded(standing):
+        return f"{standing.cap.name} has {standing.live} live runs, as many as it may have"
     held = f", {standing.held} held by live runs" if standing.held else ""
     return f"{caps.whose(standing)} is reached: {standing.spent} of {standing.most} spent{held}"
+
+
+def crowded(standing: Standing) -> bool:
+    """It is the number of live runs that stands in the way, not the money."""
+    most = standing.cap.at_once
+    return most is not None and standing.live >= most
 
 
 def cap_reached(standing: Standing, spenders: Sequence[Spender], opens: Sequence[str]) -> str:
@@ -107,6 +115,8 @@ def cap_reached(standing: Standing, spenders: Sequence[Spender], opens: Sequence
         else ""
     )
     more = caps.slice_of(standing.cap.usd)
+    if crowded(standing):
+        return f"I did not start: {reached(standing)}. {NOTHING} Say it again when one of them has ended."
     if opens:
         who = " or ".join(code(name) for name in opens)
         then = f"`/agent ack` with a reason, by {who}, opens {more} more; the next month opens the cap anew."

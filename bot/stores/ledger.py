@@ -50,6 +50,7 @@ class Account:
     now: int
     rules: Rules = STRICTEST
     kept_back: bool = False
+    key_name: str = ""  # of the key that its requests are sent with; "": the default
 
     @property
     def within(self) -> Ceilings:
@@ -441,7 +442,7 @@ def whole_hold(ask: Ask, ending: str, status: int = 0, request_id: str | None = 
 _ACCOUNT = (
     "id, attempt, state, reason, message, ceiling_nanos, ceiling_tokens, ceiling_steps, ceiling_seconds, "
     "ceiling_cached_tokens, spent_nanos, held_nanos, spent_tokens, held_tokens, steps, held_steps, "
-    "cache_read, held_cached, started_at, deadline_at, rules, kept_back"
+    "cache_read, held_cached, started_at, deadline_at, rules, kept_back, key_name"
 )
 _UNHOLD = (
     "held_nanos = held_nanos - ?, held_tokens = held_tokens - ?, held_cached = held_cached - ?, "
@@ -506,7 +507,7 @@ def _booked(what: Settlement) -> dict[str, Any]:
 def _account(row: Sequence[Any]) -> Account:
     (run, attempt, state, reason, message, usd, tokens, most_steps, seconds, most_cached, spent,
      held, spent_tokens, held_tokens, steps, held_steps, cached, held_cached, started, deadline,
-     rules, kept_back, now) = row  # fmt: skip
+     rules, kept_back, key_name, now) = row  # fmt: skip
     return Account(
         run,
         attempt,
@@ -527,4 +528,5 @@ def _account(row: Sequence[Any]) -> Account:
         now,
         Rules.parse(rules),
         bool(kept_back),
+        key_name,
     )

@@ -21,12 +21,6 @@ from bot.stores.runs import NewRun, Runs
 from bot.stores.switch import Paused, paused, record
 from bot.stores.tables import acknowledgements, months, runs
 
-_OF = {
-    Scope.PERSON: runs.c.actor_id,
-    Scope.REPOSITORY: runs.c.repository_id,
-    Scope.INSTALLATION: runs.c.installation,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -129,7 +123,7 @@ class People:
         """The runs that cost most of it."""
         query = (
             sa.select(runs.c.id, runs.c.repository, runs.c.thread, runs.c.task_class, runs.c.spent_nanos)
-            .where(_OF[cap.scope] == cap.id, runs.c.month == month, runs.c.spent_nanos > 0)
+            .where(_under(cap), runs.c.month == month, runs.c.spent_nanos > 0)
             .order_by(runs.c.spent_nanos.desc(), runs.c.id)
             .limit(most)
         )
@@ -159,14 +153,30 @@ def _standing(tx: sa.Connection, cap: Cap, month: str, but: str | None = None) -
     held = sa.case((sa.and_(live, unspent > runs.c.held_nanos), unspent), else_=runs.c.held_nanos)
     query = (
         sa.select(
-            sa.func.coalesce(sa.func.sum(runs.c.spent_nanos), 0), sa.func.coalesce(sa.func.sum(held), 0)
+            sa.func.coalesce(sa.func.sum(runs.c.spent_nanos), 0),
+            sa.func.coalesce(sa.func.sum(held), 0),
+            sa.func.coalesce(sa.func.sum(sa.case((live, 1), else_=0)), 0),
         )
-        .where(_OF[cap.scope] == cap.id, runs.c.month == month)
+        .where(_under(cap), runs.c.month == month)
         .where(runs.c.id != but if but is not None else sa.true())
     )
-    spent, reserved = tx.execute(query).one()
+    spent, reserved, alive = tx.execute(query).one()
     opened = sa.select(sa.func.count()).where(*_is(acknowledgements, cap, month))
-    return Standing(cap, month, Usd(int(spent)), Usd(int(reserved)), tx.execute(opened).scalar_one())
+    slices = tx.execute(opened).scalar_one()
+    return Standing(cap, month, Usd(int(spent)), Usd(int(reserved)), slices, int(alive))
+
+
+def _under(cap: Cap) -> sa.ColumnElement[bool]:
+    """The runs that a cap is over. What is on a line is on nobody's own."""
+    match cap.scope:
+        case Scope.PERSON:
+            return sa.and_(runs.c.actor_id == int(cap.id), runs.c.line == "")
+        case Scope.REPOSITORY:
+            return runs.c.repository_id == int(cap.id)
+        case Scope.INSTALLATION:
+            return runs.c.installation == int(cap.id)
+        case Scope.LINE:
+            return runs.c.line == cap.id
 
 
 def _is(table: sa.Table, cap: Cap, month: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -45,6 +45,8 @@ class NewRun:
     actor: str = ""
     actor_id: int | None = None
     month: str = ""
+    line: str = ""
+    key_name: str = ""
     opened_by: str = ""
     installation: int | None = None
     repository_id: int | None = None
@@ -77,6 +79,8 @@ class Run:
     actor: str
     actor_id: int | None
     month: str
+    line: str
+    key_name: str
     opened_by: str
     task_class: str
     engine: str
@@ -163,6 +167,8 @@ class Runs:
             "actor": new.actor,
             "actor_id": new.actor_id,
             "month": new.month,
+            "line": new.line,
+            "key_name": new.key_name,
             "opened_by": new.opened_by,
             "task_class": new.task_class,
             "engine": new.engine,
@@ -459,12 +465,12 @@ _OF_AN_ATTEMPT = (
 )  # fmt: skip
 _COUNTERS = ("steps", "tool_calls", "input", "cache_write_5m", "cache_write_1h", "cache_read", "output")
 _PLAIN = (
-    "id", "origin", "installation", "repository_id", "repository", "thread", "thread_kind", "comment_kind",
-    "comment_id", "actor", "actor_id", "month", "opened_by", "task_class", "engine", "model", "effort",
-    "task", "state", "message", "notice", "attempt", "opened_at", "started_at", "deadline_at",
-    "lease_until_at", "ended_at", "price_book", "report_comment_id", "check_run_id", "workflow_run_id",
-    "workflow_url", "dispatched_at", "published_pull", "settled_as", "settled_by", "settled_in",
-    "finishing_at", "finished_at",
+    "id", "origin", "installation", "repository_id", "repository", "thread", "thread_kind",
+    "comment_kind", "comment_id", "actor", "actor_id", "month", "line", "key_name", "opened_by",
+    "task_class", "engine", "model", "effort", "task", "state", "message", "notice", "attempt",
+    "opened_at", "started_at", "deadline_at", "lease_until_at", "ended_at", "price_book",
+    "report_comment_id", "check_run_id", "workflow_run_id", "workflow_url", "dispatched_at",
+    "published_pull", "settled_as", "settled_by", "settled_in", "finishing_at", "finished_at",
 )  # fmt: skip
 
 

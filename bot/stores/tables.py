@@ -55,6 +55,8 @@ runs = Table(
     Column("comment_id", BigInteger),
     Column("actor", String(100), nullable=False, server_default=""),
     Column("actor_id", BigInteger),  # GitHub's number of the person: a name can be changed, and a cap stays
+    Column("line", String(40), nullable=False, server_default=""),  # the budget line that it is on
+    Column("key_name", String(64), nullable=False, server_default=""),  # the key it is sent with; "": default
     Column("month", String(7), nullable=False, server_default=""),  # of the launch, in the caps' time zone
     Column("opened_by", String(100), nullable=False, server_default=""),  # id of the story that opened it
     # What was asked: a snapshot taken at the trigger.
@@ -150,6 +152,7 @@ runs = Table(
     Index(None, "opened_at"),
     Index(None, "actor_id", "month"),
     Index(None, "installation", "month"),
+    Index(None, "line", "month"),
 )
 
 turns = Table(
@@ -254,7 +257,7 @@ months = Table(
     "months",
     metadata,
     Column("scope", String(16), primary_key=True),  # of core/caps
-    Column("owner", BigInteger, primary_key=True),  # GitHub's number of it
+    Column("owner", String(64), primary_key=True),  # GitHub's number of it, or the line's name
     Column("month", String(7), primary_key=True),
     Column("told_in", String(12)),  # the run whose report told its person that most of it is gone
 )
@@ -267,7 +270,7 @@ acknowledgements = Table(
     Column("comment_kind", String(16), primary_key=True),
     Column("comment_id", BigInteger, primary_key=True),
     Column("scope", String(16), primary_key=True),
-    Column("owner", BigInteger, nullable=False),
+    Column("owner", String(64), nullable=False),
     Column("month", String(7), nullable=False),
     Column("name", String(200), nullable=False),  # of the owner, as people call it
     Column("by", String(100), nullable=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.core import replies
-from bot.core.caps import Cap, Caps, Reached, Scope, Standing, applying, due, month_of, notice
+from bot.core.caps import Cap, Caps, Line, Reached, Scope, Standing, applying, due, month_of, notice
 from bot.core.events import CommentCreated
 from bot.core.policy import Policy
 from bot.services import Services
@@ -14,11 +14,16 @@ from bot.stories.durable import Story
 from bot.stories.names import run_of
 
 
-def caps_of(caps: Caps, event: CommentCreated, person: tuple[int, str] | None = None) -> tuple[Cap, ...]:
+def caps_of(
+    caps: Caps,
+    event: CommentCreated,
+    person: tuple[int, str] | None = None,
+    line: tuple[str, Line] | None = None,
+) -> tuple[Cap, ...]:
     """What a launch by the commenter (or another `person`) has to fit under."""
     repo = event.repo
     whose = person or (event.actor_id, event.actor)
-    return applying(caps, whose, (repo.id, repo.full_name), repo.installation)
+    return applying(caps, whose, (repo.id, repo.full_name), repo.installation, line)
 
 
 def refuse(story: Story, event: CommentCreated, standing: Standing) -> None:
@@ -47,7 +52,7 @@ def ack(story: Story, event: CommentCreated, reason: str) -> None:
     now = story.step("the time", services.database.now_ms)
     month = month_of(now, services.policy.caps.zone)
     person = story.step("whose cap", _person, services, event)
-    caps = caps_of(services.policy.caps, event, person)
+    caps = caps_of(services.policy.caps, event, person) + _lines(services.policy, person or (0, event.actor))
     if not caps:
         return asides.reply(story, event, "ack", replies.no_caps())
     opened, denied = [], []
@@ -87,7 +92,7 @@ def standings(story: Story, event: CommentCreated) -> tuple[Standing, ...]:
     services = story.services
     now = story.step("the time", services.database.now_ms)
     month = month_of(now, services.policy.caps.zone)
-    caps = caps_of(services.policy.caps, event)
+    caps = caps_of(services.policy.caps, event) + _lines(services.policy, (0, event.actor))
     return story.step("how they stand", services.people.standings, caps, month)
 
 
@@ -102,10 +107,16 @@ def tell(services: Services, run_id: str) -> None:
 
 
 def _own(services: Services, run: Run) -> tuple[Cap, ...]:
-    if run.actor_id is None or not run.month:
+    if run.actor_id is None or not run.month or run.line:
         return ()
     caps = applying(services.policy.caps, (run.actor_id, run.actor), (0, run.repository), 0)
     return tuple(cap for cap in caps if cap.scope is Scope.PERSON)
+
+
+def _lines(policy: Policy, person: tuple[int, str]) -> tuple[Cap, ...]:
+    """The budget lines that the person may use."""
+    mine = ((name, line) for name, line in policy.lines.items() if person[1].lower() in line.members)
+    return tuple(Cap(Scope.LINE, name, f"the line {name}", line.monthly) for name, line in mine)
 
 
 def _person(services: Services, event: CommentCreated) -> tuple[int, str] | None:
@@ -118,7 +129,7 @@ def _person(services: Services, event: CommentCreated) -> tuple[int, str] | None
 def _may(policy: Policy, cap: Cap, event: CommentCreated) -> bool:
     if event.actor.lower() in policy.approvers:
         return True
-    own = cap.scope is Scope.PERSON and cap.id == event.actor_id
+    own = cap.scope is Scope.PERSON and cap.id == str(event.actor_id)
     return own and policy.caps.acknowledge == "self"
 
 

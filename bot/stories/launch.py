@@ -26,7 +26,7 @@ from bot.stores.switch import Paused
 from bot.stories import ack, approve, asides, decide, resume
 from bot.stories.durable import Story
 from bot.stories.names import line, run_of
-from bot.stories.ruling import Refusal, cleared, policy_of, resolve
+from bot.stories.ruling import Refusal, cleared, key_for, line_of, policy_of, resolve
 from bot.stories.scene import Scene, look
 from bot.stories.send import send
 
@@ -101,7 +101,8 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
         why = f"GitHub did not tell what this run needs to know: {error}"
         asides.refuse(story, event, "github", why, replies.refused(why))
         return None
-    caps = ack.caps_of(story.services.policy.caps, event)
+    policy = story.services.policy
+    caps = ack.caps_of(policy.caps, event, line=line_of(policy, new.line, event.actor))
     opened = story.step("open the run", _open, story.services, event, new, caps)
     if isinstance(opened, Reached | Paused):
         ack.no(story, event, opened)
@@ -125,6 +126,8 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
         raise Refusal("engine", f"the policy allows the engines {allowed}, not {resolved.engine}")
     if resolved.engine not in ENGINES:
         raise Refusal("engine", f"this version runs the engine opus only, not {resolved.engine}")
+    budget = line_of(ruling, resolved.line, event.actor)
+    key = key_for(story.services, ruling, budget, event.actor)
     now = story.step("the time", story.services.database.now_ms)
     try:
         story.services.prices.price(ruling.model, datetime.fromtimestamp(now / 1000, UTC))
@@ -149,6 +152,8 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
         task=task,
         actor=event.actor,
         actor_id=event.actor_id,
+        line=budget[0] if budget else "",
+        key_name=key,
         month=month_of(now, story.services.policy.caps.zone),
         opened_by=story.delivery,
         installation=event.repo.installation,

@@ -59,8 +59,8 @@ def reconcile(
     """
     if services.usage is None:
         raise UsageError("ANTHROPIC_ADMIN_KEY is not set: without it the usage report cannot be read")
-    store, settings = services.reconciliation, services.settings
-    known = services.usage.known(settings.secrets.anthropic_keys)
+    store = services.reconciliation
+    known = services.usage.known(services.keys.all())
     names = {key.id: name for name, key in known.items()}
     booked = store.read(since // MINUTE * MINUTE, until)
     counted = services.usage.report(booked.since, min(booked.until, now), list(names))

@@ -28,7 +28,7 @@ from bot.stores.switch import Paused
 from bot.stories import ack, asides
 from bot.stories.durable import Story
 from bot.stories.names import run_of
-from bot.stories.ruling import Refusal, cleared, policy_of, resolve
+from bot.stories.ruling import Refusal, cleared, line_of, policy_of, resolve
 from bot.stories.scene import Scene, look
 from bot.stories.send import send
 
@@ -131,6 +131,7 @@ def _planned(
         raise Refusal("engine", f"run {run.id} is by the engine {run.engine}, and goes on with no other")
     if run.engine not in ruling.engines:
         raise Refusal("engine", f"the policy no longer allows the engine {run.engine}")
+    line_of(ruling, run.line, run.actor)  # it may be closed by now, or be somebody else's
     asked = str(run.snapshot.get("asked", run.task_class))
     resolved = resolve(asked, _totals(run, command.options), role, scene, ruling)
     taken = _takes(services, run, command, resolved)
@@ -214,7 +215,9 @@ def _reopen(services: Services, event: CommentCreated, plan: Plan) -> tuple[str,
     run = run_of(services, plan.run)
     if run.attempt == plan.attempt:
         # What it spends counts for who started it, and in the month of its launch, whoever has it go on.
-        caps = ack.caps_of(services.policy.caps, event, (run.actor_id or event.actor_id, run.actor))
+        line = line_of(services.policy, run.line, run.actor)
+        whose = run.actor_id or event.actor_id, run.actor
+        caps = ack.caps_of(services.policy.caps, event, whose, line)
         reopened = services.people.reopen(plan.attempt, plan.new, caps, plan.resumed)
         if isinstance(reopened, Reached | Paused):
             return reopened

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from bot.core import labels, limits
+from bot.core.caps import Line, key_of
 from bot.core.commands import Options
 from bot.core.limits import Resolved
 from bot.core.policy import Policy, PolicyError, tighten
 from bot.core.roles import Role
+from bot.core.untrusted import code
 from bot.services import Services
 from bot.stories.scene import POLICY, Scene
 
@@ -38,6 +40,27 @@ def policy_of(services: Services, scene: Scene) -> Policy:
         return tighten(services.policy, Policy.parse(scene.policy))
     except PolicyError as error:
         raise Refusal("policy", f"`{POLICY}` on `{scene.default_branch}` is wrong: {error}") from error
+
+
+def line_of(ruling: Policy, name: str, person: str) -> tuple[str, Line] | None:
+    """The budget line that a run is on, if on any. Raises Refusal for one that the person may not use."""
+    if not name:
+        return None
+    line = ruling.lines.get(name.lower())
+    if line is None:
+        there = ", ".join(f"`{known}`" for known in ruling.lines) or "none"
+        raise Refusal("line", f"there is no budget line {code(name)}; there are {there}")
+    if person.lower() not in line.members:
+        raise Refusal("line", f"{person} is not a member of the budget line {code(name)}")
+    return name.lower(), line
+
+
+def key_for(services: Services, ruling: Policy, line: tuple[str, Line] | None, person: str) -> str:
+    """The variable of the key that a run is sent with. Raises Refusal where the service does not have it."""
+    name = key_of(person, line[1] if line else None, ruling.teams)
+    if services.keys.get(name) is None:
+        raise Refusal("key", f"the service has no key `{name}`, which its policy names for this run")
+    return name
 
 
 def resolve(task_class: str, options: Options, role: Role, scene: Scene, ruling: Policy) -> Resolved:

@@ -60,13 +60,13 @@ log = logging.getLogger("tollgate.gateway")
 
 
 class Gateway:
-    """A WSGI application. `key()` is sent upstream; `on_halt(account)` is told of a run seen halted."""
+    """A WSGI application. `key(name)` is sent upstream; `on_halt(account)` is told of a run seen halted."""
 
     def __init__(
         self,
         spend: Spend,
         upstream: Upstream,
-        key: Callable[[], Key],
+        key: Callable[[str], Key | None],
         on_halt: Callable[[Account], None] = lambda account: None,
         drain_seconds: float = DRAIN_SECONDS,
     ) -> None:
@@ -122,7 +122,7 @@ class Gateway:
     def _messages(
         self, environ: Environ, start_response: StartResponse, account: Account, body: Body
     ) -> Iterable[bytes]:
-        key = self.key()
+        key = self._key(account)
         return self._forward(environ, start_response, self._admit(environ, account, body, key), body, key)
 
     def _admit(self, environ: Environ, account: Account, body: Body, key: Key) -> Admission:
@@ -300,11 +300,18 @@ class Gateway:
         deadline = time.monotonic() + min(seconds, (account.deadline_at - account.now) / 1000)
         exchange = None
         try:
-            headers = forwarded(environ, self.key())
+            headers = forwarded(environ, self._key(account))
             exchange = self.upstream.send(environ["REQUEST_METHOD"], where, headers, body, deadline)
             return exchange.head(deadline, None), exchange.read_all(deadline, most=16 * MAX_ERROR)
         finally:
             _close(exchange)
+
+    def _key(self, account: Account) -> Key:
+        key = self.key(account.key_name)
+        if key is None:
+            why = f"the gateway has no key {account.key_name}: who runs the service has to set it"
+            raise Said(503, "api_error", f"{why}. Nothing was spent.", remaining(account))
+        return key
 
     def _refusal(self, account: Account) -> Said:
         self.on_halt(account)

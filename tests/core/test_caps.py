@@ -14,12 +14,15 @@ from bot.core.caps import (
     Cap,
     Caps,
     Fit,
+    Line,
     Reached,
     Scope,
     Standing,
+    Team,
     applying,
     due,
     fit,
+    key_of,
     month_of,
     notice,
     slice_of,
@@ -27,9 +30,9 @@ from bot.core.caps import (
 from bot.core.money import ZERO, Usd
 from bot.core.policy import Policy, PolicyError, parse, tighten
 
-CAP = Cap(Scope.PERSON, 7, "dana", Usd.parse("200"))
+CAP = Cap(Scope.PERSON, "7", "dana", Usd.parse("200"))
 amounts = st.integers(0, 2_000_000_000_000).map(Usd)
-caps = st.builds(Cap, st.sampled_from(Scope), st.integers(1, 9), st.just("x"), amounts.filter(bool))
+caps = st.builds(Cap, st.sampled_from(Scope), st.just("9"), st.just("x"), amounts.filter(bool))
 standings = st.builds(Standing, caps, st.just("2026-11"), amounts, amounts, st.integers(0, 9))
 
 
@@ -92,6 +95,39 @@ def test_only_a_policy_that_says_so_has_the_notice_mention_the_person() -> None:
     assert notice(standing, True).startswith("@dana has spent $151.00 of $200.00 for 2026-11 (75 %)")
 
 
+EVALS = Line(Usd.parse("3000"), frozenset({"dana"}), "ANTHROPIC_API_KEY_EVALS", concurrency=2)
+
+
+def test_on_a_line_its_month_takes_the_place_of_the_persons_and_the_others_hold() -> None:
+    caps = Caps(everyone=Usd.parse("200"), installation=Usd.parse("9000"))
+    found = applying(caps, (7, "dana"), (1, "acme/x"), 3, ("evals", EVALS))
+    assert [(str(cap.scope), cap.id, cap.at_once) for cap in found] == [
+        ("line", "evals", 2), ("installation", "3", None),
+    ]  # fmt: skip
+
+
+def test_too_many_live_runs_on_a_line_refuse_the_next_whatever_money_is_left() -> None:
+    (cap,) = applying(Caps(), (7, "dana"), (1, "acme/x"), 3, ("evals", EVALS))
+    for live, starts in ((0, True), (1, True), (2, False), (9, False)):
+        got = fit(Usd.parse("1"), [Standing(cap, "2026-11", ZERO, ZERO, live=live)])
+        assert isinstance(got, Fit) == starts
+    text = replies.cap_reached(Standing(cap, "2026-11", ZERO, ZERO, live=2), (), ("ada",))
+    assert "the line evals has 2 live runs, as many as it may have" in text
+    assert "/agent ack" not in text
+
+
+def test_the_key_is_the_lines_else_the_teams_else_the_default() -> None:
+    teams = {
+        "a": Team(frozenset({"max"}), "ANTHROPIC_API_KEY_A"),
+        "b": Team(frozenset({"max", "dana"}), "ANTHROPIC_API_KEY_B"),
+    }
+    bare = Line(Usd.parse("5"), frozenset({"dana"}))
+    assert key_of("Dana", EVALS, teams) == "ANTHROPIC_API_KEY_EVALS"
+    assert key_of("Dana", bare, teams) == "ANTHROPIC_API_KEY_B"
+    assert key_of("max", None, teams) == "ANTHROPIC_API_KEY_A"
+    assert key_of("eve", None, teams) == ""
+
+
 POLICY = """
 caps:
   time_zone: Europe/Berlin
@@ -103,6 +139,10 @@ caps:
   acknowledge: approver
   mention: true
 approvers: [Ann, ola-2]
+lines:
+  evals: {monthly: $3000, members: [Dana], api_key_env: ANTHROPIC_API_KEY_EVALS, concurrency: 2}
+teams:
+  search: {members: [Max], api_key_env: ANTHROPIC_API_KEY_SEARCH}
 """
 
 
@@ -118,9 +158,11 @@ def test_a_policy_names_tiers_people_repositories_and_who_approves() -> None:
         mention=True,
     )
     assert said.approvers == ("ann", "ola-2")
+    assert said.lines == {"evals": EVALS}
+    assert said.teams == {"search": Team(frozenset({"max"}), "ANTHROPIC_API_KEY_SEARCH")}
     found = applying(said.caps, (7, "DANA"), (1, "acme/Calendar"), 3)
-    assert [(cap.scope, cap.id, str(cap.usd)) for cap in found] == [
-        ("person", 7, "$1,000.00"), ("repository", 1, "$2,000.00"), ("installation", 3, "$9,000.00"),
+    assert [(str(cap.scope), cap.id, str(cap.usd)) for cap in found] == [
+        ("person", "7", "$1,000.00"), ("repository", "1", "$2,000.00"), ("installation", "3", "$9,000.00"),
     ]  # fmt: skip
     assert next(cap.usd for cap in applying(said.caps, (8, "new"), (2, "acme/x"), 3)) == Usd.parse("200")
 
@@ -152,7 +194,12 @@ def test_a_repository_neither_sets_nor_lifts_a_cap() -> None:
         ("caps:\n  acknowledge: anybody", 2, "is not one of self, approver"),
         ("caps:\n  monthly: $5", 2, "there is no such key"),
         ("approvers: ann", 1, "must be a list"),
-        ("lines: {evals: {}}", 1, "does not enforce it yet"),
+        ("lines:\n  evals: {members: [a]}", 2, "it has no monthly"),
+        ("lines:\n  evals: {monthly: $5}", 2, "it has no members"),
+        ("lines:\n  evals: {monthly: $5, members: [a], api_key_env: sk-ant-1}", 2, "the name of a variable"),
+        ("lines:\n  evals: {monthly: $5, members: [a], api_key_env: PATH}", 2, "the name of a variable"),
+        ("teams:\n  a: {members: [a]}", 2, "it has no api_key_env"),
+        ("prices: {}", 1, "does not enforce it yet"),
     ],
 )
 def test_a_wrong_cap_is_named_by_line(text: str, line: int, why: str) -> None:

@@ -184,12 +184,18 @@ def test_a_ceiling_that_a_class_may_not_raise_comes_from_the_class_before() -> N
     [
         (Options(wall=7_200), "wall: 2h (comment) is above 30m, the most for write"),
         (Options(tokens=5_000_000), "tokens: 5,000,000 (comment) is above 1,000,000, the most for write"),
-        (Options(line="evals"), "line: this version has no budget lines"),
     ],
 )
 def test_a_clamp_is_one_line_in_the_units_that_were_asked_in(options: Options, says: str) -> None:
     (clamp,) = resolve("default", options, read([]), Role.WRITE).clamps
     assert clamp.startswith(says)
+
+
+def test_a_comment_or_else_a_label_names_the_budget_line() -> None:
+    label = read([Applied("agent:line=refresh", "ada", Role.ADMIN)])
+    assert resolve("default", Options(), label, Role.WRITE).line == "refresh"
+    assert resolve("default", Options(line="evals"), label, Role.WRITE).line == "evals"
+    assert resolve("default", Options(), read([]), Role.WRITE).line == ""
 
 
 def test_labels_choose_class_and_engine_where_the_comment_does_not() -> None:

@@ -148,8 +148,8 @@ def test_an_error_quotes_nothing_that_would_act_in_a_comment() -> None:
 
 def test_what_is_not_enforced_yet_is_not_accepted_from_the_service_either() -> None:
     with pytest.raises(PolicyError) as caught:
-        parse("model: a\nlines: {}", service=True)
-    assert (caught.value.line, caught.value.key) == (2, "lines")
+        parse("model: a\nprices: {}", service=True)
+    assert (caught.value.line, caught.value.key) == (2, "prices")
 
 
 # -- laws --

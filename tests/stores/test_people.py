@@ -18,7 +18,7 @@ from bot.stores.runs import NewRun, Runs, new_id
 from bot.stores.tables import runs
 
 MONTH = "2026-11"
-DANA = Cap(Scope.PERSON, 7, "dana", Usd.parse("200"))
+DANA = Cap(Scope.PERSON, "7", "dana", Usd.parse("200"))
 
 
 def a_run(usd: str = "5", **given: Any) -> NewRun:
@@ -100,8 +100,8 @@ def test_what_a_run_does_not_spend_is_free_again_when_it_ends(people: People) ->
 
 
 def test_the_tightest_of_all_caps_holds_and_each_counts_its_own(people: People) -> None:
-    repository = Cap(Scope.REPOSITORY, 3, "acme/calendar", Usd.parse("20"))
-    installation = Cap(Scope.INSTALLATION, 1, "the whole installation", Usd.parse("30"))
+    repository = Cap(Scope.REPOSITORY, "3", "acme/calendar", Usd.parse("20"))
+    installation = Cap(Scope.INSTALLATION, "1", "the whole installation", Usd.parse("30"))
     opened(people, "15", DANA, repository, installation, thread=1)
     max_ = opened(people, "10", repository, installation, thread=2, actor="max", actor_id=8)
     assert people.runs.get(max_.id).ceilings.usd == Usd.parse("5")  # type: ignore[union-attr]
@@ -110,6 +110,30 @@ def test_the_tightest_of_all_caps_holds_and_each_counts_its_own(people: People) 
     stand = people.standings((DANA, repository, installation), MONTH)
     assert [one.held for one in stand] == [Usd.parse("25"), Usd.parse("20"), Usd.parse("30")]
     assert [one.reached for one in stand] == [False, True, True]
+
+
+def test_a_line_never_touches_its_members_own_cap(people: People) -> None:
+    line = Cap(Scope.LINE, "evals", "the line evals", Usd.parse("20"))
+    opened(people, "12", line, thread=1, line="evals")
+    clamped = opened(people, "12", line, thread=2, line="evals", actor="max", actor_id=8)
+    assert people.runs.get(clamped.id).ceilings.usd == Usd.parse("8")  # type: ignore[union-attr]
+    assert isinstance(people.open(a_run(thread=3, line="evals"), (line,)), Reached)
+    opened(people, "200", DANA, thread=4)
+    assert [one.held for one in people.standings((line, DANA), MONTH)] == [
+        Usd.parse("20"), Usd.parse("200"),
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_no_more_runs_are_live_on_a_line_than_it_may_have(people: People) -> None:
+    line = Cap(Scope.LINE, "evals", "the line evals", Usd.parse("9000"), at_once=3)
+    with ThreadPoolExecutor(16) as pool:
+        outcomes = list(
+            pool.map(lambda thread: people.open(a_run(thread=thread, line="evals"), (line,)), range(1, 41))
+        )
+    assert outcomes.count(True) == 3
+    [standing] = people.standings((line,), MONTH)
+    assert standing.live == 3
 
 
 def test_another_month_and_another_name_of_the_same_person(people: People) -> None:

@@ -122,3 +122,45 @@ def test_where_policy_says_so_an_approver_opens_it_and_nobody_else(approved: Ser
     approved.until(f"SELECT count(*) = 1 FROM runs WHERE thread = {first} AND finished_at IS NOT NULL")
     report = next(body for body in answers(approved, first, 2) if "tollgate-run:" in body)
     assert "@dana has spent $4.00 of $5.00" in report
+
+
+LINES = """
+caps: {people: {dana: $5}}
+lines:
+  evals: {monthly: $8, members: [dana], concurrency: 2}
+  nokey: {monthly: $8, members: [dana], api_key_env: ANTHROPIC_API_KEY_NIGHT}
+approvers: [ada]
+"""
+
+
+def test_a_line_is_for_its_members_and_never_eats_their_cap(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("lines")
+    url = f"sqlite:///{folder / 'tollgate.db'}"
+    with serving(folder, url, agents.UNTIL_STOPPED, service_policy=LINES) as service:
+        service.worker()
+        for who, words, said in (
+            ("max", "/agent fix line=evals", "max is not a member of the budget line `evals`"),
+            (
+                "dana",
+                "/agent fix line=nights",
+                "there is no budget line `nights`; there are `evals`, `nokey`",
+            ),
+            ("dana", "/agent fix line=nokey", "the service has no key `ANTHROPIC_API_KEY_NIGHT`"),
+        ):
+            number = issue(service)
+            service.github.comment(who, number, words)
+            assert said in answers(service, number)[0]
+        numbers = [issue(service) for _ in range(4)]
+        start(service, numbers[0], "dana", "/agent fix line=evals cost=$5")
+        start(service, numbers[1], "dana", "/agent fix line=evals cost=$5")
+        assert "the cap of the line evals" in answers(service, numbers[1])[0]
+        service.github.comment("dana", numbers[2], "/agent fix line=evals cost=$1")
+        assert "the line evals has 2 live runs" in answers(service, numbers[2])[0]
+        start(service, numbers[3], "dana", "/agent fix cost=$5")
+        assert service.rows("SELECT line, sum(ceiling_nanos) FROM runs GROUP BY line ORDER BY line") == [
+            ("", 5_000_000_000), ("evals", 8_000_000_000),
+        ]  # fmt: skip
+        for number in (numbers[0], numbers[1], numbers[3]):
+            end(service, number)

@@ -49,7 +49,7 @@ def gated(database: Database, upstream: str, drain_seconds: float = 20) -> Itera
     ledger = Ledger(database, "test")
     key = Key("ANTHROPIC_API_KEY", "sk-test")
     gateway = Gateway(
-        Spend(ledger, PriceBook()), Upstream(upstream), lambda: key, drain_seconds=drain_seconds
+        Spend(ledger, PriceBook()), Upstream(upstream), lambda _: key, drain_seconds=drain_seconds
     )
     try:
         with Embedded(gateway) as served:

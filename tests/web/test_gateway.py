@@ -15,6 +15,7 @@ import anthropic
 import pytest
 import sqlalchemy as sa
 
+from bot.clients.keys import Keys
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
 from bot.stores.database import Database
@@ -76,6 +77,29 @@ def test_the_name_of_the_key_is_booked_with_each_turn_and_its_value_nowhere(
         row = tx.execute(sa.select(turns).where(turns.c.run == run)).mappings().one()
     assert row["key_name"] == "ANTHROPIC_API_KEY"
     assert "sk-test" not in str(dict(row))
+
+
+def test_a_run_is_sent_with_its_own_key_as_it_is_now_and_without_one_nothing_leaves(
+    gate: Gate, database: Database, tmp_path: Path
+) -> None:
+    rotated = tmp_path / "key"
+    rotated.write_text("sk-first\n")
+    gate.gateway.key = Keys({"ANTHROPIC_API_KEY": "sk-a", "ANTHROPIC_API_KEY_EVALS": str(rotated)}).get
+    run, token = gate.run()
+    gate.runs.set(run, key_name="ANTHROPIC_API_KEY_EVALS")
+    client = sdk(gate, token)
+    ask(client)
+    rotated.write_text("sk-second\n")  # no restart
+    ask(client)
+    rotated.unlink()
+    with pytest.raises(anthropic.APIStatusError) as refused:
+        ask(client)
+    assert refused.value.status_code == 503
+    assert "has no key ANTHROPIC_API_KEY_EVALS" in str(refused.value)
+    assert "Nothing was spent" in str(refused.value)
+    with database.read() as tx:
+        rows = tx.execute(sa.select(turns.c.key_name).where(turns.c.run == run)).scalars().all()
+    assert rows == ["ANTHROPIC_API_KEY_EVALS"] * 2
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["JSON", "SSE"])

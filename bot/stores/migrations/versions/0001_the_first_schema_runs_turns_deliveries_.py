@@ -63,7 +63,7 @@ def upgrade() -> None:
     op.create_table(
         "months",
         sa.Column("scope", sa.String(length=16), nullable=False),
-        sa.Column("owner", sa.BigInteger(), nullable=False),
+        sa.Column("owner", sa.String(length=64), nullable=False),
         sa.Column("month", sa.String(length=7), nullable=False),
         sa.Column("told_in", sa.String(length=12), nullable=True),
         sa.PrimaryKeyConstraint("scope", "owner", "month", name=op.f("pk_months")),
@@ -74,7 +74,7 @@ def upgrade() -> None:
         sa.Column("comment_kind", sa.String(length=16), nullable=False),
         sa.Column("comment_id", sa.BigInteger(), nullable=False),
         sa.Column("scope", sa.String(length=16), nullable=False),
-        sa.Column("owner", sa.BigInteger(), nullable=False),
+        sa.Column("owner", sa.String(length=64), nullable=False),
         sa.Column("month", sa.String(length=7), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("by", sa.String(length=100), nullable=False),
@@ -203,6 +203,8 @@ def upgrade() -> None:
         sa.Column("comment_id", sa.BigInteger(), nullable=True),
         sa.Column("actor", sa.String(length=100), server_default="", nullable=False),
         sa.Column("actor_id", sa.BigInteger(), nullable=True),
+        sa.Column("line", sa.String(length=40), server_default="", nullable=False),
+        sa.Column("key_name", sa.String(length=64), server_default="", nullable=False),
         sa.Column("month", sa.String(length=7), server_default="", nullable=False),
         sa.Column("opened_by", sa.String(length=100), server_default="", nullable=False),
         sa.Column("task_class", sa.String(length=16), nullable=False),
@@ -287,6 +289,7 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_runs_installation_month"), ["installation", "month"], unique=False
         )
+        batch_op.create_index(batch_op.f("ix_runs_line_month"), ["line", "month"], unique=False)
         batch_op.create_index(batch_op.f("ix_runs_opened_at"), ["opened_at"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_runs_repository_id_published_pull"),
