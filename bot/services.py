@@ -22,6 +22,7 @@ from bot.stores.database import Database
 from bot.stores.deliveries import Deliveries, Refusals
 from bot.stores.handover import Handover
 from bot.stores.ledger import Ledger
+from bot.stores.onboardings import Onboardings
 from bot.stores.people import People
 from bot.stores.processes import Process, Processes
 from bot.stores.pulls import Pulls
@@ -57,6 +58,7 @@ class Services:
     refusals: Refusals
     approvals: Approvals
     pulls: Pulls
+    onboardings: Onboardings
     signals: SignalStore
     processes: Processes
     ledger: Ledger
@@ -102,6 +104,7 @@ def build(settings: Settings, kind: str) -> Services:
         refusals=Refusals(database),
         approvals=Approvals(database),
         pulls=Pulls(database),
+        onboardings=Onboardings(database),
         signals=SignalStore(database),
         processes=Processes(database),
         ledger=Ledger(database, process.id, settings.hold_lease_ms),

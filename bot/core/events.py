@@ -72,7 +72,24 @@ class WorkflowCompleted:
     conclusion: str
 
 
-Event = CommentCreated | PullChanged | PullClosed | WorkflowCompleted
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The App may see these repositories from now on. `everything`: it was given all of the account's."""
+
+    repositories: tuple[Repo, ...]
+    everything: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Uninstalled:
+    """The App may see these repositories no more; None: nothing of that installation."""
+
+    installation: int
+    repositories: tuple[int, ...] | None
+    why: str
+
+
+Event = CommentCreated | PullChanged | PullClosed | WorkflowCompleted | Installed | Uninstalled
 
 
 def parse(name: str, payload: dict[str, Any]) -> Event | None:
@@ -100,8 +117,37 @@ def parse(name: str, payload: dict[str, Any]) -> Event | None:
             title, conclusion = run.get("display_title"), run.get("conclusion")
             title = title if isinstance(title, str) else ""
             return WorkflowCompleted(repo, _number(run, "id"), title, str(conclusion or "")) if repo else None
+        case ("installation" | "installation_repositories", _):
+            return _installation(name, payload)
         case _:
             return None
+
+
+def _installation(name: str, payload: dict[str, Any]) -> Installed | Uninstalled | None:
+    """Where the App is from now on, and where it is no more."""
+    made = _object(payload, "installation")
+    id, everything = _number(made, "id"), made.get("repository_selection") == "all"
+    match (name, payload.get("action")):
+        case ("installation", "created"):
+            return Installed(_listed(payload, "repositories", id), everything)
+        case ("installation", "deleted"):
+            return Uninstalled(id, None, "the App was uninstalled")
+        case ("installation", "suspend"):
+            return Uninstalled(id, None, "the App was suspended")
+        case ("installation_repositories", "added"):
+            return Installed(_listed(payload, "repositories_added", id), everything)
+        case ("installation_repositories", "removed"):
+            gone = tuple(repo.id for repo in _listed(payload, "repositories_removed", id))
+            return Uninstalled(id, gone, "the App was taken off this repository")
+        case _:
+            return None
+
+
+def _listed(payload: dict[str, Any], key: str, installation: int) -> tuple[Repo, ...]:
+    found = payload.get(key) or []
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise Malformed(f"{key} must be a list of objects")
+    return tuple(Repo(installation, _number(one, "id"), _text(one, "full_name")) for one in found)
 
 
 def _comment(payload: dict[str, Any], kind: str, thread: dict[str, Any]) -> CommentCreated | None:

@@ -36,6 +36,13 @@ PERMISSIONS = (
     ),
     Permission("checks", "Checks", "write", "one check run for each run"),
     Permission("actions", "Actions", "write", "dispatch the agent's workflow, see how it ends, cancel it"),
+    Permission(
+        "workflows",
+        "Workflows",
+        "write",
+        "the onboarding pull request alone, which adds the agent's workflow; no token that commits what an "
+        "agent made has it",
+    ),
 )
 # Those that GitHub sends to every App (installation, installation_repositories …) are not asked for.
 EVENTS = ("issue_comment", "pull_request", "pull_request_review_comment", "workflow_run")

@@ -11,6 +11,7 @@ from bot.core.ceilings import Ceilings, span
 from bot.core.commands import HELP, Malformed
 from bot.core.limits import Resolved
 from bot.core.money import ZERO, Usd, total
+from bot.core.onboarding import WORKFLOW
 from bot.core.outcomes import Published, Spent
 from bot.core.signals import MergedPull
 from bot.core.untrusted import code
@@ -57,6 +58,12 @@ def refused(why: str) -> str:
 def policy_page(page: str) -> str:
     """Put after the refusal: the check run that marks the line."""
     return f" [The line is marked]({page})."
+
+
+def no_workflow(branch: str, proposal: str) -> str:
+    """The phrase for a repository that cannot run anything yet; `proposal`: its onboarding pull request."""
+    todo = f"merge {proposal}, which adds it" if proposal else "add it, as docs/deploy.md of Tollgate says"
+    return f"`{branch}` has no `{WORKFLOW}` yet, in which runs take place: {todo}, then write this again"
 
 
 def not_entitled(role: str) -> str:

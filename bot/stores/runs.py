@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -263,6 +264,14 @@ class Runs:
         freed = sa.update(runs).where(runs.c.id == run, runs.c.settled_in == story)
         with self.database.begin() as tx:
             tx.execute(freed.values(settled_as=None, settled_by=None, settled_in=None))
+
+    def live_in(self, installation: int, repositories: Collection[int] | None) -> list[str]:
+        """The live runs of an installation; of these repositories, or of all."""
+        here = sa.and_(runs.c.installation == installation, runs.c.state.in_(("open", "running")))
+        if repositories is not None:
+            here = sa.and_(here, runs.c.repository_id.in_(repositories))
+        with self.database.read() as tx:
+            return list(tx.execute(sa.select(runs.c.id).where(here).order_by(runs.c.id)).scalars())
 
     def latest(self) -> str | None:
         """The run that was opened last: for the state of one machine, which holds one."""

@@ -335,6 +335,19 @@ refusals = Table(
     UniqueConstraint("repository_id", "comment_kind", "comment_id"),
 )
 
+# What became of each repository that the App was installed on: what `setup --check` shows.
+onboardings = Table(
+    "onboardings",
+    metadata,
+    Column("repository_id", BigInteger, primary_key=True),
+    Column("installation", BigInteger, nullable=False),
+    Column("repository", String(200), nullable=False),
+    Column("state", String(16), nullable=False),  # ready | proposed | declined | skipped | refused | left
+    Column("message", Text, nullable=False, server_default=""),
+    Column("url", Text, nullable=False, server_default=""),  # of the pull request
+    Column("at", BigInteger, nullable=False),
+)
+
 # What GitHub said last of pull requests that are merged, or closed after something was spent on them.
 pulls = Table(
     "pulls",

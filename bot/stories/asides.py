@@ -12,6 +12,7 @@ from bot.core.events import REVIEW_COMMENT, CommentCreated
 from bot.core.roles import Role
 from bot.services import Services
 from bot.stores.handover import finish_key
+from bot.stores.runs import Run
 from bot.stories import finish, policy_check
 from bot.stories.durable import Story, name_of
 from bot.stories.names import line, reply_marker, repo_of, run_of
@@ -87,14 +88,16 @@ def stop(story: Story, event: CommentCreated) -> None:
     reply(story, event, "stop", replies.stopping(line(run)))
     if not started:
         # Nobody has claimed it, and nobody can any more: it ends here.
-        key = finish_key(run.id, run.attempt)
-        why = "stopped before its workflow began"
-        story.step(
-            "have it finished", services.queue.put, name_of(finish.finish), key, run.id, run.attempt, why
-        )
+        story.step("have it finished", finish_unclaimed, services, run)
         if run.workflow_run_id is not None:
             story.attempt("end its workflow", services.github.cancel, repo_of(run), run.workflow_run_id)
     return None
+
+
+def finish_unclaimed(services: Services, run: Run) -> None:
+    """Have a run finished that was halted before any runner had it."""
+    key, why = finish_key(run.id, run.attempt), "stopped before its workflow began"
+    services.queue.put(name_of(finish.finish), key, run.id, run.attempt, why)
 
 
 def halt(services: Services, run_id: str, who: str) -> bool:

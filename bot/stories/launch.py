@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from bot.clients.github import GitHubError
-from bot.core import commands, replies
+from bot.core import commands, onboarding, replies
 from bot.core.caps import Cap, Reached, month_of
 from bot.core.care import care
 from bot.core.ceilings import NATIVE_ENGINE
@@ -116,9 +116,16 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
     return run_id
 
 
+def _has_workflow(services: Services, event: CommentCreated, branch: str) -> bool:
+    return services.github.file(event.repo, onboarding.WORKFLOW, branch) is not None
+
+
 def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, scene: Scene) -> NewRun:
     """The run as it would be opened. Raises Refusal."""
     cleared(scene, scene.head_sha, scene.approved_by)
+    if not story.step("look for its workflow", _has_workflow, story.services, event, scene.default_branch):
+        known = story.services.onboardings.of(event.repo.id)
+        raise Refusal("no_workflow", replies.no_workflow(scene.default_branch, known.url if known else ""))
     ruling = policy_of(story.services, scene)
     resolved = resolve(command.task_class, command.options, role, scene, ruling)
     if resolved.engine not in ruling.engines:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from bot.core import policy
 from bot.core.events import PullChanged
 from bot.core.marks import Output, of_policy
+from bot.core.onboarding import POLICY
 from bot.core.places import Repo
 from bot.core.policy import PolicyError
 from bot.services import Services
 from bot.stories.durable import Story
-from bot.stories.scene import POLICY
 
 CHECK = "Tollgate policy"
 

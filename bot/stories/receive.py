@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.core import events
 from bot.services import Services
-from bot.stories import launch, lost, merge, policy_check
+from bot.stories import launch, lost, merge, onboard, policy_check
 from bot.stories.durable import Tell, name_of
 
 Routes = Mapping[tuple[str, str], Tell]
@@ -22,6 +22,11 @@ ROUTES: Routes = {
     ("pull_request", "closed"): merge.on_closed,
     ("pull_request", "reopened"): merge.on_closed,
     ("workflow_run", "completed"): lost.on_workflow_completed,
+    ("installation", "created"): onboard.on_installed,
+    ("installation", "deleted"): onboard.on_uninstalled,
+    ("installation", "suspend"): onboard.on_uninstalled,
+    ("installation_repositories", "added"): onboard.on_installed,
+    ("installation_repositories", "removed"): onboard.on_uninstalled,
 }
 
 

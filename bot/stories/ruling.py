@@ -6,11 +6,12 @@ from bot.core import labels, limits
 from bot.core.caps import Line, key_of
 from bot.core.commands import Options
 from bot.core.limits import Resolved
+from bot.core.onboarding import POLICY
 from bot.core.policy import Policy, PolicyError, tighten
 from bot.core.roles import Role
 from bot.core.untrusted import code
 from bot.services import Services
-from bot.stories.scene import POLICY, Scene
+from bot.stories.scene import Scene
 
 
 class Refusal(Exception):

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from bot.clients.github import Pull
 from bot.core import labels
 from bot.core.events import CommentCreated
+from bot.core.onboarding import POLICY
 from bot.core.places import Repo
 from bot.core.roles import Role
 from bot.services import Services
-
-POLICY = ".github/agent.yml"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ def send(story: Story, run_id: str) -> None:
         story.step("dispatch", dispatch, services, run_id)
     except GitHubError as error:
         why = f"its workflow `.github/workflows/{WORKFLOW}` could not be started: {error}"
+        if error.status in (404, 422):
+            why += ". Is that file on the default branch, and may GitHub Actions run it? Nothing was spent"
         story.step("it failed", services.runs.end, run_id, "failed", message=why)
         attempt = run_of(services, run_id).attempt
         story.step(

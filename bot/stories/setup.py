@@ -14,7 +14,10 @@ from bot.core import manifest
 from bot.services import check_database
 from bot.settings import Registering, Settings, SettingsError
 from bot.stores import credentials
+from bot.stores.database import Database
+from bot.stores.onboardings import Onboardings
 
+AGAIN = "Set that right, then take the repository off the App's installation and add it again"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -84,7 +87,8 @@ def _checks(env: Mapping[str, str], found: Settings, problems: list[str]) -> Ite
     file = Path(env.get("CREDENTIALS_FILE", "").strip() or "/")
     if file.is_file():
         yield _private(file)
-    yield _database(found)
+    database = _database(found)
+    yield database
     yield _https(found)
     if found.github_app_id and found.secrets.github_private_key:
         github = GitHub(found.github_app_id, found.secrets.github_private_key, found.github_api_url)
@@ -92,6 +96,8 @@ def _checks(env: Mapping[str, str], found: Settings, problems: list[str]) -> Ite
             yield from _at_github(github, found)
         finally:
             github.close()
+    if database.right:
+        yield from _repositories(found)
 
 
 def _private(file: Path) -> Check:
@@ -106,6 +112,17 @@ def _database(found: Settings) -> Check:
     except SettingsError as error:
         return Check(False, str(error))
     return Check(True, "the database answers, with this version's tables")
+
+
+def _repositories(found: Settings) -> Iterator[Check]:
+    """What became of each that the App was installed on."""
+    database = Database(found.database_url)
+    try:
+        for one in Onboardings(database).all():
+            says = f"{one.repository}: {one.state}, {one.message}" + (f" ({one.url})" if one.url else "")
+            yield Check(one.state != "refused", says, AGAIN if one.state == "refused" else "")
+    finally:
+        database.close()
 
 
 def _https(found: Settings) -> Check:

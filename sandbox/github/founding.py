@@ -22,6 +22,7 @@ PERMISSIONS = {
     "issues": "write",
     "metadata": "read",
     "pull_requests": "write",
+    "workflows": "write",
 }
 # More than it needs: what GitHub sends beside that must do no harm.
 EVENTS = [

@@ -12,10 +12,11 @@ import json
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
-from bot.clients.github import GitHub
-from bot.core import manifest
+from bot.clients.github import GitHub, Repo
+from bot.core import manifest, onboarding
 from bot.core.changeset import File
 from bot.core.marks import Annotation, Output
+from sandbox.github.client import Client
 from tests.browser import Browser
 from tests.clients.conftest import World
 
@@ -197,7 +198,42 @@ def an_app_of_a_manifest(w: World) -> Act:
     return lambda g: g.register(code)
 
 
+def a_repository_to_set_up(w: World) -> Repo:
+    name = f"acme/{new('fresh')}"
+    made = w.client.control("repos", full_name=name)
+    return Repo(w.repo.installation, int(made["id"]), name)
+
+
+def a_look_at_a_repository(w: World) -> Act:
+    return lambda g: g.standing(w.repo, ".github/workflows/agent.yml")
+
+
+def an_onboarding(w: World) -> Act:
+    repo = a_repository_to_set_up(w)
+    sha = Client(w.url, repo.full_name).repository()["branches"]["main"]
+    return lambda g: g.propose(repo, "main", sha, {onboarding.WORKFLOW: "on: push\n"}, "Set up", "Body")
+
+
+def an_onboarding_that_broke_off(w: World) -> Act:
+    """Its branch is there, its pull request is not."""
+    repo = a_repository_to_set_up(w)
+    client = Client(w.url, repo.full_name)
+    sha = client.repository()["branches"]["main"]
+    message = f"{onboarding.MESSAGE}\n\n{onboarding.TRAILER}"
+    client.commit("ada", onboarding.BRANCH, {"new.txt": "new\n"}, message, from_="main")
+    return lambda g: g.propose(repo, "main", sha, {"new.txt": "new\n"}, "Set up", "Body")
+
+
+def labels_that_are_there_in_part(w: World) -> Act:
+    repo = a_repository_to_set_up(w)
+    Client(w.url, repo.full_name).do("ada", "POST", "/labels", {"name": onboarding.LABELS[0].name})
+    return lambda g: g.create_labels(repo, onboarding.LABELS)
+
+
 CALLS: dict[str, tuple[Row, ...]] = {
+    "standing": (a_look_at_a_repository,),
+    "propose": (an_onboarding, an_onboarding_that_broke_off),
+    "create_labels": (labels_that_are_there_in_part,),
     "register": (an_app_of_a_manifest,),
     "app": (lambda w: lambda g: g.app(),),
     "hook": (lambda w: lambda g: g.hook(),),

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.events import CommentCreated, Malformed, PullChanged, PullClosed, WorkflowCompleted, parse
+from bot.core.events import (
+    CommentCreated,
+    Installed,
+    Malformed,
+    PullChanged,
+    PullClosed,
+    Uninstalled,
+    WorkflowCompleted,
+    parse,
+)
 from bot.core.places import Repo
 from tests import samples
 
@@ -87,9 +96,43 @@ def test_a_finished_workflow_brings_its_title() -> None:
     )
 
 
+def test_an_installation_brings_the_repositories_that_it_covers() -> None:
+    sent = samples.payload("installation", "created")
+    [listed] = sent["repositories"]
+    assert parse("installation", sent) == Installed((Repo(99, listed["id"], listed["full_name"]),), False)
+    sent = samples.payload("installation_repositories", "added")
+    [listed] = sent["repositories_added"]
+    event = parse("installation_repositories", sent)
+    assert event == Installed((Repo(99, listed["id"], listed["full_name"]),), False)
+
+
+@pytest.mark.parametrize("action", ["deleted", "suspend"])
+def test_an_installation_that_is_gone_takes_everything_with_it(action: str) -> None:
+    event = parse("installation", samples.payload("installation", action))
+    assert isinstance(event, Uninstalled)
+    assert (event.installation, event.repositories) == (99, None)
+
+
+def test_a_repository_that_was_taken_off_is_the_only_one_that_is_gone() -> None:
+    sent = samples.payload("installation_repositories", "removed")
+    event = parse("installation_repositories", sent)
+    assert isinstance(event, Uninstalled)
+    assert event.repositories == (sent["repositories_removed"][0]["id"],)
+
+
+def test_an_installation_may_list_nothing() -> None:
+    sent = samples.payload("installation", "created")
+    del sent["repositories"]
+    assert parse("installation", sent) == Installed((), False)
+    sent["repositories"] = ["acme/widgets"]
+    with pytest.raises(Malformed, match="repositories must be"):
+        parse("installation", sent)
+
+
 @pytest.mark.parametrize(
     ("event", "action", "facts"),
     [
+        pytest.param("installation", "unsuspend", {}, id="an App that may go on"),
         pytest.param("issue_comment", "edited", {}, id="an edited comment"),
         pytest.param("issue_comment", "deleted", {}, id="a deleted comment"),
         pytest.param("issue_comment", "created", {"sender_type": "Bot"}, id="a bot's comment"),
@@ -128,6 +171,8 @@ def test_a_payload_with_anything_in_any_place_is_read_or_malformed(data: st.Data
         st.sampled_from(
             [
                 ("issue_comment", "created"),
+                ("installation", "created"),
+                ("installation_repositories", "removed"),
                 ("pull_request", "closed"),
                 ("pull_request", "synchronize"),
                 ("workflow_run", "completed"),

@@ -3,6 +3,7 @@
 from bot.clients.github.apps import App, Hook, Registered
 from bot.clients.github.client import GitHub
 from bot.clients.github.errors import GitHubError, Unavailable
+from bot.clients.github.onboarding import Proposal, Standing
 from bot.clients.github.shapes import (
     AppliedLabel,
     Committed,
@@ -22,9 +23,11 @@ __all__ = [
     "GitHubError",
     "Hook",
     "Issue",
+    "Proposal",
     "Pull",
     "Registered",
     "Repo",
+    "Standing",
     "Unavailable",
     "WorkflowRun",
 ]

@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from bot.clients.github import apps, checks, closings, commits, reviews, shapes, trees
+from bot.clients.github import apps, checks, closings, commits, onboarding, reviews, shapes, trees
 from bot.clients.github.apps import App, Hook, Registered
 from bot.clients.github.errors import GitHubError
+from bot.clients.github.onboarding import Proposal, Standing
 from bot.clients.github.scopes import LOOK, RUN, TALK
 from bot.clients.github.shapes import (
     AppliedLabel,
@@ -25,6 +26,7 @@ from bot.clients.github.shapes import (
 from bot.core.attribution import Place
 from bot.core.changeset import File
 from bot.core.marks import Output
+from bot.core.onboarding import Label
 from bot.core.roles import Role
 
 if TYPE_CHECKING:
@@ -73,6 +75,22 @@ class GitHub:
     def set_hook_secret(self, secret: str) -> None:
         """What GitHub signs deliveries with from now on."""
         apps.set_hook_secret(self._wire, secret)
+
+    # --- onboarding
+
+    def standing(self, repo: Repo, workflow: str) -> Standing:
+        """Archived, empty, a fork? Its default branch, and whether it has this file there."""
+        return onboarding.standing(self._wire, repo, workflow)
+
+    def propose(
+        self, repo: Repo, base: str, base_sha: str, files: Mapping[str, str], title: str, body: str
+    ) -> Proposal:
+        """The onboarding pull request with these new files, once for a repository, whatever became of it."""
+        return onboarding.propose(self._wire, repo, base, base_sha, files, title, body)
+
+    def create_labels(self, repo: Repo, labels: Sequence[Label]) -> None:
+        """These labels of the repository; one that is there is left alone."""
+        onboarding.create_labels(self._wire, repo, labels)
 
     # --- people, threads, files
 

@@ -14,3 +14,5 @@ TALK = {"contents": "read", "issues": "write", "metadata": "read", "pull_request
 CHECK = {"checks": "write", "metadata": "read"}
 RUN = {"actions": "write", "metadata": "read"}
 PUSH = {"contents": "write", "metadata": "read"}
+# The onboarding branch alone: it adds a workflow file. What an agent made is committed with PUSH.
+ONBOARD = {"contents": "write", "metadata": "read", "workflows": "write"}

@@ -166,7 +166,7 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
 
     @control.post("/repos")
     def repos() -> Response:
-        """Makes another repository, with `files` on its default branch, `empty` or `archived`."""
+        """Makes another repository, with `files` on its default branch; `empty`, `archived` or a `fork`."""
         with hub.lock:
             owner_name, _, name = str(sent("full_name")).partition("/")
             owner = hub.account(owner_name, "Organization")
@@ -177,6 +177,7 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
             )
             made.roles = dict(base.roles)
             made.archived = bool(sent("archived", False))
+            made.parent = base if sent("fork", False) else None
             if not sent("empty", False):
                 tree = git.write_files(None, sent("files", {"README.md": f"# {name}\n"}))
                 author = branches.author(hub, hub.account("ada"))

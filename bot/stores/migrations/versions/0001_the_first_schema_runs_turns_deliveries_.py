@@ -32,6 +32,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
     )
     op.create_table(
+        "onboardings",
+        sa.Column("repository_id", sa.BigInteger(), nullable=False),
+        sa.Column("installation", sa.BigInteger(), nullable=False),
+        sa.Column("repository", sa.String(length=200), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("message", sa.Text(), server_default="", nullable=False),
+        sa.Column("url", sa.Text(), server_default="", nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("repository_id", name=op.f("pk_onboardings")),
+    )
+    op.create_table(
         "handled",
         sa.Column("repository_id", sa.BigInteger(), nullable=False),
         sa.Column("comment_kind", sa.String(length=16), nullable=False),

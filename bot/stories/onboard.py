@@ -1,0 +1,93 @@
+"""The App is installed: each repository gets a pull request that sets it up. It is removed: its runs end.
+
+One repository after the other, with a pause between them: GitHub takes some eighty new things a minute and
+five hundred an hour (GitHub Docs, "Rate limits for the REST API"), and each repository gets ten.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bot.clients.github import GitHubError, Standing
+from bot.core import onboarding
+from bot.core.events import Installed, Uninstalled
+from bot.core.places import Repo
+from bot.core.policy import Policy, tighten
+from bot.services import Services
+from bot.stories import asides
+from bot.stories.durable import Story
+from bot.stories.names import run_of
+
+WORKFLOW_FILE = Path(__file__).resolve().parents[2] / "workflows" / "agent.yml"
+AT_ONCE = 10  # repositories of one installation before the hour's limit counts
+
+
+def on_installed(story: Story, event: Installed) -> int:
+    """Set up every repository that was added; how many were looked at."""
+    for number, repo in enumerate(event.repositories):
+        if number:
+            story.step(f"pause before {repo.full_name}", story.wait, pause(number))
+        state, message, url = _set_up(story, repo, event.everything)
+        story.step(f"remember {repo.full_name}", story.services.onboardings.record, repo, state, message, url)
+    return len(event.repositories)
+
+
+def pause(number: int) -> float:
+    """Seconds before the repository of this number."""
+    return 8.0 if number < AT_ONCE else 90.0
+
+
+def _set_up(story: Story, repo: Repo, everything: bool) -> tuple[str, str, str]:
+    """What became of it: a word for the state, a sentence, and the address of its pull request."""
+    services, name = story.services, repo.full_name
+    try:
+        found = story.step(f"look at {name}", services.github.standing, repo, onboarding.WORKFLOW)
+        if why := _skipped(found, everything):
+            return "skipped", why, ""
+        story.step(f"labels of {name}", services.github.create_labels, repo, onboarding.LABELS)
+        if found.ready:
+            return "ready", "it has the workflow", ""
+        made = story.step(
+            f"propose to {name}",
+            services.github.propose,
+            repo,
+            found.default_branch,
+            found.head or "",
+            onboarding.files(WORKFLOW_FILE.read_text(encoding="utf-8")),
+            onboarding.TITLE,
+            _body(services),
+        )
+    except GitHubError as error:
+        return "refused", f"GitHub refused: {error}", ""
+    if made.open:
+        return "proposed", "its pull request waits to be merged", made.url
+    return "declined", "its pull request was closed, and is not opened again", made.url
+
+
+def _skipped(found: Standing, everything: bool) -> str:
+    if found.archived:
+        return "it is archived, or disabled"
+    if found.head is None:
+        return "it is empty: install the App on it again once it has a commit"
+    if found.fork and everything and not found.ready:
+        return "it is a fork: choose it by name, and it gets its pull request"
+    return ""
+
+
+def _body(services: Services) -> str:
+    return onboarding.body(tighten(services.policy, Policy.default()), services.settings.public_url)
+
+
+def on_uninstalled(story: Story, event: Uninstalled) -> int:
+    """End the live runs there, for nothing of theirs can reach GitHub any more; how many there were.
+
+    What they have cost stays in the ledger: it was spent.
+    """
+    services = story.services
+    live = story.step("its live runs", services.runs.live_in, event.installation, event.repositories)
+    for run_id in live:
+        started = story.step(f"halt {run_id}", asides.halt, services, run_id, f"stopped, for {event.why}")
+        if not started:
+            story.step(f"have {run_id} finished", asides.finish_unclaimed, services, run_of(services, run_id))
+    story.step("it is left", services.onboardings.leave, event.installation, event.repositories, event.why)
+    return len(live)
