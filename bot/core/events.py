@@ -21,7 +21,10 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CommentCreated:
-    """Somebody wrote a comment. `kind` is issue_comment or review_comment; the id is unique within a kind."""
+    """Somebody wrote a comment. `kind` is issue_comment or review_comment; the id is unique within a kind.
+
+    `title` and `about` are the thread's own words at that moment; None where nobody has told them.
+    """
 
     repo: Repo
     kind: str
@@ -38,6 +41,8 @@ class CommentCreated:
     hunk: str = ""
     actor_id: int = 0  # GitHub's number of the person: their name may change
     answers: int = 0  # the review comment whose thread it is in; 0: it begins one
+    title: str | None = None
+    about: str | None = None
 
     @property
     def by_person(self) -> bool:
@@ -166,6 +171,8 @@ def _comment(payload: dict[str, Any], kind: str, thread: dict[str, Any]) -> Comm
         actor_type=str(user.get("type") or "") if isinstance(user, dict) else "",
         by_app=bool(comment.get("performed_via_github_app")),
         url=str(comment.get("html_url") or ""),
+        title=_optional(thread, "title"),
+        about=_optional(thread, "body")[:MAX_BODY],
         actor_id=_number(user, "id") if isinstance(user, dict) else 0,
         path=_optional(comment, "path"),
         lines=_lines(comment),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot.clients.github import Pull
+from bot.clients.github import Issue, Pull
 from bot.core import labels
 from bot.core.events import CommentCreated
 from bot.core.onboarding import POLICY
@@ -57,8 +57,7 @@ def look(services: Services, event: CommentCreated) -> Scene:
     return Scene(
         kind="issue",
         number=event.number,
-        title=issue.title,
-        body=issue.body,
+        **_words(event, issue),
         url=issue.url,
         head_ref=default,
         head_sha=github.branch_head(repo, default) or "",
@@ -84,8 +83,7 @@ def _pull(
     return Scene(
         kind="pull",
         number=event.number,
-        title=pull.title,
-        body=pull.body,
+        **_words(event, pull),
         url=pull.url,
         head_ref=pull.head_ref,
         head_sha=pull.head_sha,
@@ -98,6 +96,13 @@ def _pull(
         outsider=outsider,
         approved_by=approved or "",
     )
+
+
+def _words(event: CommentCreated, now: Issue | Pull) -> dict[str, str]:
+    """What the thread said when the command came: its author may have other words for it by now."""
+    if event.title is None or event.about is None:
+        return {"title": now.title, "body": now.body}
+    return {"title": event.title, "body": event.about}
 
 
 def _objection(pull: Pull) -> tuple[str, str] | None:

@@ -242,6 +242,16 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
             threads.add_label(hooks, repo, thread, app.bot, str(sent("name")), app)
             return jsonify({})
 
+    @control.post("/many-labels")
+    def many_labels() -> Response:
+        """`count` labels on a thread, of which nobody is told: far more than GitHub itself allows."""
+        with hub.lock:
+            repo = repo_of()
+            thread = repo.threads[int(sent("number"))]
+            for number in range(int(sent("count"))):
+                thread.labels.append(threads.repo_label(hooks, repo, f"label-{number}"))
+            return jsonify({})
+
     # --- the webhook
 
     @control.post("/hook")
