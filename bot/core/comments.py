@@ -14,7 +14,7 @@ from bot.core.ceilings import span
 from bot.core.headlines import count
 from bot.core.money import Usd, total
 from bot.core.offers import LIVE, offers
-from bot.core.outcomes import Report, Turn
+from bot.core.outcomes import Published, Report, Turn
 from bot.core.untrusted import cell, code, cut, fenced, line, listing, plain, quoted, tail
 
 MAX_BYTES = 59_000  # GitHub takes 65,536 characters; the marker and room to spare
@@ -131,7 +131,7 @@ def _work(report: Report) -> str:
     where = f"[{code(published.ref)}]({_link(published.url)})" if published.url else code(published.ref)
     sha = f" ({code(published.sha[:10])})" if published.sha else ""
     because = f" Because {plain(published.note, 500)}." if published.note else ""
-    accepted = f"Accepted{_by(report)}. " if report.settled == "accepted" else ""
+    accepted = f"Accepted{_by(report)}{_let_through(published)}. " if report.settled == "accepted" else ""
     match published.kind:
         case "pushed":
             return f"{accepted}Committed to {where}{sha}.{because}"
@@ -144,17 +144,30 @@ def _work(report: Report) -> str:
         case "refused":
             return f"Nothing was committed: {line(published.note, 1_500)}. What it had made is kept here."
         case _:
-            return (
-                f"Nothing was committed, a person has to look first: {line(published.note, 1_500)}."
-                if published.note
-                else "Nothing was committed, a person has to look first."
-            )
+            return _held(published)
+
+
+def _held(published: Published) -> str:
+    why = f": {line(published.note, 1_500)}" if published.note else ""
+    nobody = (
+        "" if published.needs else " No command lets this through: who wants it has to push it themselves."
+    )
+    return f"Nothing was committed, a person has to look first{why}.{nobody}"
+
+
+def _let_through(published: Published) -> str:
+    """What it had been held for."""
+    if not published.held:
+        return ""
+    reasons = [f"{code(path)} {line(why)}" if path else line(why) for path, why in published.held[:10]]
+    more = f", and {len(published.held) - 10} more" if published.held[10:] else ""
+    return f", who let through what it was held for: {'; '.join(reasons)}{more}"
 
 
 def _patch(report: Report, most: int) -> str:
     """What it has made, where a patch is all there is of it."""
     published = report.published
-    if published is None or published.kind != "patch":
+    if published is None or published.kind not in ("patch", "held"):
         return ""
     left_out = [
         *published.lacks[:10],

@@ -50,6 +50,17 @@ class CommentCreated:
 
 
 @dataclass(frozen=True, slots=True)
+class ButtonPressed:
+    """Somebody pressed a button of one of the App's check runs; `external_id` is what we called that."""
+
+    repo: Repo
+    check_id: int
+    external_id: str
+    identifier: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
 class PullChanged:
     """A pull request was opened, or its head has moved to `sha`."""
 
@@ -94,7 +105,9 @@ class Uninstalled:
     why: str
 
 
-Event = CommentCreated | PullChanged | PullClosed | WorkflowCompleted | Installed | Uninstalled
+Event = (
+    ButtonPressed | CommentCreated | PullChanged | PullClosed | WorkflowCompleted | Installed | Uninstalled
+)
 
 
 def parse(name: str, payload: dict[str, Any]) -> Event | None:
@@ -108,6 +121,8 @@ def parse(name: str, payload: dict[str, Any]) -> Event | None:
             return _comment(payload, ISSUE_COMMENT, _object(payload, "issue"))
         case ("pull_request_review_comment", "created"):
             return _comment(payload, REVIEW_COMMENT, _object(payload, "pull_request"))
+        case ("check_run", "requested_action"):
+            return _pressed(payload)
         case ("pull_request", "opened" | "synchronize"):
             return _changed(payload)
         case ("pull_request", "closed" | "reopened"):
@@ -182,6 +197,19 @@ def _comment(payload: dict[str, Any], kind: str, thread: dict[str, Any]) -> Comm
     if not event.actor or not event.by_person or _sender(payload) != event.actor:
         return None
     return event
+
+
+def _pressed(payload: dict[str, Any]) -> ButtonPressed | None:
+    repo, check, actor = _repo(payload), _object(payload, "check_run"), _sender(payload)
+    if repo is None or not actor:
+        return None
+    return ButtonPressed(
+        repo=repo,
+        check_id=_number(check, "id"),
+        external_id=_optional(check, "external_id"),
+        identifier=_text(_object(payload, "requested_action"), "identifier"),
+        actor=actor,
+    )
 
 
 def _changed(payload: dict[str, Any]) -> PullChanged | None:

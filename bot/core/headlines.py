@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bot.core.ceilings import Reason, span
 from bot.core.money import ZERO
-from bot.core.offers import LIVE, command, money, offers
+from bot.core.offers import DECISIONS, LIVE, command, money, offers
 from bot.core.outcomes import Check, Report, Spent
 from bot.core.untrusted import plain
 
@@ -158,7 +158,16 @@ def next_step(report: Report) -> str:
         return ""
     offered = offers(report)
     listed = "What you can do now:\n\n" + "\n".join(f"- {offer}" for offer in offered) if offered else ""
-    return "\n\n".join(part for part in (_hint(report), listed) if part)
+    return "\n\n".join(part for part in (_hint(report), listed, _buttons(report)) if part)
+
+
+def _buttons(report: Report) -> str:
+    """That what decides about the work is a button too, of the run's check run."""
+    verbs = [f"`{offer.command}`" for offer in offers(report) if offer.command in DECISIONS]
+    if not verbs:
+        return ""
+    are = "are buttons" if len(verbs) > 1 else "is a button"
+    return f"{' and '.join(verbs)} {are} on the page of its check run, too."
 
 
 def _hint(report: Report) -> str:

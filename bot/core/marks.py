@@ -11,6 +11,7 @@ from typing import Literal
 
 from bot.core import comments, headlines
 from bot.core.document import PolicyError
+from bot.core.offers import DECISIONS, offers
 from bot.core.outcomes import Report
 from bot.core.untrusted import code, cut, line, plain, printable
 
@@ -75,6 +76,28 @@ def of_policy(path: str, branch: str, error: PolicyError | None) -> Output:
 
 
 def of_report(report: Report) -> Output:
-    """Beside a run's comment: what happened and its cost; the report itself."""
+    """Beside a run's comment: what happened and its cost; the report; a mark on each file that is held."""
     title = f"{headlines.outcome(report, line)} · {headlines.spent(report)}"
-    return Output(title, comments.final(report))
+    return Output(title, comments.final(report), "", _held(report), _buttons(report))
+
+
+def _held(report: Report) -> tuple[Annotation, ...]:
+    published = report.published
+    if published is None or published.kind != "held":
+        return ()
+    # A file may be new, and its lines are not the commit's: the first one stands for all of it.
+    return tuple(
+        Annotation(path, 1, cut(printable(why), 2_000), "Held for a human", "warning")
+        for path, why in published.held
+        if path and not path.startswith("/") and ".." not in path.split("/")
+    )
+
+
+def _buttons(report: Report) -> tuple[Button, ...]:
+    held = report.published is not None and report.published.kind == "held"
+    needs = f"; needs {report.published.needs}" if report.published is not None and held else ""
+    known = {
+        "accept": Button("Publish anyway" if held else "Accept", f"Publishes it{needs}", "accept"),
+        "discard": Button("Discard", "Drops what it has made", "discard"),
+    }
+    return tuple(known[DECISIONS[one.command]] for one in offers(report) if one.command in DECISIONS)

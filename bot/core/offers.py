@@ -15,9 +15,9 @@ from bot.core.outcomes import Report
 VERBS = {name: verb for verb, name in CLASS_OF.items()}
 LIVE = ("open", "running")
 BROKEN_OFF = ("halted", "failed", "lost")
-# The kinds of Published that wait for a person, and those of them that accepting can do something about.
-UNDECIDED = ("branch", "refused", "held")
-ACCEPTABLE = ("branch", "refused")
+UNDECIDED = ("branch", "refused", "held")  # the kinds of Published that wait for a person
+# The commands that decide about it, by the names of the buttons that do the same.
+DECISIONS = {"/agent accept": "accept", "/agent discard": "discard"}
 TOO_BIG = (Reason.COST, Reason.TOKENS, Reason.STEPS, Reason.WALL_CLOCK, Reason.CACHED_TOKENS)
 
 
@@ -58,13 +58,17 @@ def _again(report: Report) -> tuple[Offer, ...]:
 
 
 def _decisions(report: Report) -> tuple[Offer, ...]:
-    kind = report.published.kind if report.published else ""
-    found = []
-    if kind in ACCEPTABLE:
-        found.append(Offer("/agent accept", "publishes what it has made, where a finished run's changes go"))
-    if kind in UNDECIDED:
-        found.append(Offer("/agent discard", "drops what it has made"))
-    return tuple(found)
+    published = report.published
+    if published is None or published.kind not in UNDECIDED:
+        return ()
+    does = "publishes what it has made, where a finished run's changes go"
+    if published.kind == "held":
+        does = (
+            f"publishes it all the same, where a finished run's changes go; that takes the role "
+            f"`{published.needs}` or a greater one"
+        )
+    accept = (Offer("/agent accept", does),) if published.kind != "held" or published.needs else ()
+    return (*accept, Offer("/agent discard", "drops what it has made"))
 
 
 def _split(report: Report) -> tuple[Offer, ...]:

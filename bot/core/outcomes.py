@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import ZERO, Usd
@@ -67,7 +68,8 @@ class Published:
     """Where the work went. `kind`: "pushed" (to the PR's branch), "branch" (kept aside), "pull_request" (its
     own), "held" (not committed: a human has to look), "refused" (GitHub did not take it),
     "dropped" (of a planning run, which is to change nothing), "patch" (`patch` on `sha`, on no branch);
-    `note` says why, `lacks` what the patch leaves out."""
+    `note` says why, `lacks` what the patch leaves out. `held`: path ("" for all of it) and reason of what a
+    person had to look at; `needs`: the role that may let it through, "" for nobody."""
 
     kind: str
     ref: str
@@ -76,6 +78,14 @@ class Published:
     note: str = ""
     patch: str = ""
     lacks: tuple[str, ...] = ()
+    held: tuple[tuple[str, str], ...] = ()
+    needs: str = ""
+
+    @staticmethod
+    def of_json(raw: dict[str, Any]) -> Published:
+        """From what `dataclasses.asdict` made of it and JSON brought back."""
+        lists = {"lacks": tuple(raw["lacks"]), "held": tuple((path, why) for path, why in raw["held"])}
+        return Published(**raw | lists)
 
 
 @dataclass(frozen=True, slots=True)

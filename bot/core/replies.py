@@ -338,6 +338,28 @@ def decide_later(verb: str, line: Line) -> str:
     )
 
 
+def may_not_decide(who: str, role: str) -> str:
+    return (
+        f"{code(who)} pressed a button that takes write permission to this repository, and has the role "
+        f"`{role}`. Nothing was changed."
+    )
+
+
+def old_button(line: Line) -> str:
+    return (
+        f"That button is of an earlier attempt of run [`{line.run}`]({line.url}), which has gone on since. "
+        "Its last report says what can be done now. Nothing was changed."
+    )
+
+
+def held_back(why: Sequence[str], needs: str, role: str) -> str:
+    """`needs`: the role that it takes to let it through, "" if no role does."""
+    reasons = "; ".join(why)
+    if not needs:
+        return f"{reasons}. That is let through by no command: who wants it has to push it themselves"
+    return f"{reasons}. Letting that through takes the role {needs}, and yours is {role}"
+
+
 def settled_already(line: Line, how: str, who: str, published: Published | None) -> str:
     """`how`: accepted | discarded."""
     by = f" by {on_one_line(who, 60)}" if who else ""

@@ -127,7 +127,10 @@ class Handover:
         uploaded, result = self.latest(run, CHANGESET), self.latest(run, RESULT)
         if result is None or (uploaded is not None and uploaded[0] > result[0]):
             return uploaded[1] if uploaded else None
-        return json.dumps(json.loads(result[1]).get("changeset")).encode()
+        made = json.loads(result[1]).get("changeset")
+        if made is None:
+            return uploaded[1] if uploaded else None
+        return json.dumps(made).encode()
 
     def drop(self, run: str) -> None:
         """Keep nothing of what it made."""

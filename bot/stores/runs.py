@@ -460,7 +460,7 @@ def from_row(row: sa.RowMapping) -> Run:
             Usd(row["cost_tools_nanos"]),
         ),
         last_lines=tuple(json.loads(row["last_lines"])),
-        published=Published(**published | {"lacks": tuple(published["lacks"])}) if published else None,
+        published=Published.of_json(published) if published else None,
         result=json.loads(row["result"]) if row["result"] else {},
         resumed=json.loads(row["resumed"]) if row["resumed"] else {},
     )

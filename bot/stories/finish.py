@@ -42,7 +42,9 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     story.step("end it", _end, services, run_id, result, why)
     story.step("wait for what is in flight", _settled, services, run_id)
     run = run_of(services, run_id)
-    changes = result.changeset if result else _left(services, run_id)
+    # A run that broke off may have been unable to look at its tree again: then what it had uploaded counts.
+    unseen = result is None or (result.outcome != "done" and not result.changeset.base)
+    changes = _left(services, run_id) if result is None or unseen else result.changeset
     published = publish.publish(story, run, changes)
     if result is None and published is not None and published.kind in ("branch", "patch"):
         published = replace(published, note=LAST_TURN)
@@ -166,7 +168,7 @@ def conclusion(run: Run, exit_code: int | None) -> str:
     """What the check run says: only a run that is done and whose tests do not fail is a success."""
     if run.state == "halted" and run.reason != Reason.BOUND_EXCEEDED:
         return "neutral"
-    if run.state == "lost":
+    if run.state == "lost" or run.settled_as == "discarded":
         return "neutral"
     if run.published is not None and run.published.kind in ("held", "refused"):
         return "action_required"

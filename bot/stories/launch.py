@@ -54,9 +54,9 @@ def on_comment(story: Story, event: CommentCreated) -> str | None:
         case Start():
             return _told(story, event, start(story, event, command, role))
         case Plain("accept"):
-            decide.accept(story, event)
+            decide.accept(story, decide.by_comment(story, event, role))
         case Plain("discard"):
-            decide.discard(story, event)
+            decide.discard(story, decide.by_comment(story, event, role))
         case Plain("stop"):
             asides.stop(story, event)
         case Plain("status"):

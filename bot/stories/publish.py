@@ -5,15 +5,20 @@ Judged by the run's own snapshot, whoever publishes them and when; never an over
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from bot.clients.github import Committed, GitHubError
 from bot.core import patches, reports
 from bot.core.changeset import Changeset
-from bot.core.objections import objections
+from bot.core.objections import Objection, needed, objections
 from bot.core.reports import Published
 from bot.services import Services
 from bot.stores.runs import Run
 from bot.stories.durable import Story
 from bot.stories.names import marker, page, repo_of, trailer
+
+MOST_HELD, MOST_NOTE = 50, 4_000  # reasons that are kept, and characters of them
 
 
 def publish(story: Story, run: Run, changes: Changeset) -> Published | None:
@@ -26,21 +31,41 @@ def publish(story: Story, run: Run, changes: Changeset) -> Published | None:
     return _placed(story, run, changes, meant=run.state == "done")
 
 
-def accept(story: Story, run: Run, changes: Changeset) -> Published:
-    """Where a done run's would have gone, for a person has said so."""
-    return _placed(story, run, changes, meant=True)
+def accept(story: Story, run: Run, changes: Changeset, by: str, held: Sequence[Objection]) -> Published:
+    """Where a done run's would have gone, for `by` has said so, who may let through what it was held for."""
+    let_through = {"by": by, "why": [str(one) for one in held]}
+    run = replace(run, snapshot=run.snapshot | {"let_through": let_through})
+    placed = _placed(story, run, changes, meant=True)
+    return replace(placed, held=_told(held)) if placed.ref else placed
 
 
-def held(run: Run, changes: Changeset) -> tuple[str, ...]:
-    """Why a person has to look at them before they are committed, one phrase each; none: commit them."""
+def objections_to(run: Run, changes: Changeset) -> tuple[Objection, ...]:
+    """Why a person has to look at them before they are committed; none: commit them."""
     if changes.base != run.snapshot["head"]["sha"]:
-        return ("it was made on another commit than the one this run was given",)
-    return tuple(str(one) for one in objections(changes, run.snapshot["forbidden_paths"]))
+        return (Objection("", "it was made on another commit than the one this run was given", None),)
+    return objections(changes, run.snapshot["forbidden_paths"])
+
+
+def _hold(story: Story, run: Run, changes: Changeset, why: Sequence[Objection]) -> Published:
+    """Kept here until a person decides; what nobody may let through is shown as a patch, if it may be."""
+    role = needed(why)
+    note = "; ".join(map(str, why))[:MOST_NOTE]
+    held = Published("held", "", "", "", note, held=_told(why), needs=str(role) if role is not None else "")
+    if role is not None or changes.base != run.snapshot["head"]["sha"]:
+        return held
+    if any(one.secret for one in why):
+        return replace(held, lacks=("what looks like a credential is not shown",))
+    made = story.attempt("make its patch", _patch, story.services, run, changes)
+    return replace(held, patch=made[0], lacks=tuple(made[1])) if made is not None else held
+
+
+def _told(why: Sequence[Objection]) -> tuple[tuple[str, str], ...]:
+    return tuple((one.path, one.why) for one in why[:MOST_HELD])
 
 
 def _placed(story: Story, run: Run, changes: Changeset, meant: bool) -> Published:
-    if why := held(run, changes):
-        return Published("held", "", "", "", note="; ".join(why))
+    if "let_through" not in run.snapshot and (why := objections_to(run, changes)):
+        return _hold(story, run, changes, why)
     fork = run.snapshot.get("fork", "")
     if fork and run.snapshot.get("approved_by"):
         # A branch here would hold an outsider's commits, and whatever workflow a push starts would run them
@@ -165,7 +190,12 @@ def _subject(run: Run) -> str:
 
 
 def _message(run: Run) -> str:
-    return f"{_subject(run)}\n\nMade by a bounded agent run ({run.model}), asked for by {run.actor}."
+    said = f"{_subject(run)}\n\nMade by a bounded agent run ({run.model}), asked for by {run.actor}."
+    let_through = run.snapshot.get("let_through")
+    if not let_through:
+        return said
+    why = f", who let through: {'; '.join(let_through['why'])[:1_000]}" if let_through["why"] else ""
+    return f"{said}\nAccepted by {let_through['by']}{reports.neutral(why)}."
 
 
 def _branch_url(run: Run, made: Committed) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.core import events
 from bot.services import Services
-from bot.stories import launch, lost, merge, onboard, policy_check
+from bot.stories import decide, launch, lost, merge, onboard, policy_check
 from bot.stories.durable import Tell, name_of
 
 Routes = Mapping[tuple[str, str], Tell]
@@ -17,6 +17,7 @@ Routes = Mapping[tuple[str, str], Tell]
 ROUTES: Routes = {
     ("issue_comment", "created"): launch.on_comment,
     ("pull_request_review_comment", "created"): launch.on_comment,
+    ("check_run", "requested_action"): decide.on_button,
     ("pull_request", "opened"): policy_check.on_pull_changed,
     ("pull_request", "synchronize"): policy_check.on_pull_changed,
     ("pull_request", "closed"): merge.on_closed,

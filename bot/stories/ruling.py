@@ -37,10 +37,15 @@ def cleared(scene: Scene, sha: str, approved_by: str) -> None:
 
 def policy_of(services: Services, scene: Scene) -> Policy:
     """The repository's policy inside the service's. Raises Refusal with line and key."""
+    return within(services, scene.policy, scene.default_branch)
+
+
+def within(services: Services, text: bytes | None, branch: str) -> Policy:
+    """The same for a file's text as it stands on `branch`."""
     try:
-        return tighten(services.policy, Policy.parse(scene.policy))
+        return tighten(services.policy, Policy.parse(text))
     except PolicyError as error:
-        raise Refusal("policy", f"`{POLICY}` on `{scene.default_branch}` is wrong: {error}") from error
+        raise Refusal("policy", f"`{POLICY}` on `{branch}` is wrong: {error}") from error
 
 
 def line_of(ruling: Policy, name: str, person: str) -> tuple[str, Line] | None:

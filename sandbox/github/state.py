@@ -257,6 +257,7 @@ class Repository:
     labels: dict[str, Label] = field(default_factory=dict)
     threads: dict[int, Thread] = field(default_factory=dict)
     checks: dict[int, CheckRun] = field(default_factory=dict)
+    signed: set[str] = field(default_factory=set)  # commits that an App made in its own name
     workflows: dict[str, Workflow] = field(default_factory=dict)
     runs: dict[int, WorkflowRun] = field(default_factory=dict)
 

@@ -368,6 +368,26 @@ def test_a_commit_keeps_every_byte_mode_and_deletion(world: World, github: GitHu
     assert world.git("cat-file", "blob", f"{made.sha}:link") == "run.sh"
 
 
+def test_a_file_whose_mode_alone_has_changed_is_committed_so(world: World, github: GitHub) -> None:
+    world.client.commit("dana", "modes", {"tool.sh": "echo\n", "to": "tool.sh"}, from_="main")
+    base = github.branch_head(world.repo, "modes") or ""
+    files = [File("tool.sh", "100755", b"echo\n"), File("to", "120000", b"tool.sh")]
+    made = github.commit(world.repo, "modes", base, files, "Make it run", trailer())
+    changed = [line.split() for line in world.git("diff-tree", "-r", base, made.sha).splitlines()]
+    modes = {path: (was, now) for was, now, _, _, _, path in changed}
+    assert modes == {"tool.sh": (":100644", "100755"), "to": (":100644", "120000")}
+    assert all(before == after for _, _, before, after, _, _ in changed), "the same bytes"
+
+
+def test_the_app_s_commits_are_verified_for_they_name_no_author(world: World, github: GitHub) -> None:
+    base = world.branch("signed")
+    made = github.commit(world.repo, "signed", base, FILES[:1], "Fix it", trailer())
+    told = world.client.do("dana", "GET", f"/commits/{made.sha}")
+    assert told["commit"]["verification"]["verified"]
+    assert told["author"]["login"] == "tollgate[bot]"
+    assert not world.client.do("dana", "GET", f"/commits/{base}")["commit"]["verification"]["verified"]
+
+
 def test_text_travels_inside_the_tree_and_only_binary_as_blobs(world: World, github: GitHub) -> None:
     base = world.branch("inline")
     start = len(world.lines())

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.events import (
+    ButtonPressed,
     CommentCreated,
     Installed,
     Malformed,
@@ -85,6 +86,17 @@ def test_a_pull_request_with_a_new_head_says_which(action: str) -> None:
     sent["pull_request"]["head"]["sha"] = "main"
     with pytest.raises(Malformed, match=r"head\.sha"):
         parse("pull_request", sent)
+
+
+def test_a_pressed_button_says_which_on_what_and_by_whom() -> None:
+    patch = {
+        "check_run": {"id": 7, "external_id": "0123456789ab.1"},
+        "requested_action": {"identifier": "accept"},
+    }
+    sent = samples.payload("check_run", "requested_action", login="max", patch=patch)
+    assert parse("check_run", sent) == ButtonPressed(REPO, 7, "0123456789ab.1", "accept", "max")
+    assert parse("check_run", samples.payload("check_run", "requested_action", sender_type="Bot")) is None
+    assert parse("check_run", samples.payload("check_run", "completed")) is None
 
 
 def test_a_finished_workflow_brings_its_title() -> None:
@@ -175,6 +187,7 @@ def test_a_payload_with_anything_in_any_place_is_read_or_malformed(data: st.Data
                 ("installation_repositories", "removed"),
                 ("pull_request", "closed"),
                 ("pull_request", "synchronize"),
+                ("check_run", "requested_action"),
                 ("workflow_run", "completed"),
             ]
         )

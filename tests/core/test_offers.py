@@ -9,11 +9,13 @@ import pytest
 from bot.core import reports
 from bot.core.ceilings import Reason
 from bot.core.commands import Malformed, parse
+from bot.core.marks import of_report
 from bot.core.offers import offers
 from bot.core.reports import Published, Report
 from tests.core.test_reports import DONE, FAILING, KEPT, halted
 
-HELD = Published("held", "", "", "", "`x` is under `x`, which the policy forbids")
+HELD = Published("held", "", "", "", "`x` is under `x`, which no run may change", held=(("x", "why"),))
+WAITING = replace(HELD, needs="maintain")
 REFUSED = Published("refused", "", "", "", "it could not be committed: 403")
 
 
@@ -34,7 +36,8 @@ LOST = replace(NOTHING_LEFT, outcome="lost", reason=None, message="was lost: its
         pytest.param(DONE, [], id="done"),
         pytest.param(FAILING, [], id="done, though tests fail: a sentence says what to do"),
         pytest.param(replace(DONE, published=KEPT), ["accept", "discard"], id="done, but no pull request"),
-        pytest.param(replace(DONE, published=HELD), ["discard"], id="done and held"),
+        pytest.param(replace(DONE, published=HELD), ["discard"], id="done and held for good"),
+        pytest.param(replace(DONE, published=WAITING), ["accept", "discard"], id="done and held"),
         pytest.param(
             going_on(Reason.COST), ["resume cost=$10", "accept", "discard", "split"], id="halted by cost"
         ),
@@ -89,6 +92,13 @@ def test_exactly_these_commands_apply(report: Report, commands: list[str]) -> No
     for verb in ("accept", "discard", "resume", "stop"):
         applies = any(command.split()[0] == verb for command in commands)
         assert (f"`/agent {verb}" in text) == applies, verb
+    shown = of_report(report)
+    decided = [command for command in commands if command in ("accept", "discard")]
+    assert [one.identifier for one in shown.buttons] == decided, "a button for each, and no other"
+    for one in shown.buttons:
+        assert 0 < len(one.label) <= 20
+        assert 0 < len(one.does) <= 40
+        assert 0 < len(one.identifier) <= 20
 
 
 def test_what_was_accepted_or_discarded_says_so_with_who_and_where() -> None:

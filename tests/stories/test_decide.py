@@ -147,13 +147,129 @@ def test_below_write_nobody_decides(pull: Told, login: str) -> None:
     assert f"agent/run-{run}" in branches(pull)
 
 
-def test_what_a_policy_forbids_is_not_accepted_either(issue: Told) -> None:
-    halted(issue, files=[{"path": ".github/workflows/ci.yml", "mode": "100644", "text": "on: push"}])
-    said = says(issue, "/agent accept")
-    assert "could not be accepted" in said
-    assert "the policy forbids" in said
+def held(told: Told, *files: Any) -> str:
+    """A done run whose work is held; its id."""
+    told.fix(files=list(files))
+    told.ended()
+    return str(told.row("id")[0])
+
+
+def mark(told: Told) -> Any:
+    """The run's check run with its buttons and annotations."""
+    found = told.check()["id"]
+    return next(one for one in told.github.repository()["checks"] if one["id"] == found)
+
+
+def buttons(told: Told) -> list[str]:
+    return [one["identifier"] for one in mark(told)["actions"]]
+
+
+def quiet(service: Service) -> None:
+    """Until every delivery so far has had its story told."""
+    service.until("SELECT count(*) = 0 FROM workflow_status WHERE status IN ('ENQUEUED', 'PENDING')")
+
+
+def press(told: Told, login: str, identifier: str) -> str:
+    """Press a button; the App's last word on the thread when everything is told."""
+    before = len(told.service.rows("SELECT id FROM deliveries WHERE event = 'check_run'"))
+    told.github.press(login, mark(told)["id"], identifier)
+    told.service.until(f"SELECT count(*) > {before} FROM deliveries WHERE event = 'check_run'")
+    quiet(told.service)
+    return str(told.github.comments(told.number)[-1]["body"])
+
+
+SECRET = {"path": "app/conf.py", "mode": "100644", "text": "t = 'ghs_" + "a" * 40 + "'\n"}
+
+
+def test_what_was_held_is_published_by_one_click_of_who_may_say_so_and_says_who(pull: Told) -> None:
+    run = held(pull, SECRET)
+    assert (buttons(pull), mark(pull)["conclusion"]) == (["accept", "discard"], "action_required")
+    [note] = mark(pull)["annotations"]
+    assert (note["path"], note["annotation_level"]) == ("app/conf.py", "warning")
+    assert "a GitHub token" in note["message"]
+    assert "needs the role" not in report(pull, run)
+    assert "takes the role `maintain`" in report(pull, run)
+
+    said = press(pull, "dana", "accept")
+    assert "takes the role maintain, and yours is write" in said
+    assert pull.row("settled_as") == (None,)
+
+    said = press(pull, "max", "accept")
+    assert f"Accepted what run [`{run}`]" in said
+    assert pull.github.file("app/conf.py", head(pull)).decode() == SECRET["text"]
+    assert pull.row("settled_as, settled_by") == ("accepted", "max")
+    text = report(pull, run)
+    assert "Accepted by `max`, who let through what it was held for: `app/conf.py` holds" in text
+    assert (buttons(pull), mark(pull)["conclusion"]) == ([], "success")
+    [last] = pull.github.do("dana", "GET", f"/commits?sha={head(pull)}&per_page=1")
+    assert "Accepted by max, who let through: " in last["commit"]["message"]
+    assert last["commit"]["verification"]["verified"]
+
+
+def test_a_click_counts_once_however_often_it_is_delivered(pull: Told) -> None:
+    run = held(pull, SECRET)
+    press(pull, "max", "accept")
+    pressed = [one for one in pull.github.deliveries("check_run") if one["action"] == "requested_action"][-1]
+    pull.github.redeliver(pressed["id"], times=5, fresh=True)
+    pull.github.redeliver(pressed["id"], times=2)
+    quiet(pull.service)
+    count = pull.github.do("dana", "GET", f"/commits?sha={head(pull)}&per_page=50")
+    assert sum(f"Tollgate-Run: {run}.1" in one["commit"]["message"] for one in count) == 1
+    told = [c["body"] for c in pull.github.comments(pull.number)]
+    assert sum(f"Accepted what run [`{run}`]" in body for body in told) == 1
+    assert sum("was accepted already" in body for body in told) <= 1
+
+
+def test_a_click_on_a_branch_that_moved_overwrites_nothing(pull: Told) -> None:
+    held(pull, SECRET)
+    theirs = pull.github.commit("dana", head(pull), {"other.txt": "other"})
+    assert "a pull request" in press(pull, "ada", "accept")
+    [number] = pull.row("published_pull")
+    assert pull.github.thread(number)["base_ref"] == head(pull)
+    assert pull.github.thread(pull.number)["head_sha"] == theirs
+
+
+@pytest.mark.parametrize("login", ["tri", "ren", "eve"])
+def test_a_click_below_write_does_nothing_and_is_told_once(pull: Told, login: str) -> None:
+    held(pull, SECRET)
+    before = len(pull.github.comments(pull.number))
+    for identifier in ("accept", "discard", "accept"):
+        said = press(pull, login, identifier)
+    assert "takes write permission" in said
+    assert len(pull.github.comments(pull.number)) == before + 1
+    assert pull.row("settled_as") == (None,)
+
+
+def test_what_no_run_may_change_is_let_through_by_nobody_and_shown_as_a_patch(issue: Told) -> None:
+    run = held(issue, {"path": ".github/workflows/ci.yml", "mode": "100644", "text": "on: push\n"})
+    assert buttons(issue) == ["discard"]
+    text = report(issue, run)
+    assert "No command lets this through" in text
+    assert "+++ b/.github/workflows/ci.yml\n" in text
+    assert "+on: push\n" in text
+    for said in (says(issue, "/agent accept", "ada"),):
+        assert "could not be accepted" in said
+        assert "no run may change" in said
     assert issue.row("settled_as") == (None,)
-    assert "Discarded" in says(issue, "/agent discard")
+    assert "Discarded" in press(issue, "dana", "discard")
+    assert (issue.row("settled_as"), buttons(issue)) == (("discarded",), [])
+    assert mark(issue)["conclusion"] == "neutral"
+
+
+def test_of_the_policies_of_then_and_of_now_the_stricter_holds(pull: Told) -> None:
+    halted(pull)
+    rules = {".github/agent.yml": "paths:\n  forbidden: [new.txt]\n"}
+    pull.github.commit("ada", "main", rules)
+    try:
+        said = says(pull, "/agent accept", "dana")
+        assert "`new.txt` is under `new.txt`, which the policy forbids" in said
+        assert "takes the role maintain, and yours is write" in said
+        pull.github.commit("ada", "main", {".github/agent.yml": "paths: 1\n"})
+        assert "is wrong: line 1" in says(pull, "/agent accept", "max")
+        pull.github.commit("ada", "main", rules)
+        assert "Accepted" in says(pull, "/agent accept", "max")
+    finally:
+        pull.github.commit("ada", "main", {".github/agent.yml": None})
 
 
 def test_a_closed_pull_request_takes_nothing(pull: Told) -> None:

@@ -66,5 +66,5 @@ def test_work_that_it_had_taken_is_still_its_own_to_discard(
     assert service.runs.settle(halted.id, 1, "discarded", "max", by)
     story, told = telling(service, ends="reply: discard" if not goes_on else "remove the branch set aside")
     with pytest.raises(Failed):
-        decide.discard(story, ASKED)
+        decide.discard(story, decide.by_comment(story, ASKED, Role.WRITE))
     assert ("settle it" in told) == goes_on

@@ -52,6 +52,12 @@ def test_done_is_committed_on_the_branch_and_the_check_succeeds(pull: Told) -> N
     assert "Committed to" in report
     assert pull.github.file("new.txt", branch(pull)) == b"new\n"
     assert (pull.check()["status"], pull.check()["conclusion"]) == ("completed", "success")
+    # GitHub starts no workflow for what a job's own token pushes; these events are the App's.
+    sha = pull.github.thread(pull.number)["head_sha"]
+    sent = [json.loads(one["raw"]) for one in pull.github.deliveries()]
+    told = [one for one in sent if one.get("after") == sha]
+    assert {one["sender"]["login"] for one in told} == {"tollgate[bot]"}
+    assert {one.get("action") for one in told} == {None, "synchronize"}, "a push, and the pull request's"
 
 
 def test_tests_that_still_fail_are_said_and_the_check_fails(pull: Told) -> None:

@@ -79,6 +79,9 @@ def create_commit(call: Call) -> Answer:
     own = branches.author(call.hub, call.by)
     author = signed(call.field("author"), own)
     made = git.write_commit(tree, parents, message, author, signed(call.field("committer"), author))
+    # Source: docs.github.com, about-commit-signature-verification: no author, no committer, no signature.
+    if call.caller.kind == "installation" and not any(map(call.field, ("author", "committer", "signature"))):
+        call.repo.signed.add(made)
     return 201, repos.git_commit(call.hub, call.repo, git.commit(made))
 
 
