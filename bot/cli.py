@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -272,16 +273,23 @@ def metrics(since: datetime | None, until: datetime | None, by: str | None, as_j
     click.echo(json.dumps(signals.as_json(found), indent=2) if as_json else signals.as_text(found))
 
 
-@main.command(short_help="The ledger against Anthropic's usage report; estimates are corrected.")
+@main.command(short_help="The ledger against Anthropic's usage report; deliveries against GitHub's log.")
+@click.option("--deliveries", is_flag=True, help="Receive what GitHub's log has and this service missed.")
 @click.option("--from", "since", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC; two days ago.")
 @click.option("--to", "until", type=click.DateTime(["%Y-%m-%d"]), help="The day after the last, UTC; now.")
 @click.option("--json", "as_json", is_flag=True, help="For machines: money as decimal strings.")
-def reconcile(since: datetime | None, until: datetime | None, as_json: bool) -> None:
+def reconcile(deliveries: bool, since: datetime | None, until: datetime | None, as_json: bool) -> None:
     """The ledger against Anthropic's usage report, minute by minute; needs ANTHROPIC_ADMIN_KEY.
 
     What was charged whole because its usage was never told is corrected in further rows; what the report
     has beyond that is shown. Exit code: 1 when the report could not be read, and nothing was changed.
+
+    With --deliveries: GitHub's log of what it delivered since the last look against what came, which a
+    worker does every five minutes. What did not come is received now and told, one line of JSON each.
     """
+    if deliveries:
+        _deliveries()
+        return
     from bot import services
     from bot.clients.usage_api import UsageError
     from bot.core import statement
@@ -336,6 +344,20 @@ def unpause(repo: str) -> None:
     for one in still:
         click.echo(f"Still: {one}.")
     raise click.exceptions.Exit(0 if lifted else 1)
+
+
+def _deliveries() -> None:
+    from bot import services
+    from bot.clients.github import GitHubError
+    from bot.stories import missed
+
+    with _named(), services.opened(_settings(), "reconcile") as opened_services:
+        try:
+            looked = missed.look(opened_services, lambda found: click.echo(json.dumps(asdict(found))))
+        except GitHubError as error:
+            click.echo(f"{error}; the rest is found by the next look", err=True)
+            raise click.exceptions.Exit(1) from None
+    click.echo("nothing else was missed" if looked else "another process is looking just now", err=True)
 
 
 def _settings() -> settings.Settings:

@@ -22,7 +22,9 @@ from bot.stores.database import Database
 from bot.stores.deliveries import Deliveries, Refusals
 from bot.stores.handover import Handover
 from bot.stores.ledger import Ledger
+from bot.stores.looks import Looks
 from bot.stores.onboardings import Onboardings
+from bot.stores.pace import DatabasePace
 from bot.stores.people import People
 from bot.stores.processes import Process, Processes
 from bot.stores.pulls import Pulls
@@ -55,6 +57,7 @@ class Services:
     threads: Threads
     handover: Handover
     deliveries: Deliveries
+    looks: Looks
     refusals: Refusals
     approvals: Approvals
     pulls: Pulls
@@ -101,6 +104,7 @@ def build(settings: Settings, kind: str) -> Services:
         threads=Threads(database),
         handover=Handover(database, queue, blobs),
         deliveries=Deliveries(database, queue),
+        looks=Looks(database),
         refusals=Refusals(database),
         approvals=Approvals(database),
         pulls=Pulls(database),
@@ -111,7 +115,12 @@ def build(settings: Settings, kind: str) -> Services:
         reconciliation=Reconciliation(database),
         prices=prices,
         policy=rules,
-        github=GitHub(settings.github_app_id, settings.secrets.github_private_key, settings.github_api_url),
+        github=GitHub(
+            settings.github_app_id,
+            settings.secrets.github_private_key,
+            settings.github_api_url,
+            DatabasePace(database, settings.content_per_minute, settings.content_per_hour),
+        ),
         keys=Keys(settings.secrets.anthropic_keys),
         usage=None if kind == "web" else usage_api(settings),
     )

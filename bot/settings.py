@@ -40,6 +40,8 @@ class Settings:
     policy_file: Path | None
     price_file: Path | None
     progress_seconds: float  # the live comment is edited at most this often
+    content_per_minute: int  # comments, checks, commits … of an installation, before GitHub minds
+    content_per_hour: int
     hold_lease_ms: int  # a gateway process that is silent for so long has died
     secrets: Secrets
 
@@ -110,6 +112,13 @@ class _Env:
         except ValueError:
             self.problems.append(f"{name} is {value!r}, which is not a number of seconds")
             return default
+
+    def number(self, name: str, default: int) -> int:
+        value = self.get(name)
+        if value and not (value.isascii() and value.isdigit()):
+            self.problems.append(f"{name} is {value!r}, which is not a whole number")
+            return default
+        return int(value) if value else default
 
     def public_url(self) -> str:
         if self.get("PUBLIC_URL"):
@@ -190,6 +199,8 @@ def look(env: Mapping[str, str]) -> tuple[Settings, list[str]]:
         policy_file=told.file("POLICY_FILE"),
         price_file=told.file("PRICE_FILE"),
         progress_seconds=told.seconds("PROGRESS_SECONDS", 20),
+        content_per_minute=told.number("GITHUB_CONTENT_PER_MINUTE", 80),
+        content_per_hour=told.number("GITHUB_CONTENT_PER_HOUR", 500),
         hold_lease_ms=round(told.seconds("HOLD_LEASE_SECONDS", 60) * 1000),
         secrets=Secrets(keys, private_key, secret, told.get("ANTHROPIC_ADMIN_KEY")),
     )

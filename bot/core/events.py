@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from bot.core.places import Repo
@@ -36,6 +37,7 @@ class CommentCreated:
     actor_type: str  # User | Bot | Organization | Mannequin
     by_app: bool  # performed_via_github_app: an App wrote it for somebody
     url: str
+    at: int = 0  # ms since the epoch, by GitHub's clock; 0: not known
     path: str = ""  # of a review comment: the file, its lines, and the piece of the diff it hangs on
     lines: str = ""  # "12" or "10-12"; "" where GitHub names none
     hunk: str = ""
@@ -188,6 +190,7 @@ def _comment(payload: dict[str, Any], kind: str, thread: dict[str, Any]) -> Comm
         url=str(comment.get("html_url") or ""),
         title=_optional(thread, "title"),
         about=_optional(thread, "body")[:MAX_BODY],
+        at=_stamp(comment, "created_at"),
         actor_id=_number(user, "id") if isinstance(user, dict) else 0,
         path=_optional(comment, "path"),
         lines=_lines(comment),
@@ -259,6 +262,16 @@ def _number(raw: dict[str, Any], key: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
         raise Malformed(f"{key} must be a number")
     return value
+
+
+def _stamp(raw: dict[str, Any], key: str) -> int:
+    try:
+        at = datetime.fromisoformat(_text(raw, key))
+    except ValueError as error:
+        raise Malformed(f"{key} must be a time") from error
+    if at.tzinfo is None:
+        raise Malformed(f"{key} must have a time zone")
+    return round(at.timestamp() * 1000)
 
 
 def _text(raw: dict[str, Any], key: str) -> str:

@@ -66,6 +66,13 @@ def no_workflow(branch: str, proposal: str) -> str:
     return f"`{branch}` has no `{WORKFLOW}` yet, in which runs take place: {todo}, then write this again"
 
 
+def late(hours: int) -> str:
+    return (
+        f"I did not do this: it reached me {hours} hours after it was written, for GitHub or this service "
+        f"was away, and it may not be what you want any more. {NOTHING} Write it again if you still want it."
+    )
+
+
 def not_entitled(role: str) -> str:
     return (
         "I did not start: an agent run needs write permission to this repository, and yours is "

@@ -6,14 +6,17 @@ delivery brings it (L2).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.stores.database import Database
-from bot.stores.queue import Queue
+from bot.stores.queue import Queue, Turn
 from bot.stores.tables import deliveries, handled, refusals
+
+CHUNK = 500  # ids in one query
 
 
 class Deliveries:
@@ -21,7 +24,15 @@ class Deliveries:
         self.database = database
         self.queue = queue
 
-    def record(self, delivery: str, event: str, action: str, story: str | None, *arguments: Any) -> bool:
+    def record(
+        self,
+        delivery: str,
+        event: str,
+        action: str,
+        story: str | None,
+        *arguments: Any,
+        turn: Turn | None = None,
+    ) -> bool:
         """Record it and enqueue its story, both or neither; False if it had come before.
 
         A redelivery whose story failed goes on with it under a key of its own.
@@ -32,10 +43,25 @@ class Deliveries:
             # rowcount is -1 here on PostgreSQL: only a returned row tells.
             new = tx.execute(insert.on_conflict_do_nothing().returning(deliveries.c.id)).first()
             if new and story:
-                self.queue.enqueue(tx, story, delivery, *arguments)
+                self.queue.enqueue(tx, story, delivery, *arguments, turn=turn)
         if not new and story:
-            self.queue.again(story, delivery, *arguments)
+            self.queue.again(story, delivery, *arguments, turn=turn)
         return new is not None
+
+    def known(self, ids: Sequence[str]) -> frozenset[str]:
+        """Those of these deliveries that have come."""
+        found: set[str] = set()
+        with self.database.read() as tx:
+            for start in range(0, len(ids), CHUNK):
+                some = deliveries.c.id.in_(ids[start : start + CHUNK])
+                found.update(tx.execute(sa.select(deliveries.c.id).where(some)).scalars())
+        return frozenset(found)
+
+    def received_at(self, id: str) -> int | None:
+        """When it came; None for one that did not."""
+        with self.database.read() as tx:
+            query = sa.select(deliveries.c.received_at).where(deliveries.c.id == id)
+            return tx.execute(query).scalar_one_or_none()
 
     def take(self, repository_id: int, comment_kind: str, comment_id: int, story: str) -> bool:
         """Whether `story` acts for this comment: the first that asks does, as often as it asks."""

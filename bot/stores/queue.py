@@ -1,10 +1,15 @@
 """The way from a door to the worker: a story is enqueued in the transaction that made it necessary.
 
 The tables are DBOS's own, in our database: the same SQLite file, or a schema beside ours on PostgreSQL.
+
+Stories of one line are told one after the other, in the order of their numbers. A story that has to wait
+longer than a moment is put aside: it stays PENDING, so that nothing of its line overtakes it, but belongs to
+no worker and holds no slot, until it is woken and goes on behind its last recorded step.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +26,15 @@ STORIES = "stories"  # the one queue
 VERSION = "1"
 TRIES = 9
 FAILED = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+ASIDE = "aside"  # stands for the worker of a story that is put aside
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """When a story is told: after those of its line with a lower number, 1 to 2**31 - 1, that are there."""
+
+    line: str
+    number: int
 
 
 class Queue:
@@ -28,6 +42,16 @@ class Queue:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        columns = ("workflow_uuid", "status", "executor_id", "owner_xid", "queue_partition_key", "priority")
+        times = ("created_at", "started_at_epoch_ms", "delay_until_epoch_ms", "recovery_attempts")
+        self._stories = sa.table(
+            "workflow_status",
+            *(
+                sa.column(name, sa.String if name in columns[:-1] else sa.BigInteger)
+                for name in columns + times
+            ),
+            schema=None if database.kind == "sqlite" else "dbos",
+        )
 
     @cached_property
     def _client(self) -> DBOSClient:
@@ -38,25 +62,85 @@ class Queue:
             system_database_url=system_url(self.database), application_name=APPLICATION, lazy=True
         )
 
-    def enqueue(self, tx: sa.Connection, story: str, key: str, *arguments: Any) -> None:
-        """Have the worker tell `story` once for `key`, if `tx` commits; again with the same key: nothing."""
+    def enqueue(
+        self, tx: sa.Connection, story: str, key: str, *arguments: Any, turn: Turn | None = None
+    ) -> None:
+        """Have the worker tell `story` once for `key`, if `tx` commits; again with the same key: nothing.
+
+        Without a turn it waits for no other.
+        """
+        turn = turn or Turn(key, 1)
         self._client.enqueue_in_transaction(
-            tx, {"workflow_name": story, "queue_name": STORIES, "workflow_id": key}, *arguments
+            tx,
+            {
+                "workflow_name": story,
+                "queue_name": STORIES,
+                "workflow_id": key,
+                "queue_partition_key": turn.line,
+                "priority": turn.number,
+            },
+            *arguments,
         )
 
-    def put(self, story: str, key: str, *arguments: Any) -> None:
+    def put(self, story: str, key: str, *arguments: Any, turn: Turn | None = None) -> None:
         with self.database.begin() as tx:
-            self.enqueue(tx, story, key, *arguments)
+            self.enqueue(tx, story, key, *arguments, turn=turn)
 
-    def again(self, story: str, key: str, *arguments: Any) -> None:
+    def again(self, story: str, key: str, *arguments: Any, turn: Turn | None = None) -> None:
         """Have it told anew, from its start, if it failed; at most TRIES times."""
         for tried in range(1, TRIES + 1):
             again = key if tried == 1 else f"{key}.{tried}"
             status = self.status(again)
             if status is None:
-                self.put(story, again, *arguments)
+                self.put(story, again, *arguments, turn=turn)
             if status not in FAILED:
                 return
+
+    def put_aside(self, key: str, process: str, seconds: float) -> None:
+        """Take a story that this process is telling off its hands for so long."""
+        known = self._stories
+        until = self.database.now + round(seconds * 1000)
+        aside = sa.update(known).where(
+            known.c.workflow_uuid == key, known.c.status == "PENDING", known.c.executor_id == process
+        )
+        with self.database.begin() as tx:
+            # To wait is not to crash: the engine's count of recoveries begins anew.
+            tx.execute(
+                aside.values(
+                    executor_id=ASIDE, owner_xid=None, delay_until_epoch_ms=until, recovery_attempts=0
+                )
+            )
+
+    def wake(self) -> int:
+        """Put every story whose time has come back into the queue; how many. Workers may do so at once."""
+        known = self._stories
+        due = sa.update(known).where(
+            known.c.status == "PENDING",
+            known.c.executor_id == ASIDE,
+            known.c.delay_until_epoch_ms <= self.database.now,
+        )
+        with self.database.begin() as tx:
+            back = due.values(status="ENQUEUED", started_at_epoch_ms=None, delay_until_epoch_ms=None)
+            return tx.execute(back).rowcount
+
+    def age(self, key: str) -> float:
+        """Seconds since a story was enqueued; 0 for one that is not known."""
+        known = self._stories
+        query = sa.select(self.database.now - known.c.created_at).where(known.c.workflow_uuid == key)
+        with self.database.read() as tx:
+            return float(tx.execute(query).scalar_one_or_none() or 0) / 1000
+
+    def overtakes(self, key: str) -> bool:
+        """Whether a story with a lower number of the same line came after this one was begun."""
+        known, other = self._stories, self._stories.alias("other")
+        query = sa.select(sa.func.count()).where(
+            known.c.workflow_uuid == key,
+            other.c.queue_partition_key == known.c.queue_partition_key,
+            other.c.status == "ENQUEUED",
+            other.c.priority < known.c.priority,
+        )
+        with self.database.read() as tx:
+            return bool(tx.execute(query).scalar_one())
 
     def status(self, key: str) -> str | None:
         """`ENQUEUED`, `PENDING`, `SUCCESS`, `ERROR` …; None if there is no such story."""

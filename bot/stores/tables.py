@@ -241,6 +241,35 @@ deliveries = Table(
     Column("received_at", BigInteger, nullable=False),
 )
 
+# How far GitHub's own account was compared with ours: its log of deliveries, and comments after a gap.
+looks = Table(
+    "looks",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("through_at", BigInteger, nullable=False),  # by GitHub's clock
+    Column("began_at", BigInteger),
+    Column("looked_at", BigInteger),  # when the last look that came to its end began
+    Column("lease_until_at", BigInteger),
+)
+
+# What GitHub lets each installation do (0: the App itself), and what it created within the last hour.
+paces = Table(
+    "paces",
+    metadata,
+    Column("installation", BigInteger, primary_key=True, autoincrement=False),
+    _count("limited_until_at"),
+    _count("strikes"),  # limits in a row that did not say for how long
+)
+
+content = Table(
+    "content",
+    metadata,
+    Column("id", _SERIAL, primary_key=True, autoincrement=True),
+    Column("installation", BigInteger, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Index(None, "installation", "made_at"),
+)
+
 # Commands that were acted on: a comment acts once, whatever delivery brings it (L2).
 handled = Table(
     "handled",

@@ -17,6 +17,10 @@ from bot.stories import finish, policy_check
 from bot.stories.durable import Story, name_of
 from bot.stories.names import line, reply_marker, repo_of, run_of
 
+# A command that reaches us so long after it was written (an outage, a backlog) is answered and not obeyed.
+LATE_MS = 4 * 3600_000
+HOUR_MS = 3600_000
+
 
 def reply(story: Story, event: CommentCreated, kind: str, text: str) -> None:
     """One answer to a comment, however often the step runs: where it was asked."""
@@ -77,10 +81,21 @@ def busy(story: Story, event: CommentCreated, run_id: str) -> None:
     refuse(story, event, "busy", f"run {run_id} is live on this thread", replies.busy(line(live)))
 
 
-def stop(story: Story, event: CommentCreated) -> None:
-    """Halt the thread's live run; its runner sees it with its next call and hands in what it has."""
+def late(services: Services, event: CommentCreated) -> int | None:
+    """How many hours ago it was written, if that is too long ago to do what it asks for."""
+    age = services.database.now_ms() - event.at if event.at else 0
+    return age // HOUR_MS if age >= LATE_MS else None
+
+
+def stop(story: Story, event: CommentCreated, late: int | None = None) -> None:
+    """Halt the thread's live run; its runner sees it with its next call and hands in what it has.
+
+    A stop that comes late ends no run that was started after it was written.
+    """
     services = story.services
     live = story.step("the live run", _live, services, event)
+    if late is not None and live is not None and run_of(services, live).opened_at > event.at:
+        return refuse(story, event, "late", f"it came {late} hours late", replies.late(late))
     if live is None:
         return reply(story, event, "stop", replies.nothing_to_stop())
     started = story.step("halt it", halt, services, live, f"stopped by {event.actor}")

@@ -1,15 +1,21 @@
 """How a story survives: each step's outcome is recorded, and after a crash the story goes on behind it.
 
 A step can run again if the process died between doing and recording; so what a step does looks before it
-acts. Stories are plain functions `tell(story, …)`; DBOS is known here and in worker.py only, and here it is
-imported where it is used: the web process names stories and tells none.
+acts. While GitHub is away, or asks for patience, a story is put aside: it holds no slot, and goes on at the
+step that it had come to. Stories are plain functions `tell(story, …)`; DBOS is known here and in worker.py
+only, and here it is imported where it is used: the web process names stories and tells none.
 """
 
 from __future__ import annotations
 
+import random
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from bot.clients.github import GitHubError, Unavailable
@@ -18,8 +24,11 @@ from bot.services import Services
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PATIENCE = 9  # tries of one step while GitHub is away: some eight minutes
-LONGEST_WAIT = 180.0
+# All in seconds.
+PATIENCE = 6 * 3600.0  # age of a story from which on a GitHub that is away is taken for a no
+BRIEFLY = 2.0  # the longest wait for which a story keeps its slot
+SHORTEST_ASIDE, LONGEST_ASIDE = 5.0, 300.0  # where GitHub does not say how long; the longer, the older
+FULL_SHARE = 2.0  # before another look whether the installation's share of the slots has room
 
 
 class Record(Protocol):
@@ -36,6 +45,14 @@ class Refused:
     sentence: str
 
 
+class Aside(BaseException):
+    """The story is put aside for so many seconds. No Exception: it is not the outcome of any step."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """One telling. `id` names it for good: the delivery's id, or what it is about."""
@@ -44,6 +61,7 @@ class Story:
     services: Services
     record: Record
     wait: Callable[[float], None] = time.sleep
+    age: Callable[[], float] = lambda: 0.0  # seconds since it was enqueued
 
     @property
     def delivery(self) -> str:
@@ -51,7 +69,7 @@ class Story:
         return self.id.partition(".")[0]
 
     def step(self, name: str, do: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """The outcome of `do(*args)`, done once. Waits while GitHub is away. Raises GitHubError."""
+        """The outcome of `do(*args)`, done once. Raises GitHubError, and Aside while GitHub is away."""
         outcome = self.record(name, lambda: self._patiently(lambda: do(*args, **kwargs)))
         if isinstance(outcome, Refused):
             raise GitHubError(outcome.sentence, outcome.status)
@@ -66,16 +84,21 @@ class Story:
             return None
 
     def _patiently(self, do: Callable[[], R]) -> R | Refused:
-        for tried in range(PATIENCE):
+        for tried in count():
             try:
                 return do()
             except Unavailable as away:
-                if tried == PATIENCE - 1:
-                    return Refused(away.status, str(away))
-                self.wait(min(LONGEST_WAIT, max(away.retry_after or 0.0, 2.0**tried)))
+                asked = away.retry_after or 0.0
+                wait = max(asked, 2.0**tried)
+                if wait > BRIEFLY:
+                    age = self.age()
+                    if age > PATIENCE:
+                        return Refused(away.status, str(away))
+                    raise Aside(max(asked, min(LONGEST_ASIDE, max(SHORTEST_ASIDE, age / 4)))) from away
+                self.wait(wait)
             except GitHubError as error:
                 return Refused(error.status, str(error))
-        raise AssertionError("the last try returns")
+        raise AssertionError("a wait is too long in the end")
 
 
 Tell = Callable[..., Any]
@@ -93,12 +116,63 @@ def durably(name: str, do: Callable[[], Any], /) -> Any:
     return DBOS.run_step({"name": name}, do)
 
 
-def register(tell: Tell, services: Services, record: Record = durably) -> None:
-    """Make a story known to this process's engine."""
+class Shares:
+    """How many of this process's stories are an installation's: none may have more than its share."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._lock = threading.Lock()
+        self._told: Counter[int] = Counter()
+
+    def begin(self, installation: int) -> bool:
+        with self._lock:
+            if self._told[installation] >= self.most:
+                return False
+            self._told[installation] += 1
+            return True
+
+    def end(self, installation: int) -> None:
+        with self._lock:
+            self._told[installation] -= 1
+
+
+def register(
+    tell: Tell,
+    services: Services,
+    shares: Shares,
+    ready: Callable[[Story, Any], None],
+    record: Record = durably,
+) -> None:
+    """Make a story known to this process's engine. `ready` raises Aside while it is not its turn."""
     from dbos import DBOS
 
     def workflow(*arguments: Any) -> Any:
-        return tell(Story(DBOS.workflow_id or "", services, record), *arguments)
+        key = DBOS.workflow_id or ""
+        installation = _installation(services, arguments)
+        try:
+            if not shares.begin(installation):
+                raise Aside(FULL_SHARE)
+            try:
+                story = Story(key, services, record, age=partial(services.queue.age, key))
+                ready(story, arguments[0] if arguments else None)
+                return tell(story, *arguments)
+            finally:
+                shares.end(installation)
+        except Aside as aside:
+            # Not all at the same moment, when what they wait for is there again.
+            seconds = aside.seconds * random.uniform(1.0, 1.1)  # noqa: S311 - no secret
+            services.queue.put_aside(key, services.process.id, seconds)
+            raise
 
     workflow.__qualname__ = workflow.__name__ = name_of(tell)
     DBOS.workflow(name=name_of(tell))(workflow)
+
+
+def _installation(services: Services, arguments: tuple[Any, ...]) -> int:
+    """Whose story it is, by the event or the run that it is about; 0: nobody's."""
+    about = arguments[0] if arguments else None
+    if isinstance(about, str):
+        run = services.runs.get(about)
+        return (run.installation or 0) if run else 0
+    repo = getattr(about, "repo", None)
+    return repo.installation if repo is not None else 0

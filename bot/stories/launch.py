@@ -43,6 +43,10 @@ def on_comment(story: Story, event: CommentCreated) -> str | None:
     if role < Role.WRITE:
         asides.not_entitled(story, event, role)
         return None
+    late = story.step("how late it is", asides.late, story.services, event)
+    if late is not None and command != Plain("stop"):
+        asides.refuse(story, event, "late", f"it came {late} hours late", replies.late(late))
+        return None
     if isinstance(command, Malformed):
         asides.refuse(story, event, "malformed", command.why, replies.malformed(command))
         return None
@@ -58,7 +62,7 @@ def on_comment(story: Story, event: CommentCreated) -> str | None:
         case Plain("discard"):
             decide.discard(story, decide.by_comment(story, event, role))
         case Plain("stop"):
-            asides.stop(story, event)
+            asides.stop(story, event, late)
         case Plain("status"):
             asides.status(story, event)
         case Plain("cost"):

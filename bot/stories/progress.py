@@ -35,5 +35,6 @@ def _edit(services: Services, run: Run) -> str | None:
         return digest
     elapsed = (services.database.now_ms() - (run.started_at or 0)) // 1000
     shown = replace(report, spent=replace(report.spent, seconds=elapsed))
-    services.github.edit_comment(repo_of(run), run.report_comment_id, reports.comment(shown, run.last_lines))
+    text = reports.comment(shown, run.last_lines)
+    services.github.edit_comment(repo_of(run), run.report_comment_id, text, live=True)
     return digest

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.core import events
+from bot.core.events import CommentCreated, Event
 from bot.services import Services
+from bot.stores.queue import Turn
 from bot.stories import decide, launch, lost, merge, onboard, policy_check
 from bot.stories.durable import Tell, name_of
 
+FIRST_TURN = 1_577_836_800_000  # 2020: turns are seconds since then
+LAST_TURN = 2**31 - 1
 Routes = Mapping[tuple[str, str], Tell]
 
 # The story that each event starts. Edited and deleted comments are not here: they start nothing.
@@ -49,4 +53,13 @@ def receive(services: Services, delivery: str, name: str, payload: dict[str, Any
     if tell is None or event is None:
         return Received(None, services.deliveries.record(delivery, name, action, None))
     story = name_of(tell)
-    return Received(story, services.deliveries.record(delivery, name, action, story, event))
+    new = services.deliveries.record(delivery, name, action, story, event, turn=turn_of(event))
+    return Received(story, new)
+
+
+def turn_of(event: Event) -> Turn | None:
+    """Comments of a thread are taken in the order in which they were written, to the second."""
+    if not isinstance(event, CommentCreated):
+        return None
+    seconds = (event.at - FIRST_TURN) // 1000
+    return Turn(f"{event.repo.id}/{event.number}", min(max(seconds, 1), LAST_TURN))

@@ -15,8 +15,8 @@ from dbos import DBOS
 
 from bot.services import Services
 from bot.stores.queue import APPLICATION, STORIES, VERSION, system_url
-from bot.stories import finish, lost, progress, reconcile
-from bot.stories.durable import Record, Tell, durably, register
+from bot.stories import finish, lost, missed, progress, reconcile
+from bot.stories.durable import Record, Shares, Tell, durably, register
 from bot.stories.receive import ROUTES
 
 # Every story that this process can tell.
@@ -28,6 +28,8 @@ WATCH_SECONDS = 2.0
 DAY_SECONDS = 600.0  # between two looks whether a new day's work is to be enqueued
 RETENTION_SECONDS = 3_600.0
 AT_ONCE = 32  # stories told side by side
+SHARE = 16  # of them, for any one installation
+WAKE_SECONDS = 0.5
 THREADS = 64
 GRACE_SECONDS = 4  # for stories under way when the process is told to end; then they are taken over
 
@@ -46,6 +48,8 @@ def work(services: Services, record: Record = durably) -> None:
         (BEAT_SECONDS, lambda: services.processes.seen(services.process)),
         (WATCH_SECONDS, lambda: take_over(services)),
         (WATCH_SECONDS, lambda: lost.watch(services)),
+        (WAKE_SECONDS, services.queue.wake),
+        (missed.LOOK_SECONDS, lambda: missed.look(services)),
         (DAY_SECONDS, lambda: reconcile.enqueue(services)),
         (min(1.0, services.settings.progress_seconds), lambda: progress.edit(services)),
         (RETENTION_SECONDS, lambda: services.handover.drop_old(services.policy.retention)),
@@ -80,12 +84,14 @@ def _launch(services: Services, record: Record) -> None:
             "max_executor_threads": THREADS,
         }
     )
+    shares = Shares(SHARE)
     for tell in ALL:
-        register(tell, services, record)
+        register(tell, services, shares, missed.nothing_before, record)
     DBOS.launch()
     DBOS.register_queue(
         STORIES,
         worker_concurrency=AT_ONCE,
+        partition_concurrency=1,
         polling_interval_sec=POLL_SECONDS,
         on_conflict="always_update",
     )

@@ -179,23 +179,30 @@ class Client:
 
     # --- fate
 
-    def hook(self, url: str | None, secret: str | None = None, ping: bool = False) -> None:
-        self.control("hook", url=url or "", ping=ping, **({"secret": secret} if secret else {}))
+    def hook(self, url: str | None, secret: str | None = None, ping: bool = False, **more: object) -> None:
+        """Where deliveries go; `patience`: seconds for an answer (GitHub's are ten)."""
+        self.control("hook", url=url or "", ping=ping, **({"secret": secret} if secret else {}), **more)
 
     def redeliver(self, id: int, times: int = 1, fresh: bool = False) -> list[int]:
         """Sends a delivery again: same bytes, same guid (`fresh`: each under its own)."""
         return list(self.control(f"deliveries/{id}/redeliver", times=times, fresh=fresh)["ids"])
 
     def fault(self, method: str, path: str, status: int, times: int = 1, **more: object) -> None:
-        """The next requests that match go wrong; `when` is before or after; also `retry_after`, `seconds`."""
+        """The next requests that match go wrong; `when` is before or after; also `retry_after`, `seconds`,
+        `kind` (status, reset, hang), and `for`: seconds instead of `times`."""
         self.control("faults", **({"method": method, "path": path, "status": status, "times": times} | more))
 
     def clear_faults(self) -> None:
         self.control("faults", clear=True)
 
-    def forward(self, seconds: float) -> None:
-        """Moves the sandbox's clock on."""
-        self.control("clock", seconds=seconds)
+    def limit(self, **limits: object) -> Json:
+        """Rate limits of an installation: `per_minute`, `per_hour`, `requests_per_hour`, `silent`; what was
+        used of them, by installation."""
+        return dict(self.control("limits", **limits))
+
+    def forward(self, seconds: float, faults: bool = False) -> None:
+        """Moves the sandbox's clock on, or only that of its faults and limits."""
+        self.control("clock", seconds=seconds, faults=faults)
 
     def grant(self, permissions: dict[str, str]) -> None:
         """What the App's installation has from now on."""

@@ -14,26 +14,15 @@ from urllib.parse import urlencode
 from flask import Flask, Response, request
 
 from sandbox.github.access import Caller, Refused, identify
+from sandbox.github.faults import Fault
 from sandbox.github.git import GitError
 from sandbox.github.hooks import Hooks
+from sandbox.github.limits import Limited, Limits
 from sandbox.github.state import Account, App, Comment, Hub, Json, Repository, Role, Thread
 from sandbox.github.traffic import Traffic
 
 VERSIONS = ("2022-11-28", "2026-03-10")
 DOCS = "https://docs.github.com/rest"
-
-
-@dataclass
-class Fault:
-    """An answer that goes wrong on purpose, `times` times; `when` is before or after the deed."""
-
-    method: str
-    path: re.Pattern[str]
-    status: int
-    times: int
-    when: str = "before"
-    retry_after: int | None = None
-    seconds: float = 0.0
 
 
 @dataclass
@@ -44,8 +33,14 @@ class Doors:
     hooks: Hooks
     traffic: Traffic
     faults: list[Fault] = field(default_factory=list)
+    limits: Limits = field(default_factory=Limits)
+    ahead: float = 0.0  # seconds by which the clock of faults and limits was moved on: tokens live by another
     start: Callable[..., None] = lambda *_: None  # starts a dispatched run
     cancel: Callable[..., None] = lambda *_: None  # cancels one
+
+    def time(self) -> float:
+        """The clock of faults and limits."""
+        return self.hub.now() + self.ahead
 
 
 @dataclass(frozen=True)
@@ -55,6 +50,15 @@ class Paged:
     items: Sequence[Any]
     shape: Callable[[Any], Json]
     key: str | None = None
+
+
+@dataclass(frozen=True)
+class Cursored:
+    """A list, newest first, of which the caller sees what is from a cursor on; `id` grows with time."""
+
+    items: Sequence[Any]
+    shape: Callable[[Any], Json]
+    id: Callable[[Any], int]
 
 
 Answer = tuple[int, Any]
@@ -143,7 +147,7 @@ class Call:
             raise Refused(403, "Resource not accessible by integration")
 
 
-Handler = Callable[..., Answer | Paged]
+Handler = Callable[..., Answer | Paged | Cursored]
 
 
 @dataclass(frozen=True)
@@ -231,18 +235,22 @@ def view(doors: Doors, route: Route) -> Callable[..., Response]:
         raw = request.get_data()
         caller: Caller | None = None
         body: Any = None
-        fault = next((f for f in doors.faults if strikes(f)), None)
+        fault = next((f for f in doors.faults if f.strikes(doors.time())), None)
         if fault is not None and fault.seconds:
             time.sleep(fault.seconds)
+        limited: dict[str, str] = {}
         try:
             body = parse(raw)
+            if fault is not None:
+                fault.spoil("before")
             with doors.hub.lock:
                 caller = identify(doors.hub, request.headers.get("Authorization"))
-                if fault is not None and fault.when == "before" and fault.status:
-                    raise Refused(fault.status, "Fault asked for by a test")
+                doors.limits.check(caller, doors.time())
                 status, answer, link = act(doors, route, caller, body, dict(where))
-            if fault is not None and fault.when == "after" and fault.status:
-                raise Refused(fault.status, "Fault asked for by a test, after the deed")
+            if fault is not None:
+                fault.spoil("after")
+        except Limited as no:
+            status, answer, link, limited = no.status, refusal(no), None, no.headers
         except Refused as no:
             status, answer, link = no.status, refusal(no), None
         except GitError as error:
@@ -252,20 +260,13 @@ def view(doors: Doors, route: Route) -> Callable[..., Response]:
             response.headers["x-accepted-github-permissions"] = route.needs.replace(":", "=").replace(
                 "|", "; "
             )
+        response.headers.update(limited)
         if fault is not None and fault.retry_after is not None:
             response.headers["retry-after"] = str(fault.retry_after)
         record(doors, caller, body, response.status_code, answer)
         return response
 
     return serve
-
-
-def strikes(fault: Fault) -> bool:
-    """Whether this request meets the fault, which then counts one down."""
-    if fault.times <= 0 or fault.method not in ("*", request.method) or not fault.path.search(request.path):
-        return False
-    fault.times -= 1
-    return True
 
 
 def parse(raw: bytes) -> Any:
@@ -295,16 +296,14 @@ def act(
     answer = route.handler(call, **where)
     if isinstance(answer, Paged):
         return page(answer)
+    if isinstance(answer, Cursored):
+        return cursored(answer)
     return answer[0], answer[1], None
 
 
 def page(listed: Paged) -> tuple[int, Any, str | None]:
     """The page that was asked for (30 a page, at most 100), and the Link header to the others."""
-    try:
-        size = min(max(int(request.args.get("per_page", 30)), 1), 100)
-        number = max(int(request.args.get("page", 1)), 1)
-    except ValueError as error:
-        raise Refused(422, "Validation Failed") from error
+    size, number = whole_number("per_page", 30, 100), whole_number("page", 1)
     last = max(1, -(-len(listed.items) // size))
     shapes = [listed.shape(item) for item in listed.items[(number - 1) * size : number * size]]
 
@@ -321,6 +320,30 @@ def page(listed: Paged) -> tuple[int, Any, str | None]:
         links += [to(1, "first")]
     whole = {"total_count": len(listed.items), listed.key: shapes} if listed.key else shapes
     return 200, whole, ", ".join(links) or None
+
+
+def cursored(listed: Cursored) -> tuple[int, Any, str | None]:
+    """What is from the cursor on (30, at most 100), and the Link header to what comes after it."""
+    size, cursor = whole_number("per_page", 30, 100), request.args.get("cursor", "")
+    items = listed.items
+    if cursor:
+        named = re.fullmatch(r"v1_([0-9]+)", cursor)
+        if named is None:
+            raise Refused(400, "Invalid cursor")
+        items = [item for item in items if listed.id(item) <= int(named[1])]
+    link = None
+    if len(items) > size:
+        query = urlencode(request.args.to_dict() | {"cursor": f"v1_{listed.id(items[size])}"})
+        link = f'<{request.base_url}?{query}>; rel="next"'
+    return 200, [listed.shape(item) for item in items[:size]], link
+
+
+def whole_number(name: str, default: int, most: int = 1_000_000) -> int:
+    """A number of the query, from 1 to `most`."""
+    try:
+        return min(max(int(request.args.get(name, default)), 1), most)
+    except ValueError as error:
+        raise Refused(422, "Validation Failed") from error
 
 
 def refusal(no: Refused) -> Json:
@@ -352,6 +375,8 @@ def finish(doors: Doors, status: int, answer: Any, link: str | None, caller: Cal
     headers["x-ratelimit-used"] = str(used)
     headers["x-ratelimit-reset"] = str(int(doors.hub.now()) + 3600)
     headers["x-ratelimit-resource"] = "core"
+    if caller is not None:
+        headers.update(doors.limits.headers(caller, doors.time(), doors.ahead))
     stamp = doors.hub.new_id()
     headers["x-github-request-id"] = f"5A4D:{stamp:X}:{len(text):X}:{status:X}:{stamp:08X}"
     headers["x-github-media-type"] = "github.v3; format=json"

@@ -21,6 +21,7 @@ from sandbox.github.traffic import Traffic
 PATIENCE = 10.0  # seconds that GitHub waits for an answer
 AGENT = "GitHub-Hookshot/5a4db0x"
 HOOK_ID = 471_100_901
+PENDING = "pending"  # not attempted yet
 
 
 def signature(secret: str, raw: bytes) -> str:
@@ -47,6 +48,7 @@ class Hooks:
 
     def __init__(self, hub: Hub, traffic: Traffic) -> None:
         self.hub = hub
+        self.patience = PATIENCE
         self._traffic = traffic
         self._queue: queue.SimpleQueue[Delivery | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="hooks", daemon=True)
@@ -161,7 +163,7 @@ class Hooks:
             guid=str(uuid.uuid4()) if fresh_guid else delivery.guid,
             redelivery=not fresh_guid,
             delivered_at=self.hub.now(),
-            status="pending",
+            status=PENDING,
             status_code=0,
             response_body="",
             response_headers={},
@@ -214,7 +216,7 @@ class Hooks:
     def _post(self, url: str, delivery: Delivery, headers: dict[str, str]) -> None:
         parts = urlsplit(url)
         connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        connection = connect(parts.hostname or "", parts.port, timeout=PATIENCE)
+        connection = connect(parts.hostname or "", parts.port, timeout=self.patience)
         try:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             connection.request("POST", target, delivery.raw, headers)

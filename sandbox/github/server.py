@@ -27,6 +27,7 @@ from sandbox.github.routes import (
     control,
     gitdata,
     graphql,
+    hooks,
     pages,
     registering,
     repos,
@@ -144,7 +145,7 @@ class GitHub:
     def _app(self) -> Flask:
         app = Flask(__name__, static_url_path="/_sandbox/static")
         app.url_map.merge_slashes = False
-        for table in (apps, checks, comments, gitdata, graphql, repos, runs, threads):
+        for table in (apps, checks, comments, gitdata, graphql, hooks, repos, runs, threads):
             mount(app, self.doors, table.routes)
         app.register_blueprint(oidc.blueprint(self.issuer))
         app.register_blueprint(control.blueprint(self.doors, self.about))

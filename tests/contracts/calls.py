@@ -230,6 +230,30 @@ def labels_that_are_there_in_part(w: World) -> Act:
     return lambda g: g.create_labels(repo, onboarding.LABELS)
 
 
+def an_attempt(w: World) -> int:
+    """The log's id of a delivery that failed."""
+    w.client.hook("http://127.0.0.1:9/nobody")
+    w.client.issue("dana", "Tell the App")
+    tried = w.client.wait(lambda c: [one for one in c.deliveries("issues") if one["status"] != "pending"])
+    w.client.hook(None)
+    return int(tried[-1]["id"])
+
+
+def the_log_of_deliveries(w: World) -> Act:
+    an_attempt(w)
+    return lambda g: list(g.attempts(0))
+
+
+def a_delivery(w: World) -> Act:
+    id = an_attempt(w)
+    return lambda g: g.delivered(id)
+
+
+def a_redelivery(w: World) -> Act:
+    id = an_attempt(w)
+    return lambda g: g.redeliver(id)
+
+
 CALLS: dict[str, tuple[Row, ...]] = {
     "standing": (a_look_at_a_repository,),
     "propose": (an_onboarding, an_onboarding_that_broke_off),
@@ -238,6 +262,9 @@ CALLS: dict[str, tuple[Row, ...]] = {
     "app": (lambda w: lambda g: g.app(),),
     "hook": (lambda w: lambda g: g.hook(),),
     "set_hook_secret": (lambda w: lambda g: g.set_hook_secret("another secret"),),
+    "attempts": (the_log_of_deliveries,),
+    "delivered": (a_delivery,),
+    "redeliver": (a_redelivery,),
     "role": (lambda w: lambda g: g.role(w.repo, "dana"),),
     "bot": (lambda w: lambda g: g.bot(),),
     "pull": (lambda w: lambda g: g.pull(w.repo, PULL),),

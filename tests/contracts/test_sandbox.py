@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.github.client import Client, Refusal
-from sandbox.github.routes import apps, comments, gitdata, graphql, repos, runs, threads
+from sandbox.github.routes import apps, comments, gitdata, graphql, hooks, repos, runs, threads
 from sandbox.processes import start
 from tests.clients.conftest import WORKFLOW
 from tests.contracts.checker import contract
@@ -34,7 +34,7 @@ def test_every_route_of_the_sandbox_is_a_published_operation() -> None:
     }
     served = {
         (route.method, re.sub(r"<[^>]+>", "{}", route.path))
-        for table in (apps, comments, gitdata, graphql, repos, runs, threads)
+        for table in (apps, comments, gitdata, graphql, hooks, repos, runs, threads)
         for route in table.routes
     }
     assert served - published - UNPUBLISHED.keys() == set()

@@ -148,6 +148,9 @@ def serving(
             "ANTHROPIC_API_KEY": "sk-ant-test",
             "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",
             "PROGRESS_SECONDS": "0.3",
+            # Tests are in a greater hurry than GitHub allows.
+            "GITHUB_CONTENT_PER_MINUTE": "5000",
+            "GITHUB_CONTENT_PER_HOUR": "50000",
         }
         if service_policy:
             (folder / "service.yml").write_text(service_policy)

@@ -9,8 +9,9 @@ import pytest
 
 from bot.clients.github import GitHubError, Unavailable
 from bot.services import Services
-from bot.stories import finish, launch, lost, merge, reconcile, worker
-from bot.stories.durable import LONGEST_WAIT, PATIENCE, Story, name_of
+from bot.stories import finish, reconcile, worker
+from bot.stories.durable import LONGEST_ASIDE, PATIENCE, SHORTEST_ASIDE, Aside, Shares, Story, Tell, name_of
+from bot.stories.receive import ROUTES
 
 
 class Memory:
@@ -43,21 +44,41 @@ def story(services: Services, memory: Memory, waited: list[float]) -> Story:
     return Story("s", services, memory, waited.append)
 
 
-def test_a_step_waits_as_long_as_github_asks(service: Services) -> None:
+def test_a_step_waits_a_moment_and_then_its_story_is_put_aside(service: Services) -> None:
     waited: list[float] = []
-    flaky = Flaky(
-        Unavailable("away", 503), Unavailable("slow down", 429, 40.0), Unavailable("no", 403, 9999.0)
-    )
-    assert story(service, Memory(), waited).step("act", flaky) == "done"
-    assert waited == [1.0, 40.0, LONGEST_WAIT]
+    memory, flaky = Memory(), Flaky(*(Unavailable("away", 503) for _ in range(3)))
+    with pytest.raises(Aside) as aside:
+        story(service, memory, waited).step("act", flaky)
+    assert (waited, aside.value.seconds) == ([1.0, 2.0], SHORTEST_ASIDE)
+    assert story(service, memory, waited).step("act", flaky) == "done", "it goes on at this step"
+
+
+@pytest.mark.parametrize(
+    ("asked", "age", "seconds"),
+    [(40.0, 0.0, 40.0), (2400.0, 0.0, 2400.0), (None, 600.0, 150.0), (None, 9999.0, LONGEST_ASIDE)],
+    ids=["as long as GitHub asks", "however long", "the longer, the older it is", "to a limit"],
+)
+def test_how_long_a_story_is_put_aside(
+    service: Services, asked: float | None, age: float, seconds: float
+) -> None:
+    told = Story("s", service, Memory(), lambda _: None, lambda: age)
+    with pytest.raises(Aside) as aside:
+        told.step("act", Flaky(*(Unavailable("away", 503, asked) for _ in range(9))))
+    assert aside.value.seconds == seconds
 
 
 def test_patience_ends(service: Services) -> None:
-    waited: list[float] = []
-    flaky = Flaky(*(Unavailable("away", 503) for _ in range(100)))
+    told = Story("s", service, Memory(), lambda _: None, lambda: PATIENCE + 1)
     with pytest.raises(GitHubError, match="away"):
-        story(service, Memory(), waited).step("act", flaky)
-    assert (flaky.calls, len(waited)) == (PATIENCE, PATIENCE - 1)
+        told.step("act", Flaky(*(Unavailable("away", 503) for _ in range(100))))
+
+
+def test_no_installation_has_more_than_its_share_of_the_slots() -> None:
+    shares = Shares(2)
+    assert [shares.begin(1) for _ in range(3)] == [True, True, False]
+    assert shares.begin(2), "another one's share is its own"
+    shares.end(1)
+    assert shares.begin(1)
 
 
 def test_a_no_is_not_asked_again_and_is_the_same_after_a_crash(service: Services) -> None:
@@ -74,7 +95,7 @@ def test_what_a_story_can_do_without_does_not_stop_it(service: Services) -> None
 
 
 def test_the_worker_knows_every_story_that_is_started_by_name() -> None:
-    named = {name_of(tell) for tell in worker.ALL}
-    events = (launch.on_comment, merge.on_closed, lost.on_workflow_completed)
-    started = (*events, finish.finish, reconcile.daily)
-    assert {name_of(tell) for tell in started} == named
+    named = [name_of(tell) for tell in worker.ALL]
+    every: tuple[Tell, ...] = (*ROUTES.values(), finish.finish, reconcile.daily)
+    started = {name_of(tell) for tell in every}
+    assert (set(named), len(named)) == (started, len(started))

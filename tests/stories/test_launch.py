@@ -242,3 +242,33 @@ def test_what_github_will_not_tell_starts_nothing_and_is_said(service: Service) 
         service.github.clear_faults()
     assert "GitHub did not tell" in answer
     assert runs(service, number) == []
+
+
+def written_five_hours_ago(service: Service, number: int, words: str) -> None:
+    """A command whose delivery failed then, and comes now."""
+    github = service.github
+    github.hook("http://127.0.0.1:9/")
+    github.forward(-5 * 3600)
+    github.comment("dana", number, words)
+    github.wait(lambda c: c.deliveries("issue_comment")[-1]["status"] != "pending")
+    github.forward(5 * 3600)
+    github.hook(f"{service.url}/webhooks/github")
+    github.redeliver(github.deliveries("issue_comment")[-1]["id"])
+
+
+def test_a_command_that_comes_hours_late_spends_nothing_and_is_answered(service: Service) -> None:
+    number = issue(service)
+    written_five_hours_ago(service, number, "/agent fix")
+    [answer] = answers(service, number)
+    assert "5 hours after it was written" in answer
+    assert runs(service, number) == []
+
+
+def test_a_late_stop_ends_no_run_that_was_started_since(service: Service) -> None:
+    number = issue(service)
+    service.github.comment("dana", number, "/agent fix")
+    service.until(f"SELECT count(*) = 1 FROM runs WHERE thread = {number} AND state = 'running'")
+    written_five_hours_ago(service, number, "/agent stop")
+    assert "5 hours after it was written" in answers(service, number, 2)[1]
+    assert runs(service, number)[0][1] == "running"
+    end(service, number)

@@ -3,6 +3,7 @@
 from bot.clients.github.apps import App, Hook, Registered
 from bot.clients.github.client import GitHub
 from bot.clients.github.errors import GitHubError, Unavailable
+from bot.clients.github.hooks import Attempt
 from bot.clients.github.onboarding import Proposal, Standing
 from bot.clients.github.shapes import (
     AppliedLabel,
@@ -17,6 +18,7 @@ from bot.clients.github.shapes import (
 __all__ = [
     "App",
     "AppliedLabel",
+    "Attempt",
     "Committed",
     "Dispatched",
     "GitHub",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from bot.clients.github import apps, checks, closings, commits, onboarding, reviews, shapes, trees
+from bot.clients.github import apps, checks, closings, commits, hooks, onboarding, reviews, shapes, trees
 from bot.clients.github.apps import App, Hook, Registered
 from bot.clients.github.errors import GitHubError
+from bot.clients.github.hooks import Attempt
 from bot.clients.github.onboarding import Proposal, Standing
+from bot.clients.github.pace import Pace, Unpaced
 from bot.clients.github.scopes import LOOK, RUN, TALK
 from bot.clients.github.shapes import (
     AppliedLabel,
@@ -42,8 +44,14 @@ class GitHub:
     5xx or a rate limit: try again after `.retry_after` seconds). What may have been done is not repeated.
     """
 
-    def __init__(self, app_id: int, private_key: str, api_url: str = "https://api.github.com") -> None:
-        self._as = (app_id, private_key, api_url)
+    def __init__(
+        self,
+        app_id: int,
+        private_key: str,
+        api_url: str = "https://api.github.com",
+        pace: Pace | None = None,
+    ) -> None:
+        self._as = (app_id, private_key, api_url, pace or Unpaced())
         self._bot: str | None = None
 
     @cached_property
@@ -192,9 +200,10 @@ class GitHub:
         """A comment in the thread that the review comment `first` begins: its id, once for a marker."""
         return reviews.answer(self._wire, repo, number, first, body, marker, self._ours)
 
-    def edit_comment(self, repo: Repo, comment_id: int, body: str) -> None:
-        """Replaces the whole text of a comment of ours."""
-        self._wire.call(repo, TALK, "PATCH", f"/issues/comments/{comment_id}", body={"body": body})
+    def edit_comment(self, repo: Repo, comment_id: int, body: str, *, live: bool = False) -> None:
+        """Replaces the whole text of a comment of ours; `live`: with what is soon replaced again."""
+        path = f"/issues/comments/{comment_id}"
+        self._wire.call(repo, TALK, "PATCH", path, body={"body": body}, live=live)
 
     def comment_body(self, repo: Repo, comment_id: int) -> str | None:
         """The text of a comment on a thread; None when it is gone."""
@@ -286,6 +295,20 @@ class GitHub:
     def delete_branch(self, repo: Repo, branch: str, sha: str) -> bool:
         """Removes a branch that ends with `sha`; False, and it stays, if somebody has moved it since."""
         return commits.delete_branch(self._wire, repo, branch, sha)
+
+    # --- what was delivered to the App
+
+    def attempts(self, since: int) -> Iterator[Attempt]:
+        """GitHub's log of deliveries from `since` (ms) on, newest first; it reaches three days back."""
+        return hooks.attempts(self._wire, since)
+
+    def delivered(self, id: int) -> Json | None:
+        """The payload of an attempt in that log; None if it is not there."""
+        return hooks.payload(self._wire, id)
+
+    def redeliver(self, id: int) -> None:
+        """Have GitHub send it to our door again."""
+        hooks.redeliver(self._wire, id)
 
     # --- inside
 

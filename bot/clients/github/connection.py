@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -21,7 +21,16 @@ from github.Requester import Requester
 from jwt import PyJWTError
 from urllib3.util import Retry
 
-from bot.clients.github.errors import GitHubError, redacted, refused, unreachable
+from bot.clients.github.errors import (
+    GitHubError,
+    Limited,
+    Unavailable,
+    exhausted,
+    redacted,
+    refused,
+    unreachable,
+)
+from bot.clients.github.pace import APP, LIVE, Pace, heed, share_of
 from bot.clients.github.scopes import LOOK
 from bot.clients.github.shapes import Json, Repo
 
@@ -67,8 +76,9 @@ class _Kept:
 class Connection:
     """Calls to one GitHub as one App. Threads may share it. Raises GitHubError and Unavailable only."""
 
-    def __init__(self, app_id: int, private_key: str, api_url: str) -> None:
+    def __init__(self, app_id: int, private_key: str, api_url: str, pace: Pace) -> None:
         self.app_id = app_id
+        self._pace = pace
         self._key = private_key
         self._url = api_url.rstrip("/")
         self._tokens: dict[tuple[int, int, tuple[tuple[str, str], ...]], _Kept] = {}
@@ -97,9 +107,14 @@ class Connection:
         path: str,
         query: Mapping[str, Any] | None = None,
         body: Json = None,
+        *,
+        live: bool = False,
     ) -> Json:
-        """One call about a repository, `path` below it; the answer's JSON, None when it has no body."""
-        return self._as_installation(repo, scope, verb, repo.path + path, query, body)[1]
+        """One call about a repository, `path` below it; the answer's JSON, None when it has no body.
+
+        `live`: what is soon said again, and gives way to everything else.
+        """
+        return self._as_installation(repo, scope, verb, repo.path + path, query, body, live)[1]
 
     def find(
         self, repo: Repo, scope: Mapping[str, str], path: str, query: Mapping[str, Any] | None = None
@@ -126,16 +141,14 @@ class Connection:
 
         At most `most` pages. Without it over 5,000 items raise GitHubError: half a list decides nothing.
         """
-        asked = dict(query or {}) | {"per_page": PAGE}
-        for _ in range(most or MAX_PAGES):
-            headers, answer = self._as_installation(repo, scope, "GET", repo.path + path, asked, None)
-            yield from answer[key] if key else answer
-            following = re.search(r'<([^>]+)>;\s*rel="next"', headers.get("link", ""))
-            if not following:
-                return
-            asked = dict(parse_qsl(urlsplit(following[1]).query))
-        if most is None:
-            raise GitHubError(f"{repo.full_name}{path} has more than {MAX_PAGES * PAGE} entries")
+
+        def ask(asked: Mapping[str, Any]) -> tuple[dict[str, Any], Json]:
+            return self._as_installation(repo, scope, "GET", repo.path + path, asked, None)
+
+        whole = most is None
+        yield from _pages(
+            ask, query, f"{repo.full_name}{path}", key, MAX_PAGES if most is None else most, whole
+        )
 
     def graphql(self, repo: Repo, query: str, variables: Mapping[str, Any]) -> Json:
         """The data of a GraphQL query with a token for this repository."""
@@ -143,17 +156,27 @@ class Connection:
             repo, LOOK, "POST", "graphql", None, {"query": query, "variables": dict(variables)}
         )
         if answer.get("errors"):
+            if any(error.get("type") == "RATE_LIMITED" for error in answer["errors"]):
+                raise self._limited(repo.installation, Limited("GitHub's limit of GraphQL is reached", 200))
             said = "; ".join(str(error.get("message")) for error in answer["errors"])
             raise GitHubError(redacted(f"GitHub could not answer a GraphQL query: {said}"), 200)
         return answer["data"]
 
     def as_app(self, verb: str, path: str, query: Mapping[str, Any] | None = None, body: Json = None) -> Json:
         """One call as the App itself."""
-        return self._send(self._signed(), verb, path, query, body)[1]
+        return self._send_as_app(verb, path, query, body)[1]
 
     def as_nobody(self, verb: str, path: str) -> Json:
         """One call without any token."""
-        return self._send("", verb, path, None, None)[1]
+        return self._exchange("", verb, path, None, None)[1]
+
+    def app_pages(self, path: str, most: int) -> Iterator[Json]:
+        """The items of a list of the App's own, page after page; more than `most` pages raise GitHubError."""
+
+        def ask(asked: Mapping[str, Any]) -> tuple[dict[str, Any], Json]:
+            return self._send_as_app("GET", path, asked, None)
+
+        yield from _pages(ask, None, path, None, most, whole=True)
 
     # --- inside
 
@@ -174,16 +197,18 @@ class Connection:
         path: str,
         query: Mapping[str, Any] | None,
         body: Json,
+        live: bool = False,
     ) -> tuple[dict[str, Any], Json]:
+        heed(self._pace.ask(repo.installation, LIVE if live else share_of(verb, path)))
         token = self._token(repo, scope)
         try:
-            return self._send(token, verb, path, query, body)
+            return self._send(repo.installation, token, verb, path, query, body)
         except GitHubError as error:
             if error.status != 401:
                 raise
         # Revoked before its time. Nothing was done, so a new token and the same call again are safe.
         self._forget(token)
-        return self._send(self._token(repo, scope), verb, path, query, body)
+        return self._send(repo.installation, self._token(repo, scope), verb, path, query, body)
 
     def _token(self, repo: Repo, scope: Mapping[str, str]) -> str:
         """An installation token for this repository with this scope and nothing more."""
@@ -194,7 +219,7 @@ class Connection:
                 return kept.text
         asked = {"repository_ids": [repo.id], "permissions": dict(scope)}
         path = f"/app/installations/{repo.installation}/access_tokens"
-        headers, made = self._send(self._signed(), "POST", path, None, asked)
+        headers, made = self._send_as_app("POST", path, None, asked)
         # Its life by GitHub's clock, counted on ours from now.
         life = 3600.0
         if headers.get("date"):
@@ -211,7 +236,36 @@ class Connection:
         with self._lock:
             self._tokens = {key: kept for key, kept in self._tokens.items() if kept.text != token}
 
+    def _send_as_app(
+        self, verb: str, path: str, query: Mapping[str, Any] | None, body: Json
+    ) -> tuple[dict[str, Any], Json]:
+        heed(self._pace.ask(APP, None))
+        return self._send(APP, self._signed(), verb, path, query, body)
+
     def _send(
+        self,
+        installation: int,
+        token: str,
+        verb: str,
+        path: str,
+        query: Mapping[str, Any] | None,
+        body: Json,
+    ) -> tuple[dict[str, Any], Json]:
+        try:
+            headers, answer = self._exchange(token, verb, path, query, body)
+        except Limited as limited:
+            raise self._limited(installation, limited) from limited
+        self._pace.answered(installation)
+        # The last request of the hour: the next one would be refused. (GraphQL has an account of its own.)
+        if path != "graphql" and (seconds := exhausted(headers)) is not None:
+            self._pace.limited(installation, seconds)
+        return headers, answer
+
+    def _limited(self, installation: int, limited: Limited) -> Unavailable:
+        seconds = self._pace.limited(installation, limited.retry_after)
+        return Unavailable(str(limited), limited.status, seconds)
+
+    def _exchange(
         self, token: str, verb: str, path: str, query: Mapping[str, Any] | None, body: Json
     ) -> tuple[dict[str, Any], Json]:
         requester, bearer = self._requester()
@@ -262,3 +316,23 @@ class Connection:
             self._all.add(requester)
         self._mine.pair = (requester, bearer)
         return requester, bearer
+
+
+def _pages(
+    ask: Callable[[Mapping[str, Any]], tuple[dict[str, Any], Json]],
+    first: Mapping[str, Any] | None,
+    what: str,
+    key: str | None,
+    most: int,
+    whole: bool,
+) -> Iterator[Json]:
+    asked = dict(first or {}) | {"per_page": PAGE}
+    for _ in range(most):
+        headers, answer = ask(asked)
+        yield from answer[key] if key else answer
+        following = re.search(r'<([^>]+)>;\s*rel="next"', headers.get("link", ""))
+        if not following:
+            return
+        asked = dict(parse_qsl(urlsplit(following[1]).query))
+    if whole:
+        raise GitHubError(f"{what} has more than {most * PAGE} entries")

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 # Installation tokens of both forms (the newer one has dots), and JWTs.
 _TOKEN = re.compile(r"\b(?:gh[a-z]_|github_pat_|ey[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9._-]{16,}")
-SECONDARY_WAIT = 60.0  # GitHub: without a retry-after header, wait at least a minute
 
 
 class GitHubError(Exception):
@@ -35,6 +34,10 @@ class Unavailable(GitHubError):
         self.retry_after = retry_after
 
 
+class Limited(Unavailable):
+    """A rate limit; `retry_after` is None where GitHub did not say for how long."""
+
+
 def unreachable(verb: str, path: str, error: Exception) -> Unavailable:
     """The sentence for a call that got no answer, or none that can be read."""
     return Unavailable(f"GitHub did not answer {verb} {path} ({type(error).__name__})")
@@ -52,7 +55,7 @@ def refused(
         and ("retry-after" in headers or headers.get("x-ratelimit-remaining") == "0" or is_rate_limit(said))
     )
     if limited:
-        return Unavailable(sentence, error.status, _wait(headers))
+        return Limited(sentence, error.status, _wait(headers))
     if error.status >= 500 or error.status == 408:
         return Unavailable(sentence, error.status, _seconds(headers.get("retry-after")))
     return GitHubError(sentence, error.status)
@@ -76,15 +79,18 @@ def _said(data: Any) -> str:
     return "; ".join(part for part in parts if part)[:500]
 
 
-def _wait(headers: Mapping[str, str]) -> float:
+def _wait(headers: Mapping[str, str]) -> float | None:
     asked = _seconds(headers.get("retry-after"))
-    if asked is not None:
-        return asked
+    return exhausted(headers) if asked is None else asked
+
+
+def exhausted(headers: Mapping[str, str]) -> float | None:
+    """Seconds until an hour's requests, of which none is left, are counted anew; None if some are left."""
     reset = _seconds(headers.get("x-ratelimit-reset"))
-    if headers.get("x-ratelimit-remaining") == "0" and reset is not None and "date" in headers:
-        # GitHub's own clock for both, so that ours does not matter.
-        return max(1.0, reset - parsedate_to_datetime(headers["date"]).timestamp())
-    return SECONDARY_WAIT
+    if headers.get("x-ratelimit-remaining") != "0" or reset is None or "date" not in headers:
+        return None
+    # GitHub's own clock for both, so that ours does not matter.
+    return max(1.0, reset - parsedate_to_datetime(headers["date"]).timestamp())
 
 
 def _seconds(text: str | None) -> float | None:

@@ -1,4 +1,4 @@
-"""Apps: who they are, where they are installed, their tokens, their webhook's deliveries."""
+"""Apps: who they are, where they are installed, their tokens."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import secrets
 
 from sandbox.github.access import Refused, issue_token
 from sandbox.github.door import Answer, Call, Paged, Table
-from sandbox.github.shapes import people, repos, runs
-from sandbox.github.state import App, Delivery, Installation, Json, Repository, iso
+from sandbox.github.shapes import people, repos
+from sandbox.github.state import App, Installation, Json, Repository, iso
 from sandbox.github.verbs import apps as verbs
 
 routes = Table()
@@ -108,58 +108,6 @@ def revoke_token(call: Call) -> Answer:
 def list_repositories(call: Call) -> Paged:
     mine = [repo for repo in call.hub.repositories.values() if call.caller.sees(repo)]
     return Paged(mine, lambda repo: repos.repository(call.hub, repo), "repositories")
-
-
-def hook_shape(call: Call) -> Json:
-    url = app_of(call).hook_url or ""
-    return {"content_type": "json", "insecure_ssl": "0", "secret": "********", "url": url}
-
-
-@routes("GET", "/app/hook/config", "app")
-def hook_config(call: Call) -> Answer:
-    return 200, hook_shape(call)
-
-
-@routes("PATCH", "/app/hook/config", "app")
-def set_hook_config(call: Call) -> Answer:
-    app = app_of(call)
-    app.hook_url = call.field("url", app.hook_url)
-    app.hook_secret = call.field("secret", app.hook_secret)
-    return 200, hook_shape(call)
-
-
-@routes("GET", "/app/hook/deliveries", "app")
-def list_deliveries(call: Call) -> Paged:
-    """Newest first. `failure` means 400-599 only: what timed out is in neither."""
-    listed = [one for one in call.hub.deliveries[::-1] if one.app is app_of(call)]
-    match call.query.get("status"):
-        case "success":
-            listed = [one for one in listed if 200 <= one.status_code < 400]
-        case "failure":
-            listed = [one for one in listed if 400 <= one.status_code < 600]
-        case _:
-            pass
-    if cursor := call.query.get("cursor"):
-        listed = [one for one in listed if str(one.id) < cursor]
-    return Paged(listed, runs.delivery)
-
-
-def delivery_of(call: Call, id: int) -> Delivery:
-    for one in call.hub.deliveries:
-        if one.id == id and one.app is app_of(call):
-            return one
-    raise Refused(404, "Not Found")
-
-
-@routes("GET", "/app/hook/deliveries/<int:id>", "app")
-def get_delivery(call: Call, id: int) -> Answer:
-    return 200, runs.delivery_whole(call.hub, delivery_of(call, id))
-
-
-@routes("POST", "/app/hook/deliveries/<int:id>/attempts", "app")
-def redeliver(call: Call, id: int) -> Answer:
-    call.hooks.redeliver(delivery_of(call, id))
-    return 202, {}
 
 
 @routes("GET", "/user", "signed in")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.github.access import Refused
 from sandbox.github.door import Answer, Call, Paged, Table
 from sandbox.github.shapes import threads as shapes
-from sandbox.github.state import Review, iso
+from sandbox.github.state import Comment, Review, Thread, iso
 from sandbox.github.verbs import threads as verbs
 
 routes = Table()
@@ -30,6 +30,25 @@ def create_comment(call: Call, number: int) -> Answer:
     body = verbs.check_body(call.field("body"))
     made = verbs.comment(call.hooks, call.repo, thread, call.by, body, call.app)
     return 201, shapes.comment(call.hub, call.repo, thread, made)
+
+
+@routes("GET", f"{REPO}/issues/comments", READ)
+def list_all_comments(call: Call) -> Paged:
+    """Of every thread."""
+    found = [(thread, made) for thread in call.repo.threads.values() for made in thread.comments]
+    return Paged(sifted(call, found), lambda one: shapes.comment(call.hub, call.repo, *one))
+
+
+def sifted(call: Call, found: list[tuple[Thread, Comment]]) -> list[tuple[Thread, Comment]]:
+    """Comments since a time (by their last change), in the asked order: by id unless told."""
+    since, sort = call.query.get("since", ""), call.query.get("sort")
+    kept = [one for one in found if iso(one[1].updated_at) >= since]
+    key = "updated_at" if sort == "updated" else "created_at"
+    kept.sort(
+        key=lambda one: (getattr(one[1], key) if sort else 0, one[1].id),
+        reverse=bool(sort) and call.query.get("direction") == "desc",
+    )
+    return kept
 
 
 @routes("GET", f"{REPO}/issues/comments/<int:id>", READ)
@@ -147,6 +166,13 @@ def reply(call: Call, number: int, id: int) -> Answer:
     body = verbs.check_body(call.field("body"))
     made = verbs.review_comment(call.hooks, call.repo, thread, call.by, body, at, call.app)
     return 201, shapes.review_comment(call.hub, call.repo, thread, made)
+
+
+@routes("GET", f"{REPO}/pulls/comments", "pull_requests:read")
+def list_all_review_comments(call: Call) -> Paged:
+    """Of every pull request."""
+    found = [(thread, made) for thread in call.repo.threads.values() for made in thread.reviews]
+    return Paged(sifted(call, found), lambda one: shapes.review_comment(call.hub, call.repo, *one))
 
 
 @routes("GET", f"{REPO}/pulls/comments/<int:id>", "pull_requests:read")

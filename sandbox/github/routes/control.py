@@ -10,7 +10,8 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from sandbox.github.access import Refused, user_token
-from sandbox.github.door import Doors, Fault, refusal
+from sandbox.github.door import Doors, refusal
+from sandbox.github.faults import Fault
 from sandbox.github.git import GitError
 from sandbox.github.routes.repos import commit_named
 from sandbox.github.shapes import runs as run_shapes
@@ -261,6 +262,7 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
             app = next(iter(hub.apps.values()))
             app.hook_url = str(sent("url", "")) or None
             app.hook_secret = str(sent("secret", app.hook_secret))
+            hooks.patience = float(sent("patience", hooks.patience))
             made = next(iter(hub.installations.values()))
             if sent("ping", False):
                 hooks.ping(app)
@@ -305,11 +307,12 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
 
     @control.post("/faults")
     def faults() -> Response:
-        """The next `times` requests that match get `status`, before or after the deed; [] takes all away."""
+        """The next `times` requests that match go wrong, or all of the next `for` seconds; see Fault."""
         with hub.lock:
             if optional("clear"):
                 doors.faults.clear()
                 return jsonify({})
+            lasts = optional("for")
             doors.faults.append(
                 Fault(
                     str(sent("method", "*")).upper(),
@@ -319,14 +322,35 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
                     str(sent("when", "before")),
                     optional("retry_after"),
                     float(sent("seconds", 0.0)),
+                    str(sent("kind", "status")),
+                    None if lasts is None else doors.time() + float(lasts),
                 )
             )
             return jsonify({})
 
+    @control.post("/limits")
+    def limits() -> Response:
+        """Rate limits of every installation from now on (see Limits); answers what each has used of them."""
+        with hub.lock:
+            known = doors.limits
+            for name in ("per_minute", "per_hour", "requests_per_hour"):
+                if (most := optional(name)) is not None:
+                    setattr(known, name, int(most) or None)
+            if (silent := optional("silent")) is not None:
+                known.silent = bool(silent)
+            told = {
+                str(id): {"content": len(a.content), "most": a.content_most, "defied": a.defied}
+                for id, a in known.accounts.items()
+            }
+            return jsonify(told)
+
     @control.post("/clock")
     def clock() -> Response:
-        """Moves the clock on by `seconds`: tokens run out."""
-        hub.shift += float(sent("seconds"))
+        """Moves the clock on by `seconds`: tokens run out; `faults`: only that of faults and limits."""
+        if optional("faults"):
+            doors.ahead += float(sent("seconds"))
+        else:
+            hub.shift += float(sent("seconds"))
         return jsonify({"now": iso(hub.now())})
 
     @control.post("/installation")

@@ -43,6 +43,36 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repository_id", name=op.f("pk_onboardings")),
     )
     op.create_table(
+        "paces",
+        sa.Column("installation", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("limited_until_at", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("strikes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.PrimaryKeyConstraint("installation", name=op.f("pk_paces")),
+    )
+    op.create_table(
+        "content",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("installation", sa.BigInteger(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_content")),
+    )
+    with op.batch_alter_table("content", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_content_installation_made_at"), ["installation", "made_at"], unique=False
+        )
+
+    op.create_table(
+        "looks",
+        sa.Column("name", sa.String(length=16), nullable=False),
+        sa.Column("through_at", sa.BigInteger(), nullable=False),
+        sa.Column("began_at", sa.BigInteger(), nullable=True),
+        sa.Column("looked_at", sa.BigInteger(), nullable=True),
+        sa.Column("lease_until_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_looks")),
+    )
+    op.create_table(
         "handled",
         sa.Column("repository_id", sa.BigInteger(), nullable=False),
         sa.Column("comment_kind", sa.String(length=16), nullable=False),

@@ -1,0 +1,50 @@
+"""How far GitHub's own account of what happened has been compared with ours, and who is comparing."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bot.stores.database import Database
+from bot.stores.tables import looks
+
+LEASE_MS = 300_000  # whoever looks and is gone for so long has died; two that look at once do no harm
+
+
+class Looks:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def begin(self, name: str, first_ms: int = 0) -> int | None:
+        """Be the one who looks: the time (ms, GitHub's clock) up to which all was compared; None: another is.
+
+        For the first look of all that is `first_ms` after now: what was before us is not ours to answer.
+        """
+        now = self.database.now
+        insert = sqlite.insert(looks) if self.database.kind == "sqlite" else postgresql.insert(looks)
+        mine = (
+            sa.update(looks)
+            .where(looks.c.name == name)
+            .where(sa.or_(looks.c.lease_until_at.is_(None), looks.c.lease_until_at < now))
+            .values(began_at=now, lease_until_at=now + LEASE_MS)
+            .returning(looks.c.through_at)
+        )
+        with self.database.begin() as tx:
+            tx.execute(insert.values(name=name, through_at=now + first_ms).on_conflict_do_nothing())
+            row = tx.execute(mine).first()
+        return None if row is None else int(row[0])
+
+    def end(self, name: str, through: int | None) -> None:
+        """Done; everything up to `through` was compared, or None: it failed, and is to be done again."""
+        values: dict[str, object] = {"lease_until_at": None}
+        if through is not None:
+            later = sa.case((looks.c.through_at > through, looks.c.through_at), else_=through)
+            values |= {"through_at": later, "looked_at": looks.c.began_at}
+        with self.database.begin() as tx:
+            tx.execute(sa.update(looks).where(looks.c.name == name).values(values))
+
+    def looked_at(self, name: str) -> int:
+        """When (ms, our clock) the last look that came to its end began; 0: none has."""
+        with self.database.read() as tx:
+            query = sa.select(looks.c.looked_at).where(looks.c.name == name)
+            return int(tx.execute(query).scalar_one_or_none() or 0)
