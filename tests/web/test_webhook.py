@@ -145,7 +145,7 @@ def test_anything_else_starts_nothing_and_says_why(
             "issue_comment", "created", {"comment": "/agent fix", "installation": None}, id="not installed"
         ),
         pytest.param("issues", "labeled", {}, id="a label"),
-        pytest.param("pull_request", "opened", {}, id="a new pull request"),
+        pytest.param("pull_request", "labeled", {}, id="a label on a pull request"),
         pytest.param("check_run", "created", {}, id="a check run"),
     ],
 )
