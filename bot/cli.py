@@ -250,18 +250,38 @@ def serve(host: str, port: int) -> None:
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day of the window, UTC.")
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The day after its last, UTC.")
 @click.option("--by", type=click.Choice(["developer", "repo", "class"]), help="Split the spend.")
+@click.option(
+    "--month", type=click.DateTime(["%Y-%m"]), help="The month by person, such as 2026-11, instead."
+)
 @click.option("--json", "as_json", is_flag=True, help="For machines: money as decimal strings.")
-def metrics(since: datetime | None, until: datetime | None, by: str | None, as_json: bool) -> None:
-    """Cost per merged pull request, budget exhaustion rate, spend."""
+def metrics(
+    since: datetime | None,
+    until: datetime | None,
+    by: str | None,
+    month: datetime | None,
+    as_json: bool,
+) -> None:
+    """Cost per merged pull request, budget exhaustion rate, spend; or with --month who spent what on what."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from bot.core import signals
+    from bot.core import rollup, signals
+    from bot.services import service_policy_of
     from bot.stores.database import Database
+    from bot.stores.rollups import Rollups
     from bot.stores.signals import SignalStore
 
     env = settings.environment()
+    if month is not None and (since or until or by):
+        raise click.UsageError("--month is a roll-up of its own: leave --since, --until and --by out")
     database = Database(env.get("DATABASE_URL", "").strip() or settings.DATABASE)
     try:
+        if month is not None:
+            with _named():
+                zone = service_policy_of(env.get("POLICY_FILE", "").strip()).caps.zone
+            now = datetime.fromtimestamp(database.now_ms() / 1000, UTC)
+            people = Rollups(database).read(f"{month:%Y-%m}", now, zone)
+            click.echo(json.dumps(rollup.as_json(people), indent=2) if as_json else rollup.as_text(people))
+            return
         found = SignalStore(database).read(_ms(since) or 0, _ms(until), by)
     except SQLAlchemyError:
         click.echo(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -195,9 +196,14 @@ def price_book(settings: Settings) -> PriceBook:
 
 
 def service_policy(settings: Settings) -> Policy:
-    if settings.policy_file is None:
+    return service_policy_of(settings.policy_file)
+
+
+def service_policy_of(file: Path | str | None) -> Policy:
+    """The service's own policy. Raises SettingsError that names line and key."""
+    if not file:
         return Policy.default()
     try:
-        return policy.parse(settings.policy_file.read_bytes(), service=True)
-    except PolicyError as error:
-        raise SettingsError([f"POLICY_FILE {settings.policy_file}: {error}"]) from error
+        return policy.parse(Path(file).read_bytes(), service=True)
+    except (OSError, PolicyError) as error:
+        raise SettingsError([f"POLICY_FILE {file}: {error}"]) from error
