@@ -320,7 +320,7 @@ def _chart(turns: Sequence[Turn], points: int) -> str:
         "```mermaid\nxychart-beta\n"
         '    title "Spent after each turn"\n'
         f'    x-axis "turn" 1 --> {len(turns)}\n'
-        f'    y-axis "US dollars" 0 --> {_number(max(sums[-1], Usd(100_000)))}\n'
+        f'    y-axis "US dollars" 0 --> {_number(max(*sums, Usd(100_000)))}\n'
         f"    line [{values}]\n```"
     )
 

@@ -34,7 +34,9 @@ PERMISSIONS = (
     Permission(
         "pull_requests", "Pull requests", "write", "comments on pull requests, open one for the agent's work"
     ),
-    Permission("checks", "Checks", "write", "one check run for each run"),
+    Permission(
+        "checks", "Checks", "write", "one check run for each run, with its buttons; one on a wrong policy"
+    ),
     Permission("actions", "Actions", "write", "dispatch the agent's workflow, see how it ends, cancel it"),
     Permission(
         "workflows",
@@ -45,7 +47,7 @@ PERMISSIONS = (
     ),
 )
 # Those that GitHub sends to every App (installation, installation_repositories …) are not asked for.
-EVENTS = ("issue_comment", "pull_request", "pull_request_review_comment", "workflow_run")
+EVENTS = ("check_run", "issue_comment", "pull_request", "pull_request_review_comment", "workflow_run")
 ALWAYS_SENT = ("installation", "installation_repositories", "ping")
 
 

@@ -16,26 +16,35 @@ _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e0fff]"
 )
-# After each match a zero-width space goes in. Mentions; references, which close issues behind a keyword, as
-# #1, owner/repo#1, GH-1 and URL; tags and comments; images; entities, which are decoded before all of these.
+# After each match a zero-width space goes in. Mentions and addresses of mail; references, which close issues
+# behind a keyword, as #1, owner/repo#1, GH-1 and URL; tags and comments; images and alerts; links, written
+# out or bare; commands of other Apps, which read the text and not what is shown of it; entities, which are
+# decoded before all of these.
 _ACTIVE = re.compile(
-    r"@(?=[\w-])"
+    r"@(?=[\w.-])"
     r"|#(?=\w)"
-    r"|\bGH-(?=\d)"
+    r"|GH-(?=\d)"
     r"|/(?:issues|pulls?|discussions)/(?=\d)"
     r"|<(?=[A-Za-z/!?])"
     r"|!(?=\[)"
+    r"|\[(?=!)"
+    r"|\](?=[(\[:])"
+    r"|(?:https?|ftp)(?=://)"
+    r"|www(?=\.)"
+    r"|^[ \t]*/(?=[A-Za-z])"
     r"|&(?=#?\w+;)",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 # Drawn, or offered as a change to accept, instead of shown. Possessive, so that a wall of ticks is read once.
 _DRAWN = re.compile(
     r"((?:(?<!`)`{3,}+|(?<!~)~{3,}+)[ \t]*+)(mermaid|geojson|topojson|stl|math|suggestion)", re.IGNORECASE
 )
 
+_WALL = re.compile("`{200}")
+
 
 def neutral(text: str) -> str:
-    """The same words without effect: no mention, no closing reference, no tag, comment, image or escape.
+    """The same words without effect: no mention, no reference, no tag, comment, image, link or escape.
 
     Line breaks and tabs stay. Doing it twice changes nothing more.
     """
@@ -64,18 +73,20 @@ def code(text: str, most: int = 200) -> str:
 
 def fenced(text: str) -> str:
     """In a code block whose fence is longer than any inside."""
-    plain = neutral(text).strip("\n")
-    longest = max((len(run) for run in re.findall(r"`+", plain)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{plain}\n{fence}"
+    return _block(neutral(text), "text")
 
 
 def listing(text: str, language: str) -> str:
-    """Word for word but for controls, in a code block that nothing in it can end: there nothing acts.
+    """Word for word but for controls, in a code block that nothing in it can end: there nothing acts."""
+    return _block(printable(text), language)
 
-    Source: CommonMark 0.31 section 4.5, a fence ends only with as many of its own marks.
+
+def _block(plain: str, language: str) -> str:
+    """Source: CommonMark 0.31 section 4.5, a fence ends only with as many of its own marks.
+
+    GitHub's parser (cmark-gfm) counts no further than 255: a wall of as many ticks would end any fence.
     """
-    plain = printable(text).strip("\n")
+    plain = _WALL.sub(lambda found: found[0] + ZWSP, plain.strip("\n"))
     longest = max((len(run) for run in re.findall(r"`+", plain)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{plain}\n{fence}"

@@ -39,7 +39,7 @@ def objection(scene: Scene, approver: str, sha: str) -> str:
         return "nobody approves their own commits"
     if sha == scene.head_sha:
         return ""
-    now = f"the head of this pull request is [`{scene.head_sha}`]({scene.commit_url})"
+    now = f"the head of this pull request is {scene.head_sha}"
     if scene.head_sha.startswith(sha):
         # Whoever can push can make a commit whose first digits are the ones that somebody has just read.
         return f"a shortened name can be imitated, so approving takes the whole one; {now}"

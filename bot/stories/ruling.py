@@ -27,10 +27,10 @@ def cleared(scene: Scene, sha: str, approved_by: str) -> None:
     if scene.objection is not None:
         raise Refusal(*scene.objection)
     if scene.outsider and not approved_by:
-        commit = f"{scene.url.rsplit('/', 2)[0]}/commit/{sha}"
+        # GitHub links a bare name of a commit by itself.
         why = (
             f"{scene.outsider} has no write permission here, so this code runs only once somebody who has it "
-            f"has looked at [this very commit]({commit}) and says `/agent approve {sha}`"
+            f"has looked at this very commit, {sha}, and says `/agent approve {sha}`"
         )
         raise Refusal("not_approved", why)
 

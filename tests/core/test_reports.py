@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -445,6 +445,40 @@ def test_comment_terminal_and_json_tell_the_same_numbers(report: Report) -> None
     for text in (reports.final(replace(report, outcome="done")), reports.terminal(report)):
         assert all(str(Usd.parse(usd)) in text for usd in money if usd != "0")
         assert all(f"{number:,}" in text for number in numbers)
+
+
+NUMBER = r"\d+(?:\.\d+)?"
+# Source: mermaid 11, packages/mermaid/src/diagrams/xychart/parser/xychart.jison.
+CHART = re.compile(
+    r"```mermaid\nxychart-beta\n"
+    r'    title "[^"\n]+"\n'
+    rf'    x-axis "[^"\n]+" ({NUMBER}) --> ({NUMBER})\n'
+    rf'    y-axis "[^"\n]+" ({NUMBER}) --> ({NUMBER})\n'
+    rf"    line \[({NUMBER}(?:, {NUMBER})*)\]\n```"
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000), st.lists(st.integers(0, 10**17), min_size=1, max_size=7))
+@example(10_000, [10**17])
+@example(2, [0])
+@example(100, [1])
+def test_the_chart_is_one_that_mermaid_reads_whatever_was_spent(turns: int, amounts: list[int]) -> None:
+    spent = tuple(
+        replace(TURNS[0], step=n, usd=Usd(amounts[n % len(amounts)])) for n in range(turns)
+    )  # fmt: skip
+    text = reports.final(replace(DONE, turns=spent))
+    assert len(text.encode()) <= MAX_BYTES
+    assert text.count("```mermaid") == (turns > 1), "of one turn there is nothing to draw"
+    if turns > 1:
+        chart = CHART.search(text)
+        assert chart is not None
+        points = [float(value) for value in chart[5].split(", ")]
+        assert (float(chart[1]), float(chart[2])) == (1, turns)
+        assert points == sorted(points)
+        assert 2 <= len(points) <= 100
+        assert max(points) <= float(chart[4])
+        assert float(chart[4]) > 0, "an axis from 0 to 0 is none"
 
 
 @settings(deadline=None, max_examples=30)

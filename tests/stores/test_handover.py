@@ -165,3 +165,25 @@ def test_one_at_a_time_edits_a_live_comment_and_nobody_after_the_end(world: Worl
     world.set(run, reported_at=1)
     world.handover.decide(run, 1)
     assert not world.handover.begin_report(run, every)
+
+
+@pytest.mark.parametrize(("ago", "may"), [(0, False), (1_000, False), (19_000, False), (20_500, True)])
+def test_a_live_comment_is_edited_at_most_once_in_twenty_seconds(world: World, ago: int, may: bool) -> None:
+    run, every = world.running(), 20_000
+    world.runs.set(run, report_comment_id=9)
+    assert world.handover.begin_report(run, every)
+    world.handover.end_report(run, "digest")
+    world.set(run, reported_at=world.database.now_ms() - ago)
+    assert world.handover.begin_report(run, every) is may
+    assert not world.handover.begin_report(run, every), "not by two at once either"
+
+
+def test_a_result_that_knows_of_no_changes_hides_none_that_were_uploaded(world: World) -> None:
+    run = world.running()
+    world.handover.keep(run, 1, {CHANGESET: b'{"base": "a"}'})
+    world.take(run, b'{"changeset": null}')
+    assert world.handover.changes(run) == b'{"base": "a"}'
+    other = world.running(8)
+    world.handover.keep(other, 1, {CHANGESET: b'{"base": "a"}'})
+    world.take(other, b'{"changeset": {"base": "b"}}')
+    assert world.handover.changes(other) == b'{"base": "b"}'
