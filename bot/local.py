@@ -1,4 +1,4 @@
-"""One machine: a bounded run without the service, for `exec` and `run`.
+"""One machine: a bounded run without the service, for `exec`, `run` and a workflow step.
 
 The ledger is an SQLite file in a state directory; the gateway listens on loopback inside this process. The
 same directory continues the same counters after a crash: what was in flight then is charged whole.
@@ -106,7 +106,8 @@ def opened(
                 actor=actor,
                 sources=sources,
                 rules=rules,
-                keeps_back=origin == "run",  # `exec` has an engine of its own, which nobody tells (G10)
+                keeps_back=origin
+                in ("run", "step"),  # `exec` has an engine of its own, which nobody tells (G10)
             )
             run = _continued(runs, ledger, new) or _fresh(runs, new)
             account = ledger.account_of(run)

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from bot.runner.inputs import INPUTS, variable
+from bot.runner.papers import OUTPUTS
+
 ROOT = Path(__file__).parent.parent
 OURS = "tollgate-dev/tollgate@"
 BIN = Path(sys.executable).parent
@@ -76,7 +79,23 @@ def test_the_agents_workflow_starts_by_dispatch_alone_with_the_names_the_service
     assert list(data["on"]) == ["workflow_dispatch"]
     assert list(data["on"]["workflow_dispatch"]["inputs"]) == ["run", "attempt", "service"]
     assert data["run-name"] == "Tollgate run ${{ inputs.run }}.${{ inputs.attempt }}"
-    assert list(read(ROOT / "action.yml")["inputs"]) == ["run", "attempt", "service"]
+
+
+def test_the_actions_inputs_and_outputs_are_those_that_the_step_reads_and_writes() -> None:
+    data = read(ROOT / "action.yml")
+    assert set(data["inputs"]) == set(INPUTS)
+    assert tuple(data["outputs"]) == OUTPUTS
+    assert [name for name, said in data["inputs"].items() if "required" in said or "default" in said] == []
+    [step] = data["runs"]["steps"]
+    given = {variable(name): f"${{{{ inputs.{name} }}}}" for name in INPUTS if name != "anthropic-api-key"}
+    key = {"TOLLGATE_KEY": "${{ inputs.anthropic-api-key }}", "GITHUB_TOKEN": "${{ github.token }}"}
+    assert step["env"] == given | key
+
+
+def test_the_key_leaves_the_environment_before_anything_is_started() -> None:
+    [step] = read(ROOT / "action.yml")["runs"]["steps"]
+    lines = [line for line in step["run"].splitlines() if not line.startswith("#")]
+    assert lines[:2] == ["key=$TOLLGATE_KEY", "unset TOLLGATE_KEY"]
 
 
 def test_the_agents_step_has_a_time_limit_of_its_own_that_no_ceiling_reaches() -> None:

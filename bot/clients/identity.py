@@ -28,3 +28,5 @@ class Claims:
     ref: str
     sha: str
     actor: str
+    actor_id: int | None = None  # GitHub's number of that person
+    job_id: int | None = None  # `check_run_id`; older servers do not say it

@@ -193,6 +193,8 @@ def _claims(raw: Mapping[str, Any]) -> Claims:
         ref=text("ref"),
         sha=text("sha"),
         actor=text("actor"),
+        actor_id=number("actor_id") if raw.get("actor_id") else None,
+        job_id=number("check_run_id") if raw.get("check_run_id") else None,
     )
 
 

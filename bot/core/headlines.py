@@ -59,6 +59,8 @@ def _done(report: Report) -> str:
         return "the changes are a patch, no tests were run"
     if kind == "pull_request":
         return "a pull request is open, no tests were run"
+    if kind == "tree":
+        return "the changes are in the working tree, no tests were run"
     if kind:
         return "the changes are committed, no tests were run"
     return "nothing was changed"

@@ -57,8 +57,12 @@ def resolve(
     classes: Mapping[str, Ceilings] = CLASSES,
     most: Mapping[Role, Ceilings] = MOST,
     engine: str = "opus",
+    by: str = "comment",
 ) -> Resolved:
-    """What holds for a run that a person of this role asks for. Never above the maximum of who set it."""
+    """What holds for a run that a person of this role asks for. Never above the maximum of who set it.
+
+    `by`: where the options stand.
+    """
     notes = list(labels.notes)
     asked = task_class
     task_class, row = _class(asked, labels, classes, notes)
@@ -69,7 +73,8 @@ def resolve(
         value = getattr(row, name)
         held = Held(value, f"class {task_class if value == getattr(full, name) else asked}", role)
         held = _labelled(kind, held, labels.every.get(kind, ()), notes)
-        held = _asked(kind, getattr(options, kind), held, role, labels.every.get(kind, ()), notes)
+        asked_for = Held(getattr(options, kind), by, role)
+        held = _asked(kind, asked_for, held, labels.every.get(kind, ()), notes)
         held = _bounded(kind, held, getattr(most[max(Role.WRITE, held.role)], name), notes)
         values[name], sources[name] = held.value, held.source
     chosen = labels.settings
@@ -125,21 +130,19 @@ def _labelled(kind: str, held: Held, settings: Sequence[Setting], notes: list[st
     return held
 
 
-def _asked(
-    kind: str, asked: Any, held: Held, role: Role, settings: Sequence[Setting], notes: list[str]
-) -> Held:
+def _asked(kind: str, asked: Held, held: Held, settings: Sequence[Setting], notes: list[str]) -> Held:
     """With what the comment asks. No label of a greater role is raised, whichever of the labels counts."""
-    if asked is None:
+    if asked.value is None:
         return held
     for setting in settings:
         label = setting.label
-        if label.raises and label.role > role and setting.value < asked:
+        if label.raises and label.role > asked.role and setting.value < asked.value:
             notes.append(
-                f"{kind}: {show(kind, asked)} asked in the comment, but a {label.by} set "
-                f"{show(kind, setting.value)} and {role} may not raise it"
+                f"{kind}: {show(kind, asked.value)} asked in the comment, but a {label.by} set "
+                f"{show(kind, setting.value)} and {asked.role} may not raise it"
             )
             return Held(setting.value, label.by, label.role)
-    return Held(asked, "comment", role)
+    return asked
 
 
 def _bounded(kind: str, held: Held, ceiling: Any, notes: list[str]) -> Held:

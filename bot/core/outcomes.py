@@ -67,9 +67,10 @@ class Check:
 class Published:
     """Where the work went. `kind`: "pushed" (to the PR's branch), "branch" (kept aside), "pull_request" (its
     own), "held" (not committed: a human has to look), "refused" (GitHub did not take it),
-    "dropped" (of a planning run, which is to change nothing), "patch" (`patch` on `sha`, on no branch);
-    `note` says why, `lacks` what the patch leaves out. `held`: path ("" for all of it) and reason of what a
-    person had to look at; `needs`: the role that may let it through, "" for nobody."""
+    "dropped" (of a planning run, which is to change nothing), "patch" (`patch` on `sha`, on no branch),
+    "tree" (a workflow step's: in its job's working tree); `note` says why, `lacks` what the patch leaves
+    out. `held`: path ("" for all of it) and reason of what a person had to look at; `needs`: the role that
+    may let it through, "" for nobody."""
 
     kind: str
     ref: str

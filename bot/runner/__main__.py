@@ -1,4 +1,4 @@
-"""`python -m bot.runner`: one run in CI, as action.yml starts it."""
+"""`python -m bot.runner`: one run in CI through the service, dispatched by it or asked for by this step."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from bot import settings
 from bot.runner import isolation
 from bot.runner.runner import main_ci
+from bot.runner.step import main_step
 
 
 def main() -> int:
@@ -18,7 +19,7 @@ def main() -> int:
         os.execvp("sudo", [*command, sys.executable, "-m", "bot.runner"])  # noqa: S606
     isolation.adopt_orphans()
     try:
-        return main_ci(env)
+        return main_ci(env) if env.get("TOLLGATE_RUN") else main_step(env)
     finally:
         isolation.end_descendants()
 

@@ -32,6 +32,9 @@ class Job:
     def error(self, text: str) -> None:
         self._write(f"::error title=Tollgate::{plain(text).replace('%', '%25')}")
 
+    def warning(self, text: str) -> None:
+        self._write(f"::warning title=Tollgate::{plain(text).replace('%', '%25')}")
+
     def began(self, brief: Brief) -> None:
         self._brief = brief
         most = brief.ceilings
@@ -40,30 +43,43 @@ class Job:
             f"{most.tokens:,} tokens, {most.steps} steps, {most.seconds}s"
         )
 
-    def event(self, event: Event) -> None:
+    def event(self, event: Event, most: Usd) -> None:
         if event.kind != "results":
-            self._write(event_line(event, self._brief.ceilings.usd if self._brief else None))
+            self._write(event_line(event, most))
 
     def heard(self, standing: Standing) -> None:
         self._standing = standing
 
-    def ended(self, ending: Ending, check: Check | None, notes: tuple[str, ...], state: str) -> None:
-        """The last lines, the summary of the job, the outputs of the step."""
-        headline = ending.outcome + (f": {plain(ending.message)}" if ending.message else "")
-        self._write(f"· {headline}")
+    def ended(self, ending: Ending, notes: tuple[str, ...]) -> None:
+        """The last lines of a run whose result is handed in."""
+        self._write(f"· {headline(ending)}")
         for note in notes:
             self.line(f"not handed in: {note}")
-        for words in ending.summary.splitlines():
-            self._write(f"| {plain(words)}")
-        self.line("the result is with the service; the report is on the thread")
-        spent = self.spent()
+        self.block(ending.summary)
+
+    def block(self, text: str) -> None:
+        """Lines as they are, behind a bar: a command counts at the start of a line, also behind blanks."""
+        for words in text.splitlines():
+            shown = "".join(c if c.isprintable() else " " for c in words).rstrip()
+            self._write(f"| {shown.replace('##[', '## [')}".rstrip())
+
+    def outputs(self, values: Mapping[str, str]) -> None:
+        """Outputs of the step, each on one line."""
         if self._outputs:
-            values = {"outcome": ending.outcome, "reason": ending.reason or "", **spent}
             with Path(self._outputs).open("a", encoding="utf-8") as file:
                 file.writelines(f"{name}={plain(value)}\n" for name, value in values.items())
+
+    def summary(self, markdown: str) -> None:
+        """A part of the job's summary."""
         if self._summary:
             with Path(self._summary).open("a", encoding="utf-8") as file:
-                file.write(markdown(headline, ending, check, spent, self._brief))
+                file.write(markdown)
+
+    def unreported(self, ending: Ending, check: Check | None) -> None:
+        """Outputs and summary by what is known here, of a run whose report the service does not tell yet."""
+        spent = self.spent()
+        self.outputs({"outcome": ending.outcome, "reason": ending.reason or "", **spent})
+        self.summary(markdown(headline(ending), ending, check, spent, self._brief))
 
     def spent(self) -> dict[str, str]:
         """`cost`, `tokens`, `steps` as the service last counted them; empty where it never said."""
@@ -97,6 +113,10 @@ def event_line(event: Event, most: Usd | None) -> str:
             return f"  {words if words.startswith('$ ') else '· ' + words}"
         case "wrap_up" | "note" | "results":
             return f"· {words}"
+
+
+def headline(ending: Ending) -> str:
+    return ending.outcome + (f": {plain(ending.message)}" if ending.message else "")
 
 
 def markdown(

@@ -8,11 +8,11 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx2
 
@@ -25,6 +25,7 @@ from bot.runner.checkout import Place, fetch, place
 from bot.runner.engines import Ending, Engine, Event, Task
 from bot.runner.isolation import User, agent_user, tool_env
 from bot.runner.joblog import Job
+from bot.runner.papers import Papers
 from bot.runner.pristine import GitFailed, Pristine, give
 from bot.runner.service import Brief, Pulse, Service, ServiceError, Standing
 from bot.runner.shell import Shell
@@ -35,13 +36,19 @@ from bot.runner.uploads import Uploads
 CHECK_SECONDS = 300.0
 # For the last upload, before the result.
 LAST_SECONDS, LAST_WHEN_CANCELLED = 20.0, 2.0
+REPORT_SECONDS = (
+    30.0  # for the service to publish it: more minutes of a machine would cost more than they tell
+)
 CHECK_AFTER_HALT = 60.0  # the service waits 180 s for the result of a run that it has ended
+IDENTITY = {
+    "ACTIONS_ID_TOKEN_REQUEST_URL": "the job needs `permissions: id-token: write`",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "the job needs `permissions: id-token: write`",
+}
 NEEDED = {
     "TOLLGATE_RUN": "the run that the service opened",
     "TOLLGATE_ATTEMPT": "which attempt of that run",
     "TOLLGATE_SERVICE": "where the service is",
-    "ACTIONS_ID_TOKEN_REQUEST_URL": "the job needs `permissions: id-token: write`",
-    "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "the job needs `permissions: id-token: write`",
+    **IDENTITY,
 }
 
 
@@ -55,7 +62,7 @@ def main_ci(env: Mapping[str, str]) -> int:
         job.error("; ".join(missing))
         return 1
     stop = Stop()
-    with _cancelled(stop), httpx2.Client(timeout=httpx2.Timeout(60.0, connect=15.0)) as http:
+    with cancelled(stop), client() as http:
         service = Service(env["TOLLGATE_SERVICE"], http)
         try:
             run = _claim(env, service, job)
@@ -65,13 +72,20 @@ def main_ci(env: Mapping[str, str]) -> int:
             return 1
 
 
+def client() -> httpx2.Client:
+    return httpx2.Client(timeout=httpx2.Timeout(60.0, connect=15.0))
+
+
+def identity(env: Mapping[str, str], service: Service) -> Callable[[], str]:
+    """How this job says who it is. What it gives may raise ServiceError."""
+    return lambda: service.identity(
+        env["ACTIONS_ID_TOKEN_REQUEST_URL"], env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"]
+    )
+
+
 def _claim(env: Mapping[str, str], service: Service, job: Job) -> CiRun:
     """Raises ServiceError."""
-
-    def identity() -> str:
-        return service.identity(env["ACTIONS_ID_TOKEN_REQUEST_URL"], env["ACTIONS_ID_TOKEN_REQUEST_TOKEN"])
-
-    brief = service.claim(env["TOLLGATE_RUN"], int(env["TOLLGATE_ATTEMPT"]), identity)
+    brief = service.claim(env["TOLLGATE_RUN"], int(env["TOLLGATE_ATTEMPT"]), identity(env, service))
     began = time.monotonic()
     job.mask(brief.token)
     job.began(brief)
@@ -89,9 +103,19 @@ class Made:
     isolation: str = "none"
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What the agent's work is compared with: a commit, and the repository that has it."""
+
+    pristine: Pristine
+    sha: str
+
+
 @dataclass
 class CiRun:
     """A claimed run."""
+
+    patience: ClassVar[float] = 30.0  # seconds for its report, which is on the thread in any case
 
     env: Mapping[str, str]
     service: Service
@@ -110,8 +134,18 @@ class CiRun:
         with Pulse(self.service, self.brief, over, self.job.heard) as pulse:
             made = self._work(stop, pulse)
             pulse.now()
-            state = self.service.result(self.brief, self._result(made, pulse.tool_calls))
-        self.job.ended(made.ending, made.check, made.notes, state)
+            self.service.result(self.brief, self._result(made, pulse.tool_calls))
+        self.job.ended(made.ending, made.notes)
+        return self._leave(made, LAST_WHEN_CANCELLED if stop.cancelled else self.patience)
+
+    def _leave(self, made: Made, seconds: float) -> int:
+        """Outputs and summary, by the service's word where it tells it in that time; the exit code."""
+        self.job.line("the result is with the service; the report is on the thread")
+        told = self.service.report(self.brief, seconds)
+        if told is None:
+            self.job.unreported(made.ending, made.check)
+        else:
+            Papers(told["report"], told["summary"]).leave(self.env, self.job)
         return 0
 
     def _work(self, stop: Stop, pulse: Pulse) -> Made:
@@ -121,17 +155,22 @@ class CiRun:
             engine = engines.named(brief.engine)
             self.version = engine.version
             with place(user, brief.full_name.rpartition("/")[2], brief.run) as where:
-                server = self.env.get("GITHUB_SERVER_URL") or "https://github.com"
-                url = f"{server.rstrip('/')}/{brief.full_name}.git"
-                pristine = fetch(where.git, url, brief.sha, self.env.get("GITHUB_TOKEN", ""), self.env)
-                pristine.lay_out(brief.sha, where.work, user)
-                self.job.line(f"{brief.full_name} at {brief.sha[:12]} is in {where.work}")
+                begun = self._lay_out(where, user)
+                self.job.line(f"{brief.full_name} at {begun.sha[:12]} is in {where.work}")
                 left = self._left_before(where, user)
-                return self._in(where, pristine, left, engine, user, isolation, stop, pulse)
+                return self._in(where, begun, left, engine, user, isolation, stop, pulse)
         except engines.UnknownEngine as error:
             return Made(Ending("failed", message=str(error)), isolation=isolation)
         except (GitFailed, OSError, ValueError) as error:
             return Made(Ending("failed", message=f"the work could not begin: {error}"), isolation=isolation)
+
+    def _lay_out(self, where: Place, user: User | None) -> Begun:
+        """Put what the agent works on into `where.work`. Raises GitFailed."""
+        brief, server = self.brief, self.env.get("GITHUB_SERVER_URL") or "https://github.com"
+        url = f"{server.rstrip('/')}/{brief.full_name}.git"
+        pristine = fetch(where.git, url, brief.sha, self.env.get("GITHUB_TOKEN", ""), self.env)
+        pristine.lay_out(brief.sha, where.work, user)
+        return Begun(pristine, brief.sha)
 
     def _left_before(self, where: Place, user: User | None) -> tuple[Transcript | None, Changeset | None]:
         """Put the changes of the attempt before into the tree; its conversation and these changes."""
@@ -148,7 +187,7 @@ class CiRun:
     def _in(
         self,
         where: Place,
-        pristine: Pristine,
+        begun: Begun,
         left: tuple[Transcript | None, Changeset | None],
         engine: Engine,
         user: User | None,
@@ -170,7 +209,7 @@ class CiRun:
         def look() -> dict[str, Any] | None:
             with suppress(GitFailed, OSError):
                 return changeset.to_json(
-                    changeset.collect(pristine, brief.sha, where.work, user, unchanged)[0]
+                    changeset.collect(begun.pristine, begun.sha, where.work, user, unchanged)[0]
                 )
             return None
 
@@ -180,7 +219,7 @@ class CiRun:
 
         def tell(event: Event) -> None:
             pulse.tool_calls = event.tool_calls
-            self.job.event(event)
+            self.job.event(event, brief.ceilings.usd)
             if event.so_far is not None:
                 (uploads.turn if event.kind == "turn" else uploads.results)(kept(event.so_far))
             if event.kind == "wrap_up":
@@ -203,7 +242,7 @@ class CiRun:
             )
             ending = watched(engine, task, Still(tools, uploads.seen), tell, stop, self._left())
             shell.end()  # whatever still runs in the background would change the tree under us
-            files, notes = self._changes(pristine, where, user)
+            files, notes = self._changes(begun, where, user)
             if ending.outcome != "done" or ending.wrapped_up:
                 seconds = LAST_WHEN_CANCELLED if stop.cancelled else LAST_SECONDS
                 uploads.last(kept(ending.so_far) if ending.so_far else None, files, seconds)
@@ -230,11 +269,11 @@ class CiRun:
         self.job.line(f"the work so far could not be left with the service: {why}")
 
     def _changes(
-        self, pristine: Pristine, where: Place, user: User | None
+        self, begun: Begun, where: Place, user: User | None
     ) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
         """What is handed in, and a sentence for each thing that is not."""
         try:
-            found, notes = changeset.collect(pristine, self.brief.sha, where.work, user)
+            found, notes = changeset.collect(begun.pristine, begun.sha, where.work, user)
         except (GitFailed, OSError) as error:
             return None, (f"the changes could not be collected: {error}",)
         self.job.line(f"{len(found.files)} file{'' if len(found.files) == 1 else 's'} changed")
@@ -289,7 +328,7 @@ class CiRun:
 
 
 @contextmanager
-def _cancelled(stop: Stop) -> Iterator[None]:
+def cancelled(stop: Stop) -> Iterator[None]:
     """A cancelled job is interrupted, terminated, and killed within ten seconds: hand in what there is."""
 
     def cancel(number: int, frame: object) -> None:

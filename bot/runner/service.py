@@ -50,6 +50,7 @@ class Brief:
     ceilings: Ceilings
     seconds_left: float
     check: str | None
+    forbidden: tuple[str, ...] = ()
     resumed: Mapping[str, str] | None = (
         None  # of a further attempt: `why` the last one ended, `text` asked now
     )
@@ -84,6 +85,7 @@ def read_brief(raw: Any) -> Brief:
             ceilings=ceilings,
             seconds_left=float(raw["seconds_left"]),
             check=str(raw["check"]) if raw.get("check") else None,
+            forbidden=tuple(str(pattern) for pattern in raw["forbidden_paths"]),
             resumed=_resumed(raw.get("resumed")),
             before=dict(raw["before"]) if raw.get("before") else None,
         )
@@ -135,6 +137,11 @@ class Service:
         answer = self._ask("POST", f"{self.url}/api/runs/claim", identity, asked, until, again=(404,))
         return read_brief(_json(answer))
 
+    def open(self, asked: Mapping[str, Any], identity: Callable[[], str]) -> Brief:
+        """A run for this step, claimed. The same `asked` gets the same run. Raises ServiceError."""
+        until = self._clock() + CLAIM_SECONDS
+        return read_brief(_json(self._ask("POST", f"{self.url}/api/runs/open", identity, asked, until)))
+
     def events(self, brief: Brief, events: list[dict[str, Any]]) -> Standing:
         """Say what happened, which also says that we are alive. Asked once. Raises ServiceError."""
         url = f"{self.url}/api/runs/{brief.run}/events"
@@ -149,6 +156,18 @@ class Service:
         """Hand in what was made; the state that the run is in. The same result may be sent again."""
         url, until = f"{self.url}/api/runs/{brief.run}/result", self._clock() + RESULT_SECONDS
         return str(_json(self._ask("POST", url, brief.token, result, until)).get("state", ""))
+
+    def report(self, brief: Brief, seconds: float) -> Mapping[str, Any] | None:
+        """`report` and `summary` of a run whose result is handed in; None if they are not told in time."""
+        url, until = f"{self.url}/api/runs/{brief.run}/report", self._clock() + seconds
+        while True:
+            try:
+                found = _json(self._ask("GET", url, brief.token, None, until))
+            except ServiceError:
+                return None
+            if found.get("finished") is True or self._clock() + LOOK_SECONDS > until:
+                return found if found.get("settled") is True else None
+            self._sleep(LOOK_SECONDS / 2)
 
     def keep(self, brief: Brief, talk: bytes, changes: Mapping[str, Any] | None, until: float) -> None:
         """Leave the work so far: `talk` as transcripts are kept, `changes` None if they are as they were.

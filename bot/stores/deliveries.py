@@ -84,11 +84,11 @@ class Refusals:
         *,
         repository_id: int,
         repository: str,
-        thread: int,
+        thread: int | None,
         comment_kind: str,
         comment_id: int,
         actor: str,
-        actor_id: int,
+        actor_id: int | None,
         reason: str,
         message: str,
     ) -> bool:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from bot.stores.blobs import Blobs
 from bot.stores.database import Database
 from bot.stores.queue import Queue
-from bot.stores.runs import LEASE_MS, Run, from_row
+from bot.stores.runs import LEASE_MS, SERVED, Run, from_row
 from bot.stores.tables import blobs, runs
 
 RESULT = "result"
@@ -152,7 +152,7 @@ class Handover:
             runs.c.state.not_in(("open", "running")), sa.or_(silent, runs.c.ended_at < now - HAND_IN_MS)
         )
         query = sa.select(runs.c.id, runs.c.attempt).where(
-            runs.c.origin == "github",
+            runs.c.origin.in_(SERVED),
             runs.c.finishing_at.is_(None),
             sa.or_(sa.and_(runs.c.state.in_(("open", "running")), silent), late),
         )
@@ -162,7 +162,7 @@ class Handover:
     def past_deadline(self) -> tuple[str, ...]:
         """Running runs whose time is over; the gateway sees it only when they ask for something."""
         query = sa.select(runs.c.id).where(
-            runs.c.origin == "github", runs.c.state == "running", runs.c.deadline_at < self.database.now
+            runs.c.origin.in_(SERVED), runs.c.state == "running", runs.c.deadline_at < self.database.now
         )
         with self.database.read() as tx:
             return tuple(row[0] for row in tx.execute(query).all())

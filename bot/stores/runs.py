@@ -26,6 +26,8 @@ from bot.core.signals import Size
 from bot.stores.database import Database
 from bot.stores.tables import blobs, runs, turns
 
+STEP = "step"  # the origin of a run that a step of somebody's workflow is
+SERVED = ("github", STEP)  # whose runner is another machine; the watchdog ends them
 LEASE_MS = 90_000  # of a runner; it calls at least every 20 s
 CLAIM_MS = 15 * 60_000  # a dispatched workflow that has not claimed by then never will
 
@@ -324,7 +326,7 @@ class Runs:
             runs.c.state.in_(BROKEN_OFF), runs.c.finished_at.is_not(None), runs.c.settled_as.is_(None)
         )
         # On one machine a lock says that nothing runs any more, whatever a crash has left in the row.
-        free = sa.or_(runs.c.origin != "github", over)
+        free = sa.or_(runs.c.origin.not_in(SERVED), over)
         again = sa.update(runs).where(runs.c.id == run, runs.c.attempt == attempt, free).values(values)
         return tx.execute(again).rowcount == 1
 

@@ -45,20 +45,22 @@ runs = Table(
     metadata,
     Column("id", String(12), primary_key=True),
     # Where it came from. L2: one run for each (repository, comment kind, comment).
-    Column("origin", String(12), nullable=False),  # github | exec | run | exam
+    Column("origin", String(12), nullable=False),  # github | step | exec | run | exam
     Column("installation", BigInteger),
     Column("repository_id", BigInteger),
     Column("repository", String(200), nullable=False, server_default=""),
     Column("thread", BigInteger),
     Column("thread_kind", String(8)),  # pull | issue
-    Column("comment_kind", String(16)),  # issue_comment | review_comment
-    Column("comment_id", BigInteger),
+    Column("comment_kind", String(16)),  # issue_comment | review_comment | step
+    Column("comment_id", BigInteger),  # of a step: the number that it chose
     Column("actor", String(100), nullable=False, server_default=""),
     Column("actor_id", BigInteger),  # GitHub's number of the person: a name can be changed, and a cap stays
     Column("line", String(40), nullable=False, server_default=""),  # the budget line that it is on
     Column("key_name", String(64), nullable=False, server_default=""),  # the key it is sent with; "": default
     Column("month", String(7), nullable=False, server_default=""),  # of the launch, in the caps' time zone
-    Column("opened_by", String(100), nullable=False, server_default=""),  # id of the story that opened it
+    Column(
+        "opened_by", String(100), nullable=False, server_default=""
+    ),  # the story that opened it, or a step's job
     # What was asked: a snapshot taken at the trigger.
     Column("task_class", String(16), nullable=False),
     Column("engine", String(32), nullable=False),
@@ -147,6 +149,15 @@ runs = Table(
         unique=True,
         sqlite_where=text("state IN ('open', 'running')"),
         postgresql_where=text("state IN ('open', 'running')"),
+    ),
+    # One live run a job, whose steps come one after the other.
+    Index(
+        "uq_runs_live_job",
+        "repository_id",
+        "opened_by",
+        unique=True,
+        sqlite_where=text("origin = 'step' AND state IN ('open', 'running')"),
+        postgresql_where=text("origin = 'step' AND state IN ('open', 'running')"),
     ),
     Index(None, "state"),
     Index(None, "opened_at"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from bot.stores.database import Database
-from bot.stores.runs import Run, from_row
+from bot.stores.runs import STEP, Run, from_row
 from bot.stores.tables import runs
 
 
@@ -35,6 +35,12 @@ class Threads:
         with self.database.read() as tx:
             rows = tx.execute(sa.select(runs).where(here).order_by(runs.c.opened_at, runs.c.id))
             return tuple(from_row(row) for row in rows.mappings().all())
+
+    def of_job(self, repository_id: int, job: str) -> int:
+        """How many runs the steps of a job have had."""
+        mine = sa.and_(runs.c.repository_id == repository_id, runs.c.origin == STEP, runs.c.opened_by == job)
+        with self.database.read() as tx:
+            return int(tx.execute(sa.select(sa.func.count()).where(mine)).scalar_one())
 
     def _first(self, *where: sa.ColumnElement[bool]) -> Run | None:
         with self.database.read() as tx:

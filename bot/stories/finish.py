@@ -21,7 +21,7 @@ from bot.core.results import ITS_OWN, Result
 from bot.core.signals import Size, size
 from bot.services import Services
 from bot.stores.handover import CHANGESET
-from bot.stores.runs import Run
+from bot.stores.runs import STEP, Run
 from bot.stories import ack, publish
 from bot.stories.durable import Story
 from bot.stories.names import marker, repo_of, run_of
@@ -44,7 +44,7 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     run = run_of(services, run_id)
     # A run that broke off may have been unable to look at its tree again: then what it had uploaded counts.
     unseen = result is None or (result.outcome != "done" and not result.changeset.base)
-    changes = _left(services, run_id) if result is None or unseen else result.changeset
+    changes = _left(services, run) if result is None or unseen else result.changeset
     published = publish.publish(story, run, changes)
     if result is None and published is not None and published.kind in ("branch", "patch"):
         published = replace(published, note=LAST_TURN)
@@ -55,8 +55,9 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     # Its thread may have been merged before it began, or while it ran.
     story.step("attribute", services.pulls.follow, run.repository_id or 0, run.thread or 0)
     story.step("wait for the live comment", _quiet, services, run_id)
-    report(story, run_id)
-    if result is None and run.workflow_run_id is not None:
+    if run.origin != STEP:  # whose job asks for its report
+        report(story, run_id)
+    if result is None and run.workflow_run_id is not None and run.origin != STEP:
         story.attempt("end its workflow", services.github.cancel, repo_of(run), run.workflow_run_id)
     story.step("it is finished", services.runs.finished, run_id, attempt)
     return run.state
@@ -80,9 +81,12 @@ def _end(services: Services, run_id: str, result: Result | None, why: str) -> No
         services.runs.set(run_id, tool_calls=result.tool_calls)
 
 
-def _left(services: Services, run_id: str) -> Changeset:
-    """What the run had made by its last complete turn: it is uploaded after every one (L4)."""
-    kept = services.handover.latest(run_id, CHANGESET)
+def _left(services: Services, run: Run) -> Changeset:
+    """What the run had made by its last complete turn: it is uploaded after every one (L4).
+
+    A step's is in its job's working tree, or gone with it.
+    """
+    kept = services.handover.latest(run.id, CHANGESET) if run.origin != STEP else None
     return changeset.read(json.loads(kept[1]) if kept else None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from flask import Request, Response, jsonify
@@ -38,6 +39,17 @@ def body(request: Request, most: int) -> bytes:
     if length is not None and len(content) != length:
         raise Problem(400, "the body ended too early")
     return content
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """Raises Problem 400."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "the body is not JSON") from error
+    if not isinstance(found, dict):
+        raise Problem(400, "the body must be a JSON object")
+    return found
 
 
 def bearer(request: Request) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, request
 
 from bot.clients.identity import Claims, OidcError, OidcUnavailable
-from bot.core import changeset
+from bot.core import changeset, reports, steps
 from bot.core.ceilings import WRAP_UP, Reason, halt_message
 from bot.core.changeset import Malformed
 from bot.core.money import ZERO
@@ -23,12 +23,12 @@ from bot.core.secrets import redacted
 from bot.core.untrusted import line
 from bot.services import Services
 from bot.stores.handover import CHANGESET, LINES, TRANSCRIPT
-from bot.stores.runs import Run, new_token, token_hash
+from bot.stores.runs import STEP, Run, new_token, token_hash
 from bot.stories import finish
 from bot.stories.durable import name_of
 from bot.stories.names import workflow_ref
 from bot.stories.spend import Halted, NoRun, Spend
-from bot.web.answers import Problem, answer, bearer, body
+from bot.web.answers import Problem, answer, bearer, body, json_object
 
 if TYPE_CHECKING:
     from bot.clients.oidc import Verifier
@@ -40,32 +40,21 @@ MAX_RESULT = 32 * 1024 * 1024
 
 
 def door(services: Services, oidc: Callable[[], Verifier], spend: Spend) -> Blueprint:
-    """`/api/runs/claim`, and of a claimed run `/api/runs/{id}/events`, `…/work` and `…/result`."""
+    """`/api/runs/claim`; of a claimed run `/api/runs/{id}`, its `events`, `work`, `result` and `report`."""
     made = Blueprint("runs", __name__, url_prefix="/api/runs")
     made.register_error_handler(Problem, lambda problem: problem.response())
 
     @made.post("/claim")
     def claim() -> Response:
-        token = bearer(request)
-        asked = _object(body(request, MAX_CLAIM))
-        try:
-            claims = oidc().verify(token, services.database.now_ms() / 1000)
-        except OidcUnavailable as error:
-            raise Problem(503, str(error)) from error
-        except OidcError as error:
-            raise Problem(401, str(error)) from error
-        run = _claimable(services, asked)
+        claims = identity(services, oidc)
+        run = _claimable(services, json_object(body(request, MAX_CLAIM)))
         _check(run, claims)
-        _not_paused(services, run)
-        secret = new_token()
-        if not services.runs.claim(run.id, run.attempt, token_hash(secret), claims.run_id):
-            raise Problem(409, f"run {run.id} is claimed by another workflow run, or has ended")
-        return answer(200, **_brief(services, services.runs.get(run.id) or run, secret))
+        return claimed(services, run, claims)
 
     @made.post("/<run_id>/events")
     def events(run_id: str) -> Response:
         run, token = _by_token(services, run_id)
-        told = _object(body(request, MAX_EVENTS)).get("events")
+        told = json_object(body(request, MAX_EVENTS)).get("events")
         if not isinstance(told, list) or not all(isinstance(event, dict) for event in told):
             raise Problem(400, "events must be a list of objects")
         counts = [number for event in told if (number := count(event.get("tool_calls"))) is not None]
@@ -79,7 +68,7 @@ def door(services: Services, oidc: Callable[[], Verifier], spend: Spend) -> Blue
     @made.put("/<run_id>/work")
     def keep(run_id: str) -> Response:
         run, _ = _by_token(services, run_id)
-        if not services.handover.keep(run.id, run.attempt, _work(_object(body(request, MAX_RESULT)))):
+        if not services.handover.keep(run.id, run.attempt, _work(json_object(body(request, MAX_RESULT)))):
             raise Problem(409, f"run {run.id} is finished already; this work came too late")
         return answer(200, state=run.state)
 
@@ -99,6 +88,18 @@ def door(services: Services, oidc: Callable[[], Verifier], spend: Spend) -> Blue
         run, _ = _by_token(services, run_id)
         return answer(200, **_standing(run, services.database.now_ms()))
 
+    @made.get("/<run_id>/report")
+    def report(run_id: str) -> Response:
+        run, _ = _by_token(services, run_id)
+        told = services.runs.report(run.id)
+        return answer(
+            200,
+            finished=run.finished_at is not None,
+            settled=not run.live and not services.ledger.account_of(run.id).held_steps,
+            report=reports.to_json(told),
+            summary=reports.job_summary(told, steps.here(told) if run.origin == STEP else ""),
+        )
+
     @made.post("/<run_id>/result")
     def result(run_id: str) -> Response:
         run, _ = _by_token(services, run_id)
@@ -116,14 +117,23 @@ def door(services: Services, oidc: Callable[[], Verifier], spend: Spend) -> Blue
     return made
 
 
-def _object(content: bytes) -> dict[str, Any]:
+def identity(services: Services, oidc: Callable[[], Verifier]) -> Claims:
+    """Who asks, by the token that GitHub signed for its job. Raises Problem."""
     try:
-        found = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise Problem(400, "the body is not JSON") from error
-    if not isinstance(found, dict):
-        raise Problem(400, "the body must be a JSON object")
-    return found
+        return oidc().verify(bearer(request), services.database.now_ms() / 1000)
+    except OidcUnavailable as error:
+        raise Problem(503, str(error)) from error
+    except OidcError as error:
+        raise Problem(401, str(error)) from error
+
+
+def claimed(services: Services, run: Run, claims: Claims) -> Response:
+    """The run's brief for whoever claims it; asked again, with a new token in the place of the one before."""
+    _not_paused(services, run)
+    secret = new_token()
+    if not services.runs.claim(run.id, run.attempt, token_hash(secret), claims.run_id):
+        raise Problem(409, f"run {run.id} is claimed by another workflow run, or has ended")
+    return answer(200, **_brief(services, services.runs.get(run.id) or run, secret))
 
 
 def _work(raw: dict[str, Any]) -> dict[str, bytes]:

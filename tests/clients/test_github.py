@@ -103,6 +103,11 @@ def test_a_label_is_the_word_of_whoever_put_it_there_last(world: World, github: 
     assert github.labels(world.repo, world.client.issue("dana", "No labels")) == ()
 
 
+def test_where_the_app_is_installed_is_known_and_elsewhere_it_is_not(world: World, github: GitHub) -> None:
+    assert github.installation(world.repo.full_name) == world.repo.installation
+    assert github.installation("somebody/elses") is None
+
+
 def test_files_come_as_bytes_and_what_is_no_file_is_nothing(world: World, github: GitHub) -> None:
     png, big = bytes(range(256)), b"x" * 1_200_000
     encoded = {"base64": base64.b64encode(png).decode()}

@@ -273,6 +273,7 @@ CALLS: dict[str, tuple[Row, ...]] = {
     "file": (lambda w: lambda g: g.file(w.repo, "README.md", "main"), a_large_file),
     "changes_file": (lambda w: lambda g: g.changes_file(w.repo, PULL, "README.md"),),
     "files_at": (files_at_a_commit,),
+    "installation": (lambda w: lambda g: g.installation(w.repo.full_name),),
     "default_branch": (lambda w: lambda g: g.default_branch(w.repo),),
     "branch_head": (lambda w: lambda g: g.branch_head(w.repo, "main"),),
     "closing_issues": (lambda w: lambda g: g.closing_issues(w.repo, PULL),),

@@ -223,6 +223,8 @@ class Api:
     kept: list[Json] = field(default_factory=list)  # the work after each turn
     left: Json = field(default_factory=dict)  # what an earlier attempt left
     refuses_work: bool = False
+    asked: list[Json] = field(default_factory=list)  # for a run, and how often
+    report: Json = field(default_factory=dict)  # none: a service that does not tell it
     came: threading.Event = field(default_factory=threading.Event)  # an event of a tool call or turn
 
     def handle(
@@ -236,7 +238,8 @@ class Api:
             assert headers["authorization"] == "Bearer ask"
             self.audience.append(path)
             return 200, {"value": "oidc-token"}
-        if path == "/api/runs/claim":
+        if path in ("/api/runs/claim", "/api/runs/open"):
+            self.asked.append(json.loads(body))
             assert headers["authorization"] == "Bearer oidc-token"
             if self.claims:
                 return self.claims.pop(0), {"error": "not yet, or not you"}
@@ -256,6 +259,8 @@ class Api:
             return 200, {"state": "running", "reason": None, "message": None, "remaining": LEFT} | (
                 self.standing if over else {}
             )
+        if path == f"/api/runs/{RUN}/report":
+            return (200, self.report) if self.report else (404, {"error": "there is nothing here"})
         assert path == f"/api/runs/{RUN}/result"
         if self.results:
             return self.results.pop(0), {"error": "not now"}

@@ -153,6 +153,16 @@ class GitHub:
         """Those of the paths that are files or links at this commit, by path."""
         return trees.files_at(self._wire, repo, sha, paths)
 
+    def installation(self, full_name: str) -> int | None:
+        """The App's installation in a repository of that name; None where it is not installed."""
+        owner, name = (quote(part, safe="") for part in full_name.split("/", 1))
+        try:
+            return int(self._wire.as_app("GET", f"/repos/{owner}/{name}/installation")["id"])
+        except GitHubError as error:
+            if error.status == 404:
+                return None
+            raise
+
     def default_branch(self, repo: Repo) -> str:
         """The name of the repository's default branch."""
         return str(self._wire.call(repo, LOOK, "GET", "")["default_branch"])

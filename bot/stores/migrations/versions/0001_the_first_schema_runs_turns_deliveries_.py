@@ -342,6 +342,13 @@ def upgrade() -> None:
         )
         batch_op.create_index(batch_op.f("ix_runs_state"), ["state"], unique=False)
         batch_op.create_index(
+            "uq_runs_live_job",
+            ["repository_id", "opened_by"],
+            unique=True,
+            sqlite_where=sa.text("origin = 'step' AND state IN ('open', 'running')"),
+            postgresql_where=sa.text("origin = 'step' AND state IN ('open', 'running')"),
+        )
+        batch_op.create_index(
             "uq_runs_live_thread",
             ["repository_id", "thread"],
             unique=True,

@@ -1,0 +1,102 @@
+"""A run as a step of somebody's workflow (R16): what is asked, and what its report says of its work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bot.core.ceilings import CLASSES, NATIVE_ENGINE
+from bot.core.commands import Options
+from bot.core.money import ZERO, Usd
+from bot.core.outcomes import Report
+from bot.core.quantities import MOST
+from bot.core.untrusted import line
+
+STEP_CLASSES = tuple(name for name in CLASSES if name != "split")  # which makes a list for a thread
+MOST_TASK = 60_000  # characters
+MOST_CHECK = 4_000
+LONGEST = 7 * 86_400  # seconds
+IN_THE_TREE = (
+    "What it made is in the working tree of this job, and as a patch in the file that the step's output "
+    "`patch` names. What becomes of it is for the steps after this one."
+)
+NOTHING = "It changed nothing: the working tree of this job is as it was."
+LOOK_FIRST = "A person should look before it goes anywhere:"
+
+
+class Unclear(Exception):
+    """What a step asks for cannot be read; a sentence for its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a workflow's step asks of the service. `number`: chosen by it, the same when it asks again."""
+
+    number: int
+    task: str
+    task_class: str
+    options: Options
+    check: str
+
+
+def read(raw: Any) -> Asked:
+    """From the JSON of the request. Raises Unclear."""
+    if not isinstance(raw, dict):
+        raise Unclear("what a step asks for is a JSON object")
+    task, check = _text(raw, "task", MOST_TASK), _text(raw, "check", MOST_CHECK)
+    if not task.strip():
+        raise Unclear("task is missing: it says what the agent is to do")
+    task_class = _text(raw, "class", 40) or "default"
+    if task_class not in STEP_CLASSES:
+        raise Unclear(f"class must be one of {', '.join(STEP_CLASSES)}")
+    number = _whole(raw, "number", 2**63 - 1)
+    if number is None:
+        raise Unclear("number is missing: the step chooses one, and keeps to it when it asks again")
+    options = Options(
+        cost=_cost(raw),
+        tokens=_whole(raw, "tokens", MOST),
+        steps=_whole(raw, "steps", MOST),
+        wall=_whole(raw, "wall", LONGEST),
+        engine=_text(raw, "engine", 40) or NATIVE_ENGINE,
+        line=_text(raw, "line", 100) or None,
+    )
+    return Asked(number, task, task_class, options, check)
+
+
+def here(report: Report) -> str:
+    """Where a step's work is and what is to be known of it: `here` of a job's summary."""
+    published = report.published
+    if published is None or published.kind != "tree":
+        return NOTHING
+    return f"{IN_THE_TREE} {LOOK_FIRST} {line(published.note, 1_500)}." if published.note else IN_THE_TREE
+
+
+def _text(raw: dict[str, Any], name: str, most: int) -> str:
+    value = raw.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > most:
+        raise Unclear(f"{name} must be text of at most {most:,} characters")
+    return value.encode(errors="replace").decode().replace("\0", "\ufffd")  # neither fits PostgreSQL
+
+
+def _whole(raw: dict[str, Any], name: str, most: int) -> int | None:
+    value = raw.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
+        raise Unclear(f"{name} must be a whole number from 1 to {most:,}")
+    return value
+
+
+def _cost(raw: dict[str, Any]) -> Usd | None:
+    value = raw.get("cost")
+    if value is None:
+        return None
+    try:
+        cost = Usd.parse(value) if isinstance(value, str) else ZERO
+    except ValueError as error:
+        raise Unclear(f"cost: {error}") from error
+    if cost <= ZERO:
+        raise Unclear('cost must be an amount such as "2.50", and more than nothing')
+    return cost

@@ -1,0 +1,191 @@
+"""A step of somebody's workflow asks for a run of its own: who asks, whether they may, what holds; one row.
+
+All that counts is what GitHub signed and what GitHub says when it is asked. Nothing is done there, so this is
+told at the door and told again when it is asked again.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from bot.clients.identity import Claims
+from bot.core import limits, replies
+from bot.core.caps import Cap, Reached, applying, month_of
+from bot.core.care import care
+from bot.core.ceilings import NATIVE_ENGINE
+from bot.core.labels import Labelled
+from bot.core.onboarding import POLICY
+from bot.core.places import Repo
+from bot.core.policy import Policy
+from bot.core.prices import UnknownModel
+from bot.core.roles import Role
+from bot.core.steps import Asked
+from bot.services import Services
+from bot.stores.runs import STEP, NewRun, Run, new_id
+from bot.stores.switch import Paused
+from bot.stories.ruling import Refusal, key_for, line_of, within
+
+WORKFLOWS = ".github/workflows/"
+MOST_A_JOB = 50  # runs, one after the other
+
+
+def open_run(services: Services, claims: Claims, asked: Asked) -> Run:
+    """The run of this step: a new one, or the one that it was given when it asked before.
+
+    Raises Refusal, which is recorded, and GitHubError.
+    """
+    if (known := _known(services, claims, asked)) is not None:
+        return known
+    installation = services.github.installation(claims.repository)
+    if installation is None:
+        # Not recorded: anyone's repository may ask.
+        raise Refusal("not_installed", f"the App is not installed in {claims.repository}")
+    repo = Repo(installation, claims.repository_id, claims.repository)
+    try:
+        new = _new_run(services, claims, asked, repo)
+        page = services.github.workflow_run(repo, claims.run_id).url
+        fitted = services.people.open(new, _caps(services, claims, repo, new.line))
+        if (opened := _known(services, claims, asked)) is None:
+            if isinstance(fitted, Reached):
+                raise Refusal("cap_reached", replies.reached(fitted.standing))
+            if isinstance(fitted, Paused):
+                raise Refusal("paused", str(fitted))
+            raise Refusal("busy", "this job has a live run already: its steps come one after the other")
+    except Refusal as refusal:
+        _record(services, claims, asked, refusal)
+        raise
+    services.runs.dispatched(opened.id, claims.run_id, page)
+    return opened
+
+
+def _known(services: Services, claims: Claims, asked: Asked) -> Run | None:
+    """What this very step was given before. Raises Refusal for a number that another job's step chose."""
+    run = services.threads.of_comment(claims.repository_id, STEP, asked.number)
+    if run is not None and run.opened_by != job(claims):
+        raise Refusal("busy", "its number is another step's")
+    return run
+
+
+def job(claims: Claims) -> str:
+    """The job whose step asks, by GitHub's word; where GitHub does not tell jobs apart, its workflow run."""
+    return f"job:{claims.run_id}.{claims.run_attempt}.{claims.job_id or 0}"
+
+
+def _new_run(services: Services, claims: Claims, asked: Asked, repo: Repo) -> NewRun:
+    """The run as it would be opened. Raises Refusal."""
+    github = services.github
+    default = github.default_branch(repo)
+    _own_workflow(claims, default)
+    role = _entitled(services, claims, repo)
+    if services.threads.of_job(repo.id, job(claims)) >= MOST_A_JOB:
+        raise Refusal("too_many", f"this job has had {MOST_A_JOB} runs already")
+    ruling = within(services, github.file(repo, POLICY, default), default)
+    _affordable(services, ruling, asked)
+    resolved = limits.resolve(
+        asked.task_class,
+        asked.options,
+        Labelled({}, ()),
+        role,
+        classes=ruling.classes,
+        most=ruling.most,
+        by="input",
+    )
+    budget = line_of(ruling, resolved.line, claims.actor)
+    careful = care(resolved.task_class, ruling.effort, ruling.context)
+    return NewRun(
+        id=new_id(),
+        origin=STEP,
+        ceilings=resolved.ceilings,
+        task_class=resolved.task_class,
+        engine=NATIVE_ENGINE,
+        model=ruling.model,
+        effort=careful.effort,
+        price_book=services.prices.version,
+        task=asked.task,
+        actor=claims.actor,
+        actor_id=claims.actor_id,
+        line=budget[0] if budget else "",
+        key_name=key_for(services, ruling, budget, claims.actor),
+        month=month_of(services.database.now_ms(), services.policy.caps.zone),
+        opened_by=job(claims),
+        installation=repo.installation,
+        repository_id=repo.id,
+        repository=repo.full_name,
+        comment_kind=STEP,
+        comment_id=asked.number,
+        snapshot={
+            "thread": {},
+            "head": {"ref": claims.ref, "sha": claims.sha},
+            "default_branch": default,
+            "role": str(role),
+            "workflow": claims.workflow_ref,
+            "event": claims.event_name,
+            "check": asked.check or ruling.check,
+            "context": careful.context,
+            "forbidden_paths": list(ruling.forbidden),
+        },
+        sources=resolved.sources,
+        clamps=resolved.clamps,
+        keeps_back=True,
+        rules=ruling.rules,
+        retention=ruling.retention,
+    )
+
+
+def _caps(services: Services, claims: Claims, repo: Repo, line: str) -> tuple[Cap, ...]:
+    """What it has to fit under. Raises Refusal where GitHub does not say whose month it is."""
+    if claims.actor_id is None:
+        raise Refusal("not_entitled", "its token does not say by number who started its workflow")
+    person, policy = (claims.actor_id, claims.actor), services.policy
+    budget = line_of(policy, line, claims.actor)
+    return applying(policy.caps, person, (repo.id, repo.full_name), repo.installation, budget)
+
+
+def _own_workflow(claims: Claims, default: str) -> None:
+    """Only a workflow file of the default branch asks: what a pull request brings along decides nothing."""
+    path, at, ref = claims.workflow_ref.partition("@")
+    here = f"{claims.repository}/{WORKFLOWS}".lower()
+    if not at or not path.lower().startswith(here) or ref != f"refs/heads/{default}":
+        raise Refusal(
+            "workflow",
+            f"its workflow is {claims.workflow_ref}, and only one of the default branch ({default}) may open "
+            "runs: in the workflow of a pull request, use the action without the service, or a comment",
+        )
+
+
+def _entitled(services: Services, claims: Claims, repo: Repo) -> Role:
+    """The role of whoever GitHub says started the workflow run; of a schedule, who last changed it."""
+    if claims.actor.endswith("[bot]"):
+        raise Refusal("not_entitled", f"{claims.actor} started its workflow, and no bot may start a run")
+    role = services.github.role(repo, claims.actor)
+    if role < Role.WRITE:
+        raise Refusal(
+            "not_entitled",
+            f"{claims.actor} started its workflow and has the role {role} here; write permission is needed",
+        )
+    return role
+
+
+def _affordable(services: Services, ruling: Policy, asked: Asked) -> None:
+    if asked.options.engine != NATIVE_ENGINE or NATIVE_ENGINE not in ruling.engines:
+        allowed = ", ".join(ruling.engines) or "none at all"
+        raise Refusal("engine", f"this version runs {NATIVE_ENGINE} only, and the policy allows {allowed}")
+    now = datetime.fromtimestamp(services.database.now_ms() / 1000, UTC)
+    try:
+        services.prices.price(ruling.model, now)
+    except UnknownModel as error:
+        raise Refusal("model", f"the policy's model cannot be priced: {error}") from error
+
+
+def _record(services: Services, claims: Claims, asked: Asked, refusal: Refusal) -> None:
+    services.refusals.record(
+        repository_id=claims.repository_id,
+        repository=claims.repository,
+        thread=None,
+        comment_kind=STEP,
+        comment_id=asked.number,
+        actor=claims.actor,
+        actor_id=claims.actor_id,
+        reason=refusal.reason,
+        message=str(refusal),
+    )
