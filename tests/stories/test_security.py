@@ -44,6 +44,30 @@ def test_what_a_thread_said_at_the_trigger_is_what_the_agent_is_given(issue: Tol
     assert (thread["title"], thread["body"]) == ("It is wrong", "Please look.")
 
 
+def test_an_outsiders_title_closes_and_mentions_nothing_where_we_repeat_it(service: Service) -> None:
+    """It names the commit and the pull request where the command has no words of its own."""
+    github = service.github
+    victim = github.issue("dana", "Not to be closed")
+    number = github.issue("eve", f"Fixes #{victim} @ada closes {github.repo}#{victim}")
+    issue = Told(service, number)
+    (service.folder / "agent.py").write_text(agents.done())
+    try:
+        github.comment("dana", number, "/agent fix")
+        _, report = issue.ended()
+    finally:
+        (service.folder / "agent.py").write_text(agents.TOLD)
+    [made] = issue.row("published_pull")
+    pull = github.thread(made)
+    message = github.do("dana", "GET", f"/commits/{pull['head_sha']}")["commit"]["message"]
+    for text in (pull["title"], message, report):
+        assert f"#{victim}" not in text
+        assert "@ada" not in text
+    github.merge("dana", made)
+    service.until(f"SELECT count(*) = 1 FROM pulls WHERE number = {made}")
+    assert github.thread(victim)["state"] == "open"
+    assert github.thread(number)["state"] == "closed"
+
+
 def test_a_policy_in_the_pull_request_holds_for_nothing(service: Service) -> None:
     github = service.github
     allowing = "max:\n  write:\n    cost: $500\ncheck: 'true'\npaths:\n  forbidden: []\n"
