@@ -92,6 +92,7 @@ def _final(report: Report, detail: Detail, here: str) -> str:
         headlines.unsent(report),
         _patch(report, detail.patch),
         f"**This month**: {report.notice}" if report.notice else "",
+        _merged(report),
         _check(report),
         _summary(report, detail.summary),
         _ceilings(report),
@@ -103,6 +104,18 @@ def _final(report: Report, detail: Detail, here: str) -> str:
         _isolation(report),
         "" if detail is _DETAILS[0] else "_Some detail was left out so that this fits._",
         _origin(report),
+    )
+
+
+def _merged(report: Report) -> str:
+    pull = report.merged
+    if pull is None:
+        return ""
+    runs = f"{pull.runs} run{'s' if pull.runs != 1 else ''}"
+    back = " and was reverted since" if pull.reverted else ""
+    return (
+        f"**Merged**: `#{pull.number}` is merged{back}. It has cost {pull.usd} in {runs}; "
+        "`/agent cost` there lists them."
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import ZERO, Usd
 from bot.core.pieces import Piece
-from bot.core.signals import Size
+from bot.core.signals import MergedPull, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,7 @@ class Report:
     estimated: Usd
     price_book: str
     notice: str = ""  # what its person is told of their month
+    merged: MergedPull | None = None  # that it belongs to, in the report of the last run that does
     clamps: tuple[str, ...] = ()
     sources: dict[str, str] | None = None
     task_class: str = "default"

@@ -90,6 +90,20 @@ class Pulls:
         with self.database.read() as tx:
             return tuple((from_row(row), row["because"]) for row in tx.execute(query).mappings())
 
+    def last(self, repository_id: int, number: int) -> Run | None:
+        """The run of the same repository that began last of those that belong to it."""
+        here = [run for run, _ in self.belonging(repository_id, number) if run.repository_id == repository_id]
+        return here[-1] if here else None
+
+    def concluded(self, run: str) -> Place | None:
+        """The merged pull request of which this is the last run."""
+        with self.database.read() as tx:
+            row = tx.execute(sa.select(attributions).where(attributions.c.run == run)).first()
+        if row is None:
+            return None
+        last = self.last(row.repository_id, row.number)
+        return (row.repository_id, row.number) if last is not None and last.id == run else None
+
     def counted(self, repository_id: int, run_ids: Sequence[str]) -> dict[str, str]:
         """By run, which merged pull request it belongs to, as this repository may know it; none: left out."""
         found: dict[str, str] = {}

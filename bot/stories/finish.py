@@ -157,7 +157,7 @@ def report(story: Story, run_id: str) -> None:
 
 def _post(services: Services, run_id: str) -> None:
     """The live comment becomes the report; if there is none, or none any more, the report is a new one."""
-    run, text = run_of(services, run_id), reports.comment(services.runs.report(run_id))
+    run, text = run_of(services, run_id), _text(services, run_id)
     if run.report_comment_id is not None:
         try:
             return services.github.edit_comment(repo_of(run), run.report_comment_id, text)
@@ -166,6 +166,19 @@ def _post(services: Services, run_id: str) -> None:
                 raise
     made = services.github.comment(repo_of(run), run.thread or 0, text, marker(run))
     return services.runs.set(run_id, report_comment_id=made)
+
+
+def amend(services: Services, run_id: str) -> None:
+    """Its report says what is known of it by now; nothing where there is no report, or none any more."""
+    run = run_of(services, run_id)
+    if run.finished_at is not None and run.report_comment_id is not None:
+        services.github.edit_comment(repo_of(run), run.report_comment_id, _text(services, run_id))
+
+
+def _text(services: Services, run_id: str) -> str:
+    """The report; the last of a merged pull request's says what that has cost."""
+    told, pull = services.runs.report(run_id), services.pulls.concluded(run_id)
+    return reports.comment(replace(told, merged=services.signals.pull(*pull) if pull else None))
 
 
 def conclusion(run: Run, exit_code: int | None) -> str:

@@ -10,7 +10,9 @@ from bot.clients.github import Pull
 from bot.core.attribution import Place, reverts
 from bot.core.events import PullClosed
 from bot.core.places import Repo
+from bot.services import Services
 from bot.stores.pulls import Facts
+from bot.stories import finish
 from bot.stories.durable import Story
 
 
@@ -21,7 +23,17 @@ def on_closed(story: Story, event: PullClosed) -> int | None:
         return None
     pull = story.step("the pull request", services.github.pull, repo, event.number)
     closes = story.step("the issues it closes", services.github.closing_issues, repo, event.number)
-    return story.step("attribute", services.pulls.record, facts(repo, pull, closes))
+    count = story.step("attribute", services.pulls.record, facts(repo, pull, closes))
+    last = story.step("its last run", _last, services, repo, event.number)
+    if last is not None:
+        # An edit notifies nobody: who looks sees what it came to.
+        story.attempt("say what it cost", finish.amend, services, last)
+    return count
+
+
+def _last(services: Services, repo: Repo, number: int) -> str | None:
+    run = services.pulls.last(repo.id, number)
+    return run.id if run else None
 
 
 def facts(repo: Repo, pull: Pull, closes: tuple[Place, ...]) -> Facts:

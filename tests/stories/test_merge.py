@@ -129,6 +129,10 @@ def test_work_beside_a_moved_head_follows_the_pull_request_that_it_goes_into(
     github.merge("dana", pull.number)
     assert belongs(service, pull.number, run) == {run: ON}
     assert "**$4.00** in 1 run" in cost(pull, pull.number)
+    before = len(github.comments(pull.number))
+    said = f"**Merged**: `#{pull.number}` is merged. It has cost $4.00 in 1 run;"
+    github.wait(lambda _: said in pull.ended()[1], 30, "the last report to say what it came to")
+    assert len(github.comments(pull.number)) == before, "and nobody was told of it"
 
 
 def test_a_run_that_ends_after_the_merge_belongs_to_it(issue: Told, tmp_path: Path) -> None:
@@ -143,7 +147,7 @@ def test_a_run_that_ends_after_the_merge_belongs_to_it(issue: Told, tmp_path: Pa
     [run] = late.row("id")
     assert belongs(service, late.number, run) == {run: ON}
     go.touch()
-    late.ended()
+    assert "**Merged**: " in late.ended()[1]
     spend(late, "0.75")
     assert "**$0.75** in 1 run" in cost(late, late.number)
 
