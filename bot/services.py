@@ -22,6 +22,7 @@ from bot.stores.blobs import Blobs
 from bot.stores.database import Database
 from bot.stores.deliveries import Deliveries, Refusals
 from bot.stores.handover import Handover
+from bot.stores.labelings import Labelings
 from bot.stores.ledger import Ledger
 from bot.stores.looks import Looks
 from bot.stores.onboardings import Onboardings
@@ -61,6 +62,7 @@ class Services:
     looks: Looks
     refusals: Refusals
     approvals: Approvals
+    labelings: Labelings
     pulls: Pulls
     onboardings: Onboardings
     signals: SignalStore
@@ -108,6 +110,7 @@ def build(settings: Settings, kind: str) -> Services:
         looks=Looks(database),
         refusals=Refusals(database),
         approvals=Approvals(database),
+        labelings=Labelings(database),
         pulls=Pulls(database),
         onboardings=Onboardings(database),
         signals=SignalStore(database),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bot.core.money import Usd
+from bot.core.money import ZERO, Usd
 
 
 class Reason(StrEnum):
@@ -79,12 +79,15 @@ def less_kept_back(ceilings: Ceilings) -> Ceilings:
 
 
 def left_of(reason: Reason, ceilings: Ceilings, usd: Usd, tokens: int, steps: int, cached: int) -> str:
-    """`$0.15 of $5.00`: what is left of the ceiling of that name, when so much is used."""
+    """`$0.15 of $5.00`: what is left of the ceiling of that name, when so much is used.
+
+    Nothing, where a label has lowered it below that.
+    """
     return {
-        Reason.COST: f"{ceilings.usd - usd} of {ceilings.usd}",
-        Reason.TOKENS: f"{ceilings.tokens - tokens:,} of {ceilings.tokens:,} tokens",
-        Reason.STEPS: f"{ceilings.steps - steps} of {ceilings.steps} steps",
-        Reason.CACHED_TOKENS: f"{(ceilings.cached_tokens or 0) - cached:,} cached tokens",
+        Reason.COST: f"{max(ZERO, ceilings.usd - usd)} of {ceilings.usd}",
+        Reason.TOKENS: f"{max(0, ceilings.tokens - tokens):,} of {ceilings.tokens:,} tokens",
+        Reason.STEPS: f"{max(0, ceilings.steps - steps)} of {ceilings.steps} steps",
+        Reason.CACHED_TOKENS: f"{max(0, (ceilings.cached_tokens or 0) - cached):,} cached tokens",
     }[reason]
 
 

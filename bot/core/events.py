@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bot.core import labels
 from bot.core.places import Repo
 
 ISSUE_COMMENT, REVIEW_COMMENT = "issue_comment", "review_comment"
@@ -81,6 +82,19 @@ class PullClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelChanged:
+    """A label of ours was put on a thread or taken off; `at` is ms since the epoch, by GitHub's clock."""
+
+    repo: Repo
+    number: int
+    label: str
+    added: bool
+    actor: str
+    by_person: bool
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowCompleted:
     """A workflow run has ended. `title` is its display title: our run names carry the run's id."""
 
@@ -108,7 +122,14 @@ class Uninstalled:
 
 
 Event = (
-    ButtonPressed | CommentCreated | PullChanged | PullClosed | WorkflowCompleted | Installed | Uninstalled
+    ButtonPressed
+    | CommentCreated
+    | LabelChanged
+    | PullChanged
+    | PullClosed
+    | WorkflowCompleted
+    | Installed
+    | Uninstalled
 )
 
 
@@ -125,6 +146,10 @@ def parse(name: str, payload: dict[str, Any]) -> Event | None:
             return _comment(payload, REVIEW_COMMENT, _object(payload, "pull_request"))
         case ("check_run", "requested_action"):
             return _pressed(payload)
+        case ("issues", "labeled" | "unlabeled"):
+            return _label(payload, _object(payload, "issue"))
+        case ("pull_request", "labeled" | "unlabeled"):
+            return _label(payload, _object(payload, "pull_request"))
         case ("pull_request", "opened" | "synchronize"):
             return _changed(payload)
         case ("pull_request", "closed" | "reopened"):
@@ -221,6 +246,21 @@ def _changed(payload: dict[str, Any]) -> PullChanged | None:
     if not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", sha):
         raise Malformed("pull_request.head.sha must be a commit's")
     return PullChanged(repo, _number(pull, "number"), sha) if repo else None
+
+
+def _label(payload: dict[str, Any], thread: dict[str, Any]) -> LabelChanged | None:
+    repo, label, sender = _repo(payload), payload.get("label"), _object(payload, "sender")
+    if repo is None or not isinstance(label, dict) or not labels.ours(_text(label, "name")):
+        return None
+    return LabelChanged(
+        repo=repo,
+        number=_number(thread, "number"),
+        label=_text(label, "name"),
+        added=payload["action"] == "labeled",
+        actor=_text(sender, "login"),
+        by_person=sender.get("type") == "User",
+        at=_stamp(thread, "updated_at"),
+    )
 
 
 def _lines(comment: dict[str, Any]) -> str:

@@ -14,21 +14,36 @@ from bot.core.untrusted import code
 
 PREFIX = "agent:"
 KINDS = (*AMOUNTS, "class", "line", "engine")
+MOST = 100  # labels of ours on a thread, which is how many GitHub allows in all
+NAMED = 5  # of them in one sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A label on the thread, and who put it there last, with the role they had."""
+    """A label on the thread, and who put it there last, with the role that it counts with.
+
+    That is the lesser of the one they had then, where we were told at the time, and the one they have now:
+    who has lost a role does not keep what it allowed, and who got one later had no such say then (P1).
+    """
 
     name: str
     actor: str = ""
     role: Role = Role.NONE
     by_app: bool = False  # a bot, or through an App
+    when: str = ""  # of the role, where the other one is greater: "then" or "now"
+
+    @staticmethod
+    def of(name: str, actor: str, then: Role | None, now: Role) -> Applied:
+        """A person's label, by the two roles; `then` is None where nobody told us."""
+        if then is None or then == now:
+            return Applied(name, actor, now)
+        return Applied(name, actor, min(then, now), when="then" if then < now else "now")
 
     @property
     def by(self) -> str:
         who = f" by {self.actor}" if self.actor else ""
-        return f"label{who} ({'app' if self.by_app else self.role})"
+        role = "app" if self.by_app else f"{self.role} {self.when}".strip()
+        return f"label{who} ({role})"
 
     @property
     def raises(self) -> bool:
@@ -65,6 +80,11 @@ def ours(name: str) -> bool:
     return name.casefold().startswith(PREFIX)
 
 
+def kind_of(name: str) -> str:
+    """What a label of ours sets: cost, tokens, …, or a word that means nothing."""
+    return name[len(PREFIX) :].partition("=")[0].strip().casefold()
+
+
 def read(labels: Iterable[Applied]) -> Labelled:
     """Every `agent:` label. At most one of a kind counts: of two the lower one, and a note says so."""
     found: dict[str, list[Setting]] = {}
@@ -72,8 +92,7 @@ def read(labels: Iterable[Applied]) -> Labelled:
     for label in labels:
         if not ours(label.name):
             continue
-        kind, _, text = label.name[len(PREFIX) :].partition("=")
-        kind, text = kind.strip().casefold(), text.strip()
+        kind, text = kind_of(label.name), label.name.partition("=")[2].strip()
         try:
             found.setdefault(kind, []).append(Setting(_value(kind, text), label))
         except ValueError as error:
@@ -81,7 +100,8 @@ def read(labels: Iterable[Applied]) -> Labelled:
     every = {kind: tuple(sorted(settings, key=_order)) for kind, settings in found.items() if settings}
     for kind, settings in every.items():
         if len(settings) > 1:
-            names = ", ".join(code(setting.label.name) for setting in settings)
+            names = ", ".join(code(setting.label.name) for setting in settings[:NAMED])
+            names += f" and {len(settings) - NAMED} more" if len(settings) > NAMED else ""
             notes.append(
                 f"more than one label sets {kind}: {names}; the first of these counts, it is the lowest"
             )

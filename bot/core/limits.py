@@ -13,7 +13,7 @@ from typing import Any
 
 from bot.core.ceilings import CLASSES, Ceilings, least, span
 from bot.core.commands import Options
-from bot.core.labels import Labelled, Setting
+from bot.core.labels import Labelled, Setting, kind_of
 from bot.core.money import Usd
 from bot.core.roles import Role
 from bot.core.untrusted import code
@@ -84,6 +84,40 @@ def resolve(
         engine = chosen["engine"].value
     line = options.line or (str(chosen["line"].value) if "line" in chosen else "")
     return Resolved(replace(row, **values), sources, tuple(notes), task_class, engine, line)
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """A live run's ceilings after a label has changed, their sources, and what there is to tell of it."""
+
+    ceilings: Ceilings
+    sources: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def lowered(
+    held: Ceilings, sources: Mapping[str, str], resolved: Resolved, label: str, added: bool
+) -> Lowered:
+    """Each ceiling the lower of what holds and what would hold now; none is raised while the run is live.
+
+    Told of is what was lowered, and what this label would have raised.
+    """
+    kind = kind_of(label)
+    concerned = [called for _, called in KINDS if kind in (called, "class")]
+    notes, values = [clamp for clamp in resolved.clamps if code(label) in clamp], {}
+    for name, called in KINDS:
+        now, new = getattr(held, name), getattr(resolved.ceilings, name)
+        if new < now:
+            values[name] = new
+            change = f"lowered from {show(called, now)} to {show(called, new)} while it ran"
+            notes.append(f"{called}: {change}: {resolved.sources[name]}")
+        elif new > now and called in concerned:
+            would = f"{'with' if added else 'without'} {code(label)} it would be {show(called, new)}"
+            notes.append(
+                f"{called}: {would}, but no live run is raised; `/agent resume` takes it up afterwards"
+            )
+    told = {name: resolved.sources[name] for name in values}
+    return Lowered(replace(held, **values), {**sources, **told}, tuple(notes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,14 @@ PERMISSIONS = (
     ),
 )
 # Those that GitHub sends to every App (installation, installation_repositories …) are not asked for.
-EVENTS = ("check_run", "issue_comment", "pull_request", "pull_request_review_comment", "workflow_run")
+EVENTS = (
+    "check_run",
+    "issue_comment",
+    "issues",
+    "pull_request",
+    "pull_request_review_comment",
+    "workflow_run",
+)
 ALWAYS_SENT = ("installation", "installation_repositories", "ping")
 
 

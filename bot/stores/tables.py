@@ -342,6 +342,23 @@ audit = Table(
     Column("about", Text, nullable=False, server_default="{}"),  # JSON
 )
 
+# Labels of ours that were put on or taken off, as we were told, with the role that whoever did it had then:
+# GitHub keeps no history of roles.
+labelings = Table(
+    "labelings",
+    metadata,
+    Column("delivery", String(64), primary_key=True),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("thread", BigInteger, nullable=False),
+    Column("label", String(200), nullable=False),  # its case folded
+    Column("added", Boolean, nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("role", Integer, nullable=False),  # of core/roles
+    Column("at", BigInteger, nullable=False),  # by GitHub's clock
+    Column("recorded_at", BigInteger, nullable=False),
+    Index(None, "repository_id", "thread", "recorded_at"),
+)
+
 # Commits of outsiders that somebody with write permission lets run: this commit on this pull request only.
 approvals = Table(
     "approvals",

@@ -23,10 +23,10 @@ from bot.core.untrusted import code, listing, tail
 from bot.services import Services
 from bot.stores.runs import NewRun, new_id
 from bot.stores.switch import Paused
-from bot.stories import ack, approve, asides, decide, resume
+from bot.stories import ack, approve, asides, decide, relabel, resume
 from bot.stories.durable import Story
 from bot.stories.names import line, run_of
-from bot.stories.ruling import Refusal, cleared, key_for, line_of, policy_of, resolve
+from bot.stories.ruling import Refusal, cleared, kept, key_for, line_of, policy_of, resolve
 from bot.stories.scene import Scene, look
 from bot.stories.send import send
 
@@ -116,6 +116,7 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
         asides.busy(story, event, run_id)
     if outcome != "opened":
         return None
+    relabel.catch_up(story, run_id, scene.looked_at)
     send(story, run_id)
     return run_id
 
@@ -131,7 +132,7 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
         known = story.services.onboardings.of(event.repo.id)
         raise Refusal("no_workflow", replies.no_workflow(scene.default_branch, known.url if known else ""))
     ruling = policy_of(story.services, scene)
-    resolved = resolve(command.task_class, command.options, role, scene, ruling)
+    resolved = resolve(command.task_class, command.options, role, scene.labels, ruling)
     if resolved.engine not in ruling.engines:
         allowed = ", ".join(ruling.engines) or "none at all"
         raise Refusal("engine", f"the policy allows the engines {allowed}, not {resolved.engine}")
@@ -189,11 +190,11 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
             "default_branch": scene.default_branch,
             "labels": [f"{label.name} {label.by}" for label in scene.labels],
             "role": str(role),
-            "asked": command.task_class,
             "check": ruling.check,
             "context": careful.context,
             "forbidden_paths": list(ruling.forbidden),
             "publish": ruling.publish,
+            **kept(command.task_class, command.options, scene),
             **planned,
         },
         sources=resolved.sources,
@@ -254,7 +255,9 @@ def _holding(story: Story, event: CommentCreated, role: Role) -> str:
         ruling = policy_of(story.services, scene)
     except Refusal as refusal:
         return replies.refused(str(refusal))
+    except GitHubError as error:
+        return replies.refused(f"GitHub did not tell what would hold here: {error}")
     rows = []
     for task_class in ("bugfix", "feature", "refactor", "default", "split"):
-        rows.append((task_class, resolve(task_class, commands.Options(), role, scene, ruling)))
+        rows.append((task_class, resolve(task_class, commands.Options(), role, scene.labels, ruling)))
     return replies.holding(rows, str(role), ruling.most[role])

@@ -10,7 +10,7 @@ from bot.core import events
 from bot.core.events import CommentCreated, Event
 from bot.services import Services
 from bot.stores.queue import Turn
-from bot.stories import decide, launch, lost, merge, onboard, policy_check
+from bot.stories import decide, launch, lost, merge, onboard, policy_check, relabel
 from bot.stories.durable import Tell, name_of
 
 FIRST_TURN = 1_577_836_800_000  # 2020: turns are seconds since then
@@ -22,6 +22,10 @@ ROUTES: Routes = {
     ("issue_comment", "created"): launch.on_comment,
     ("pull_request_review_comment", "created"): launch.on_comment,
     ("check_run", "requested_action"): decide.on_button,
+    ("issues", "labeled"): relabel.on_changed,
+    ("issues", "unlabeled"): relabel.on_changed,
+    ("pull_request", "labeled"): relabel.on_changed,
+    ("pull_request", "unlabeled"): relabel.on_changed,
     ("pull_request", "opened"): policy_check.on_pull_changed,
     ("pull_request", "synchronize"): policy_check.on_pull_changed,
     ("pull_request", "closed"): merge.on_closed,

@@ -25,10 +25,10 @@ from bot.services import Services
 from bot.stores.handover import CHANGESET, TRANSCRIPT
 from bot.stores.runs import NewRun, Run
 from bot.stores.switch import Paused
-from bot.stories import ack, asides
+from bot.stories import ack, asides, relabel
 from bot.stories.durable import Story
 from bot.stories.names import run_of
-from bot.stories.ruling import Refusal, cleared, line_of, policy_of, resolve
+from bot.stories.ruling import Refusal, cleared, kept, line_of, policy_of, resolve
 from bot.stories.scene import Scene, look
 from bot.stories.send import send
 
@@ -82,6 +82,7 @@ def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> 
         asides.refuse(story, event, outcome, why, replies.refused(why))
     if outcome != "opened":
         return None
+    relabel.catch_up(story, run_id, scene.looked_at)
     send(story, run_id)
     return run_id
 
@@ -133,7 +134,8 @@ def _planned(
         raise Refusal("engine", f"the policy no longer allows the engine {run.engine}")
     line_of(ruling, run.line, run.actor)  # it may be closed by now, or be somebody else's
     asked = str(run.snapshot.get("asked", run.task_class))
-    resolved = resolve(asked, _totals(run, command.options), role, scene, ruling)
+    totals = _totals(run, command.options)
+    resolved = resolve(asked, totals, role, scene.labels, ruling)
     taken = _takes(services, run, command, resolved)
     judged = {
         "approved_by": approved if scene.outsider else "",
@@ -153,7 +155,7 @@ def _planned(
         actor_id=run.actor_id,
         month=run.month,
         opened_by=story.delivery,
-        snapshot=run.snapshot | judged,
+        snapshot=run.snapshot | judged | kept(asked, totals, scene),
         sources=resolved.sources,
         clamps=resolved.clamps,
         rules=ruling.rules,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from bot.core import labels, limits
 from bot.core.caps import Line, key_of
 from bot.core.commands import Options
 from bot.core.limits import Resolved
+from bot.core.money import Usd
 from bot.core.onboarding import POLICY
 from bot.core.policy import Policy, PolicyError, tighten
 from bot.core.roles import Role
 from bot.core.untrusted import code
 from bot.services import Services
+from bot.stores.runs import Run
 from bot.stories.scene import Scene
 
 
@@ -33,6 +38,26 @@ def cleared(scene: Scene, sha: str, approved_by: str) -> None:
             f"has looked at this very commit, {sha}, and says `/agent approve {sha}`"
         )
         raise Refusal("not_approved", why)
+
+
+def kept(command: str, options: Options, scene: Scene) -> dict[str, Any]:
+    """What a run's snapshot keeps of how its ceilings came about, so that they can be resolved again."""
+    asked = {kind: getattr(options, kind) for _, kind in limits.KINDS}
+    return {
+        "asked": command,
+        "options": {kind: value.nanos if isinstance(value, Usd) else value for kind, value in asked.items()},
+        "policy": scene.policy.decode() if scene.policy is not None else None,
+    }
+
+
+def again(services: Services, run: Run, applied: Sequence[labels.Applied]) -> Resolved:
+    """What would hold for a run with these labels, all else as it was when it was asked for."""
+    asked = dict(run.snapshot["options"])
+    if asked["cost"] is not None:
+        asked["cost"] = Usd(asked["cost"])
+    ruling = tighten(services.policy, Policy.parse(run.snapshot["policy"]))
+    role = Role.parse(run.snapshot["role"])
+    return resolve(run.snapshot["asked"], Options(**asked), role, applied, ruling)
 
 
 def policy_of(services: Services, scene: Scene) -> Policy:
@@ -69,12 +94,14 @@ def key_for(services: Services, ruling: Policy, line: tuple[str, Line] | None, p
     return name
 
 
-def resolve(task_class: str, options: Options, role: Role, scene: Scene, ruling: Policy) -> Resolved:
+def resolve(
+    task_class: str, options: Options, role: Role, applied: Sequence[labels.Applied], ruling: Policy
+) -> Resolved:
     """What holds for a run that a person of this role asks for here."""
     return limits.resolve(
         task_class,
         options,
-        labels.read(scene.labels),
+        labels.read(applied),
         role,
         classes=ruling.classes,
         most=ruling.most,

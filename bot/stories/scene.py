@@ -5,9 +5,9 @@ By GitHub's own word, looked up with the App's token, never by the payload's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bot.clients.github import Issue, Pull
+from bot.clients.github import GitHubError, Issue, Pull
 from bot.core import labels
 from bot.core.events import CommentCreated
 from bot.core.onboarding import POLICY
@@ -39,6 +39,7 @@ class Scene:
     fork: str = ""
     outsider: str = ""
     approved_by: str = ""
+    looked_at: int = 0  # ms since the epoch, by the database: before anything was looked at
 
     @property
     def commit_url(self) -> str:
@@ -48,16 +49,18 @@ class Scene:
 
 def look(services: Services, event: CommentCreated) -> Scene:
     """Only looks: nothing of it is trusted later without the snapshot."""
-    github, repo = services.github, event.repo
+    github, repo, now = services.github, event.repo, services.database.now_ms()
     default = github.default_branch(repo)
-    policy, labelled = github.file(repo, POLICY, default), _labels(services, event)
+    policy, labelled = github.file(repo, POLICY, default), labels_on(services, repo, event.number)
     if event.on_pull:
-        return _pull(services, event, default, policy, labelled)
+        return replace(_pull(services, event, default, policy, labelled), looked_at=now)
     issue = github.issue(repo, event.number)
+    title, body = _words(event, issue)
     return Scene(
         kind="issue",
         number=event.number,
-        **_words(event, issue),
+        title=title,
+        body=body,
         url=issue.url,
         head_ref=default,
         head_sha=github.branch_head(repo, default) or "",
@@ -65,6 +68,7 @@ def look(services: Services, event: CommentCreated) -> Scene:
         policy=policy,
         labels=labelled,
         objection=None if issue.state == "open" else ("closed", "this issue is closed"),
+        looked_at=now,
     )
 
 
@@ -80,10 +84,12 @@ def _pull(
     objection = _objection(pull)
     outsider = _outsider(services, repo, pull, elsewhere) if objection is None else ""
     approved = services.approvals.of(repo.id, event.number, pull.head_sha) if outsider else None
+    title, body = _words(event, pull)
     return Scene(
         kind="pull",
         number=event.number,
-        **_words(event, pull),
+        title=title,
+        body=body,
         url=pull.url,
         head_ref=pull.head_ref,
         head_sha=pull.head_sha,
@@ -98,11 +104,11 @@ def _pull(
     )
 
 
-def _words(event: CommentCreated, now: Issue | Pull) -> dict[str, str]:
-    """What the thread said when the command came: its author may have other words for it by now."""
+def _words(event: CommentCreated, now: Issue | Pull) -> tuple[str, str]:
+    """Title and text: what the thread said when the command came: its author may have other words for it by now."""
     if event.title is None or event.about is None:
-        return {"title": now.title, "body": now.body}
-    return {"title": event.title, "body": event.about}
+        return now.title, now.body
+    return event.title, event.about
 
 
 def _objection(pull: Pull) -> tuple[str, str] | None:
@@ -134,12 +140,20 @@ def _outsider(services: Services, repo: Repo, pull: Pull, elsewhere: bool) -> st
     return ""
 
 
-def _labels(services: Services, event: CommentCreated) -> tuple[labels.Applied, ...]:
-    """The `agent:` labels with the role of whoever applied each."""
+def labels_on(services: Services, repo: Repo, number: int) -> tuple[labels.Applied, ...]:
+    """The labels that set ceilings, each with the role that it counts with. Raises GitHubError."""
+    listed = services.github.labels(repo, number, labels.ours)
+    if len(listed) > labels.MOST:
+        many = f"its list has {len(listed):,} labels that set ceilings"
+        raise GitHubError(f"{many}, more than the {labels.MOST} that it allows on a thread")
+    now: dict[str, Role] = {}
     found = []
-    for label in services.github.labels(event.repo, event.number):
-        if labels.ours(label.name):
-            person = label.actor if label.actor and not label.by_app else None
-            role = services.github.role(event.repo, person) if person else Role.NONE
-            found.append(labels.Applied(label.name, label.actor or "", role, label.by_app))
+    for label in listed:
+        if label.by_app or not label.actor:
+            found.append(labels.Applied(label.name, label.actor or "", by_app=True))
+            continue
+        if label.actor not in now:
+            now[label.actor] = services.github.role(repo, label.actor)
+        then = services.labelings.role_then(repo.id, number, label.name, label.actor, label.at)
+        found.append(labels.Applied.of(label.name, label.actor, then, now[label.actor]))
     return tuple(found)

@@ -6,6 +6,7 @@ import base64
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,17 +96,44 @@ def test_a_label_is_the_word_of_whoever_put_it_there_last(world: World, github: 
     machine = {"repo": world.repo.full_name, "number": number, "name": "agent:cost=$2"}
     world.client.request("POST", "/_sandbox/suggest-label", machine)
     world.client.unlabel("ada", number, "agent:class=feature")
-    assert set(github.labels(world.repo, number)) == {
+    found = github.labels(world.repo, number)
+    assert {replace(label, at=0) for label in found} == {
         AppliedLabel("agent:cost=$10", "ada", False),
         AppliedLabel("bug", "tri", False),
         AppliedLabel("agent:cost=$2", "tollgate[bot]", True),
     }
+    assert all(label.at > 1_500_000_000_000 for label in found)
+    assert [label.name for label in github.labels(world.repo, number, "bug".__eq__)] == ["bug"]
     assert github.labels(world.repo, world.client.issue("dana", "No labels")) == ()
 
 
 def test_where_the_app_is_installed_is_known_and_elsewhere_it_is_not(world: World, github: GitHub) -> None:
     assert github.installation(world.repo.full_name) == world.repo.installation
     assert github.installation("somebody/elses") is None
+
+
+def test_a_suggested_label_is_none_and_one_that_an_agent_gave_its_reasons_for_speaks_for_nobody(
+    world: World, github: GitHub
+) -> None:
+    number = world.client.issue("dana", "Suggestions")
+    suggested = {"name": "agent:cost=$90", "suggest": True, "rationale": "It is large.", "confidence": "high"}
+    reasoned = {"name": "agent:cost=$80", "rationale": "It is large.", "confidence": "high"}
+    for one in (suggested, reasoned):
+        world.client.do("ada", "POST", f"/issues/{number}/labels", {"labels": [one]})
+    [label] = github.labels(world.repo, number)
+    assert (label.name, label.actor, label.by_app) == ("agent:cost=$80", "ada", True)
+
+
+def test_more_labels_than_any_thread_has_are_an_error_after_bounded_work(
+    world: World, github: GitHub
+) -> None:
+    number = world.client.issue("dana", "Labels without end")
+    names = [f"label {n}" for n in range(10_000)]
+    world.client.control("many-labels", repo=world.repo.full_name, number=number, names=names)
+    before = len(world.lines())
+    with pytest.raises(GitHubError, match="more than 5000 entries"):
+        github.labels(world.repo, number)
+    assert len(world.lines()) - before <= 52
 
 
 def test_files_come_as_bytes_and_what_is_no_file_is_nothing(world: World, github: GitHub) -> None:

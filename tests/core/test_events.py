@@ -13,6 +13,7 @@ from bot.core.events import (
     ButtonPressed,
     CommentCreated,
     Installed,
+    LabelChanged,
     Malformed,
     PullChanged,
     PullClosed,
@@ -71,6 +72,14 @@ def test_a_review_comment_brings_its_lines_and_the_comment_that_it_answers(
     )
     assert isinstance(event, CommentCreated)
     assert (event.lines, event.answers) == (lines, 55)
+
+
+@pytest.mark.parametrize("event", ["issues", "pull_request"])
+@pytest.mark.parametrize(("action", "added"), [("labeled", True), ("unlabeled", False)])
+def test_a_label_of_ours_says_who_changed_it_and_when(event: str, action: str, added: bool) -> None:
+    thread = {"issue" if event == "issues" else "pull_request": {"updated_at": "2026-11-20T12:00:01Z"}}
+    sent = samples.payload(event, action, label="Agent:cost=$3", login="max", patch=thread)
+    assert parse(event, sent) == LabelChanged(REPO, 7, "Agent:cost=$3", added, "max", True, 1_795_176_001_000)
 
 
 @pytest.mark.parametrize("merged", [True, False])
@@ -150,7 +159,9 @@ def test_an_installation_may_list_nothing() -> None:
         pytest.param("issue_comment", "created", {"sender_type": "Bot"}, id="a bot's comment"),
         pytest.param("issue_comment", "created", {"installation": None}, id="no installation"),
         pytest.param("pull_request", "closed", {"installation": None}, id="a merge without an installation"),
-        pytest.param("issues", "labeled", {}, id="a label"),
+        pytest.param("issues", "labeled", {"label": "bug"}, id="another label"),
+        pytest.param("issues", "labeled", {"installation": None}, id="a label without an installation"),
+        pytest.param("issues", "opened", {}, id="a new issue"),
         pytest.param("workflow_run", "requested", {}, id="a workflow that begins"),
     ],
 )
@@ -185,7 +196,9 @@ def test_a_payload_with_anything_in_any_place_is_read_or_malformed(data: st.Data
                 ("issue_comment", "created"),
                 ("installation", "created"),
                 ("installation_repositories", "removed"),
+                ("issues", "labeled"),
                 ("pull_request", "closed"),
+                ("pull_request", "unlabeled"),
                 ("pull_request", "synchronize"),
                 ("check_run", "requested_action"),
                 ("workflow_run", "completed"),

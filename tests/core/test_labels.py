@@ -94,6 +94,30 @@ def test_other_labels_are_none_of_our_business(name: str) -> None:
     assert read([Applied(name)]).notes == ()
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "role", "by"),
+    [
+        pytest.param(None, Role.WRITE, Role.WRITE, "(write)", id="nobody told us at the time"),
+        pytest.param(Role.ADMIN, Role.ADMIN, Role.ADMIN, "(admin)", id="the same"),
+        pytest.param(Role.TRIAGE, Role.ADMIN, Role.TRIAGE, "(triage then)", id="promoted since"),
+        pytest.param(Role.ADMIN, Role.READ, Role.READ, "(read now)", id="who has lost their role since"),
+    ],
+)
+def test_a_label_counts_with_the_lesser_of_the_role_then_and_now(
+    then: Role | None, now: Role, role: Role, by: str
+) -> None:
+    label = Applied.of("agent:cost=$9", "ada", then, now)
+    assert (label.role, label.by) == (role, f"label by ada {by}")
+
+
+def test_of_very_many_of_a_kind_the_lowest_counts_and_a_few_are_named() -> None:
+    found = read([Applied(f"agent:steps={n}", "ada", Role.ADMIN) for n in range(90, 0, -1)])
+    assert found.settings["steps"].value == 1
+    [note] = found.notes
+    assert "and 85 more" in note
+    assert len(note) < 300
+
+
 @given(applied)
 def test_every_label_of_ours_counts_or_is_noted(labels: list[Applied]) -> None:
     found = read(labels)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bot.core.ceilings import CLASSES, least
 from bot.core.commands import Options
 from bot.core.labels import Applied, read
-from bot.core.limits import MOST, resolve
+from bot.core.limits import KINDS, MOST, lowered, resolve
 from bot.core.money import Usd
 from bot.core.roles import Role
 
@@ -220,3 +220,96 @@ def test_every_kind_of_ceiling_can_be_set_by_a_label() -> None:
         180,
     )
     assert [note for note in found.notes if "color" in note]
+
+
+# -- a live run --
+
+FIVE = resolve("bugfix", Options(), read([]), Role.WRITE)
+
+
+def changed(
+    name: str, role: Role, added: bool, *others: Applied, asked: str | None = None
+) -> tuple[str, ...]:
+    """Dollars and notes of a live $5 bugfix run after a label was put on, or taken off."""
+    options = Options(cost=Usd.parse(asked) if asked else None)
+    held = resolve(
+        "bugfix", options, read([*others] if added else [Applied(name, "ada", role), *others]), Role.WRITE
+    )
+    now = resolve(
+        "bugfix", options, read([*([Applied(name, "ada", role)] if added else []), *others]), Role.WRITE
+    )
+    found = lowered(held.ceilings, held.sources, now, name, added)
+    return str(found.ceilings.usd), *found.notes
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(
+            changed("agent:cost=$2", Role.ADMIN, True),
+            ("$2.00", "cost: lowered from $5.00 to $2.00 while it ran: label by ada (admin)"),
+            id="a lower label lowers",
+        ),
+        pytest.param(
+            changed("agent:cost=$2", Role.TRIAGE, True),
+            ("$2.00", "cost: lowered from $5.00 to $2.00 while it ran: label by ada (triage)"),
+            id="anybody's does",
+        ),
+        pytest.param(
+            changed("agent:cost=$20", Role.ADMIN, True),
+            (
+                "$5.00",
+                "cost: with `agent:cost=$20` it would be $20.00, but no live run is raised; `/agent resume` "
+                "takes it up afterwards",
+            ),
+            id="a higher one raises nothing",
+        ),
+        pytest.param(
+            changed("agent:cost=$20", Role.TRIAGE, True),
+            (
+                "$5.00",
+                "cost: `agent:cost=$20` may only lower the $5.00 of class bugfix: label by ada (triage)",
+            ),
+            id="a triager's would not raise anything either",
+        ),
+        pytest.param(
+            changed("agent:cost=$2", Role.ADMIN, False),
+            (
+                "$2.00",
+                "cost: without `agent:cost=$2` it would be $5.00, but no live run is raised; `/agent resume` "
+                "takes it up afterwards",
+            ),
+            id="taking a lower one off raises nothing",
+        ),
+        pytest.param(
+            changed("agent:cost=$20", Role.ADMIN, False),
+            ("$5.00", "cost: lowered from $20.00 to $5.00 while it ran: class bugfix"),
+            id="taking a higher one off lowers",
+        ),
+        pytest.param(
+            changed("agent:cost=$20", Role.ADMIN, False, asked="8"),
+            ("$8.00",),
+            id="what the comment asked for still holds",
+        ),
+        pytest.param(changed("agent:steps=90", Role.TRIAGE, False), ("$5.00",), id="nothing comes of it"),
+    ],
+)
+def test_a_label_that_changes_lowers_a_live_run_and_never_raises_it(
+    found: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    assert found == expected
+
+
+@given(labels, labels, st.sampled_from(sorted(CLASSES)), st.booleans())
+def test_whatever_happens_to_labels_no_ceiling_of_a_live_run_goes_up(
+    before: list[Applied], after: list[Applied], task_class: str, added: bool
+) -> None:
+    held = resolve(task_class, Options(), read(before), Role.WRITE)
+    now = resolve(task_class, Options(), read(after), Role.WRITE)
+    found = lowered(held.ceilings, held.sources, now, "agent:cost=$1", added)
+    assert found.ceilings == least(held.ceilings, now.ceilings)
+    for name, _ in KINDS:
+        came_down = getattr(found.ceilings, name) < getattr(held.ceilings, name)
+        assert found.sources[name] == (now if came_down else held).sources[name]
+    again = lowered(found.ceilings, found.sources, now, "agent:cost=$1", added)
+    assert again.ceilings == found.ceilings, "twice is once"

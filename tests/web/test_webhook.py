@@ -10,6 +10,9 @@ import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 
+from bot.core import commands, events
+from bot.core.commands import Start
+from bot.core.events import CommentCreated
 from bot.services import Services
 from bot.stores.tables import deliveries
 from bot.web import webhook
@@ -46,6 +49,10 @@ def comment(**facts: Any) -> tuple[dict[str, str], bytes]:
         ("issue_comment", "created", "launch.on_comment", {"on_pull": True}),
         ("issue_comment", "created", "launch.on_comment", {"on_pull": False}),
         ("pull_request_review_comment", "created", "launch.on_comment", {}),
+        ("issues", "labeled", "relabel.on_changed", {}),
+        ("issues", "unlabeled", "relabel.on_changed", {}),
+        ("pull_request", "labeled", "relabel.on_changed", {}),
+        ("pull_request", "unlabeled", "relabel.on_changed", {}),
         ("pull_request", "closed", "merge.on_closed", {"merged": True}),
         ("workflow_run", "completed", "lost.on_workflow_completed", {"run_title": "Tollgate run a.1"}),
     ],
@@ -144,8 +151,8 @@ def test_anything_else_starts_nothing_and_says_why(
         pytest.param(
             "issue_comment", "created", {"comment": "/agent fix", "installation": None}, id="not installed"
         ),
-        pytest.param("issues", "labeled", {}, id="a label"),
-        pytest.param("pull_request", "labeled", {}, id="a label on a pull request"),
+        pytest.param("issues", "labeled", {"label": "bug"}, id="a label that is not ours"),
+        pytest.param("pull_request", "labeled", {"label": "bug"}, id="nor on a pull request"),
         pytest.param("check_run", "created", {}, id="a check run"),
     ],
 )
@@ -157,6 +164,18 @@ def test_what_is_of_no_interest_is_recorded_and_starts_nothing(
     assert enqueued(service) == []
     with service.database.read() as tx:
         assert tx.execute(sa.select(deliveries.c.id)).scalars().all() == ["d-1"]
+
+
+def test_a_comment_of_a_megabyte_is_taken_as_quickly_as_any_and_kept_in_bounds(
+    door: FlaskClient, service: Services
+) -> None:
+    words = "/agent fix\n" + "```\n" * 300_000
+    headers, body = samples.delivery("issue_comment", "created", comment=words, guid="d-1")
+    assert post(door, headers, body)[0] == 202
+    event = events.parse("issue_comment", json.loads(body))
+    assert isinstance(event, CommentCreated)
+    assert len(event.body) == events.MAX_BODY
+    assert isinstance(commands.parse(event.body), Start)
 
 
 def test_a_redelivery_starts_nothing_twice(door: FlaskClient, service: Services) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
@@ -128,9 +128,15 @@ class GitHub:
         """An issue, or a pull request seen as one."""
         return shapes.issue(self._wire.call(repo, LOOK, "GET", f"/issues/{number}"))
 
-    def labels(self, repo: Repo, number: int) -> tuple[AppliedLabel, ...]:
-        """The labels now on the thread, with who last put each there by the thread's own events."""
-        names = [label["name"] for label in self._wire.pages(repo, LOOK, f"/issues/{number}/labels")]
+    def labels(
+        self, repo: Repo, number: int, wanted: Callable[[str], bool] = lambda name: True
+    ) -> tuple[AppliedLabel, ...]:
+        """The wanted ones of the labels now on the thread, with who last put each there by its own events.
+
+        What was only suggested is not on it: GitHub lists it nowhere here.
+        """
+        listed = self._wire.pages(repo, LOOK, f"/issues/{number}/labels")
+        names = [label["name"] for label in listed if wanted(label["name"])]
         if not names:
             return ()
         return shapes.applied_labels(names, list(self._wire.pages(repo, LOOK, f"/issues/{number}/events")))

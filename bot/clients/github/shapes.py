@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -53,12 +53,13 @@ class Issue:
 class AppliedLabel:
     """A label on a thread and who put it there last; `actor` is None where the history does not tell.
 
-    `by_app`: an App, a bot or nobody known did it, so it speaks for no person.
+    `by_app`: an App, a bot or nobody known did it, so it speaks for no person. `at` is ms since the epoch.
     """
 
     name: str
     actor: str | None
     by_app: bool
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +145,19 @@ def applied_labels(names: list[str], events: list[Json]) -> tuple[AppliedLabel, 
             last.pop(name.casefold(), None)
             continue
         actor = event.get("actor") or {}
-        machine = event.get("performed_via_github_app") is not None or actor.get("type", "Bot") == "Bot"
-        last[name.casefold()] = AppliedLabel(name, actor.get("login"), machine)
+        # An agent gives its intent with a label: a person may have let it through, but it is not theirs.
+        machine = (
+            event.get("performed_via_github_app") is not None
+            or event.get("intent") is not None
+            or actor.get("type", "Bot") != "User"
+        )
+        last[name.casefold()] = AppliedLabel(
+            name, actor.get("login"), machine, milliseconds(event.get("created_at")) or 0
+        )
     # A label without an event (renamed since, or put on this second) speaks for nobody.
     nobody = {name: AppliedLabel(name, None, True) for name in names}
     found = {name: last.get(name.casefold(), nobody[name]) for name in names}
-    return tuple(AppliedLabel(name, one.actor, one.by_app) for name, one in found.items())
+    return tuple(replace(one, name=name) for name, one in found.items())
 
 
 def _login(user: Json) -> str:

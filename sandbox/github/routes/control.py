@@ -245,12 +245,12 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
 
     @control.post("/many-labels")
     def many_labels() -> Response:
-        """`count` labels on a thread, of which nobody is told: far more than GitHub itself allows."""
+        """Labels on a thread, by `names` or `count`, of which nobody is told: far more than GitHub allows."""
         with hub.lock:
             repo = repo_of()
             thread = repo.threads[int(sent("number"))]
-            for number in range(int(sent("count"))):
-                thread.labels.append(threads.repo_label(hooks, repo, f"label-{number}"))
+            names = optional("names") or [f"label-{n}" for n in range(int(sent("count")))]
+            thread.labels += [threads.repo_label(hooks, repo, str(name)) for name in names]
             return jsonify({})
 
     # --- the webhook

@@ -162,11 +162,22 @@ def add_labels(call: Call, number: int) -> Answer:
     call.person_needs(Role.triage)
     thread = call.thread(number, "write")
     given = call.body if isinstance(call.body, list) else call.field("labels", [])
-    for name in names_of(given):
+    # What is only suggested waits for a person elsewhere: it is neither listed nor told of.
+    applied = [one for one in given if not (isinstance(one, dict) and one.get("suggest"))]
+    intents = {one["name"]: intent(one) for one in applied if isinstance(one, dict)}
+    for name in names_of(applied):
         if call.caller.kind == "user" and name.lower() not in call.repo.labels:
             call.person_needs(Role.write)  # triage may apply labels, not make them
-        verbs.add_label(call.hooks, call.repo, thread, call.by, name, call.app)
+        verbs.add_label(call.hooks, call.repo, thread, call.by, name, call.app, intents.get(name))
     return 200, labels_on(call, thread)
+
+
+def intent(given: Json) -> Json | None:
+    """Why an agent applies a label, as its event then says."""
+    told = {"rationale": given.get("rationale"), "confidence": given.get("confidence")}
+    if not any(told.values()):
+        return None
+    return told | {"confidence": str(told["confidence"]).upper() if told["confidence"] else None}
 
 
 @routes("PUT", f"{ISSUE}/labels", WRITE)

@@ -211,13 +211,19 @@ def repo_label(
 
 
 def add_label(
-    hooks: Hooks, repo: Repository, thread: Thread, by: Account, name: str, app: App | None = None
+    hooks: Hooks,
+    repo: Repository,
+    thread: Thread,
+    by: Account,
+    name: str,
+    app: App | None = None,
+    intent: Json | None = None,
 ) -> None:
     label = repo_label(hooks, repo, name)
     if label in thread.labels:
         return
     thread.labels.append(label)
-    record(hooks, thread, "labeled", by, app, label)
+    record(hooks, thread, "labeled", by, app, label, more={"intent": intent} if intent else None)
     tell_thread(hooks, repo, thread, "labeled", by, {"label": shapes.label(hooks.hub, repo, label)})
 
 

@@ -102,6 +102,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
     )
     op.create_table(
+        "labelings",
+        sa.Column("delivery", sa.String(length=64), nullable=False),
+        sa.Column("repository_id", sa.BigInteger(), nullable=False),
+        sa.Column("thread", sa.BigInteger(), nullable=False),
+        sa.Column("label", sa.String(length=200), nullable=False),
+        sa.Column("added", sa.Boolean(), nullable=False),
+        sa.Column("actor", sa.String(length=100), nullable=False),
+        sa.Column("role", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("delivery", name=op.f("pk_labelings")),
+    )
+    with op.batch_alter_table("labelings", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_labelings_repository_id"), ["repository_id", "thread", "recorded_at"], unique=False
+        )
+
+    op.create_table(
         "months",
         sa.Column("scope", sa.String(length=16), nullable=False),
         sa.Column("owner", sa.String(length=64), nullable=False),
