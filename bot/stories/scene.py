@@ -105,7 +105,7 @@ def _pull(
 
 
 def _words(event: CommentCreated, now: Issue | Pull) -> tuple[str, str]:
-    """Title and text: what the thread said when the command came: its author may have other words for it by now."""
+    """Title and text as the command found them: the author may have other words for it by now."""
     if event.title is None or event.about is None:
         return now.title, now.body
     return event.title, event.about
