@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from bot.runner.inputs import INPUTS, variable
+from bot.runner.inputs import read as inputs
 from bot.runner.papers import OUTPUTS
 
 ROOT = Path(__file__).parent.parent
@@ -105,6 +106,79 @@ def test_the_agents_step_has_a_time_limit_of_its_own_that_no_ceiling_reaches() -
     assert 150 < step["timeout-minutes"] < job["timeout-minutes"]
 
 
-def test_no_key_of_the_service_is_asked_for() -> None:
+def test_no_secret_is_named_but_the_key_of_the_step_without_a_service() -> None:
     for file in FILES:
-        assert "secrets." not in file.read_text(encoding="utf-8")
+        named = re.findall(r".*secrets\..*", file.read_text(encoding="utf-8"))
+        alone = file.name == "step-pull-request.yml"
+        key = ["          anthropic-api-key: ${{ secrets.ANTHROPIC_API_KEY }}"]
+        assert named == (key if alone else []), file.name
+
+
+READS = {"contents": "read"}
+SAYS_WHO = {"contents": "read", "id-token": "write"}
+# Every job of every shipped workflow, and all that its token may do.
+PERMISSIONS = {
+    ("agent.yml", "agent"): SAYS_WHO,
+    ("step-nightly.yml", "refresh"): SAYS_WHO,
+    ("step-nightly.yml", "propose"): {"contents": "write", "pull-requests": "write"},
+    ("step-evals.yml", "eval"): SAYS_WHO,
+    ("step-pull-request.yml", "docs"): READS,
+}
+
+
+def test_every_job_has_exactly_the_permissions_that_it_needs() -> None:
+    workflows = [file for file in FILES if file.name != "action.yml"]
+    assert [read(file)["permissions"] for file in workflows] == [{}] * len(workflows)
+    found = {
+        (file.name, name): job["permissions"]
+        for file in workflows
+        for name, job in read(file)["jobs"].items()
+    }
+    assert found == PERMISSIONS
+
+
+def test_where_an_agent_runs_nothing_may_be_written_and_where_something_may_no_agent_runs() -> None:
+    for file in FILES:
+        for name, job in read(file).get("jobs", {}).items():
+            agent = any(step.get("uses", "").startswith(OURS) for step in job["steps"])
+            writes = {right for right, level in PERMISSIONS[file.name, name].items() if level == "write"}
+            assert agent == (writes <= {"id-token"}), (file.name, name)
+
+
+def test_every_job_and_every_agent_has_a_time_limit() -> None:
+    for file in FILES:
+        for job in read(file).get("jobs", {}).values():
+            for step in job["steps"]:
+                assert step.get("timeout-minutes", 0) < job["timeout-minutes"]
+                assert "timeout-minutes" in step or "uses" not in step
+
+
+def test_the_examples_pin_the_action_by_commit_and_by_none_that_exists() -> None:
+    used = [
+        step["uses"]
+        for file in FILES
+        if file.name.startswith("step-")
+        for step in steps(file)
+        if "uses" in step
+    ]
+    assert used == [f"{OURS}{'0' * 40}"] * 3
+
+
+def test_the_examples_give_the_action_inputs_that_go_together() -> None:
+    for file in FILES:
+        for step in steps(file):
+            if file.name.startswith("step-") and "uses" in step:
+                given = {variable(name): text for name, text in step["with"].items()}
+                plain = {name: "x" if "${{" in text else text for name, text in given.items()}
+                key = plain.pop(variable("anthropic-api-key"), None)
+                assert inputs(plain, key is not None).mode == ("alone" if key else "served")
+
+
+def test_the_scripts_of_the_examples_are_shell() -> None:
+    for file in FILES:
+        for step in steps(file):
+            if "run" in step:
+                done = subprocess.run(
+                    ["bash", "-n"], input=step["run"], capture_output=True, text=True, check=False
+                )
+                assert done.returncode == 0, done.stderr
