@@ -212,8 +212,8 @@ def migrate() -> None:
     """Bring the database to this version's schema. Run it before web and worker, also after an upgrade."""
     from bot import services
 
-    with _named():
-        services.migrate(_settings())
+    # The App is registered after the database is there: only DATABASE_URL counts here.
+    services.migrate(settings.look(settings.environment())[0])
 
 
 @main.command(short_help="Tell the stories that the web process enqueues.")

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import click
 
+from sandbox import fresh as alone
+from sandbox.fresh import ADMIN_KEY, KEY
 from sandbox.github.client import Client
 from sandbox.processes import ROOT, Started, serving, start
 from sandbox.story import Broken, Narrator, tell
-
-KEY, ADMIN_KEY = "sk-ant-sandbox-only", "sk-ant-admin-sandbox-only"
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,7 @@ def free_port() -> int:
 
 @click.command()
 @click.option("--story", is_flag=True, help="Tell the whole story on the terminal, with real parts.")
+@click.option("--fresh", is_flag=True, help="No App and no service: you set both up (docs/deploy.md).")
 @click.option("--once", is_flag=True, help="End by itself when the story has been told.")
 @click.option(
     "--picture",
@@ -140,6 +141,7 @@ def free_port() -> int:
 )
 def main(
     story: bool,
+    fresh: bool,
     once: bool,
     picture: Path | None,
     bug: str,
@@ -156,6 +158,18 @@ def main(
     folder.mkdir(parents=True)
     say = Narrator(time.monotonic())
     try:
+        if fresh:
+            place = f"http://127.0.0.1:{free_port()}"
+            alone.stay(
+                folder,
+                bug=bug,
+                character=character,
+                think_ms=think_ms,
+                port=port,
+                service=place,
+                say=say.line,
+            )
+            return
         with world(
             folder, bug=bug, character=character, think_ms=think_ms, port=port, progress=1, say=say.line
         ) as up:

@@ -60,7 +60,7 @@ def _set_up(story: Story, repo: Repo, everything: bool) -> tuple[str, str, str]:
     except GitHubError as error:
         return "refused", f"GitHub refused: {error}", ""
     if made.open:
-        return "proposed", "its pull request waits to be merged", made.url
+        return "proposed", "its pull request was opened", made.url
     return "declined", "its pull request was closed, and is not opened again", made.url
 
 

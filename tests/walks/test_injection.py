@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.fresh import KEY
 from sandbox.story import product
-from sandbox.world_up import KEY
 from tests.runner.test_injection import ORDERS
 from tests.walks.test_demo import PULL, a_world, fixed
 
