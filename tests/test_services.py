@@ -30,6 +30,15 @@ def test_a_database_without_tables_is_named(tmp_path: Path) -> None:
         services.build(told(tmp_path), "web")
 
 
+def test_the_database_is_migrated_before_there_is_an_app(tmp_path: Path) -> None:
+    known = settings.environment()
+    env = {k: v for k, v in known.items() if not k.startswith(("GITHUB_", "ANTHROPIC_", "PUBLIC_URL"))}
+    env["DATABASE_URL"] = f"sqlite:///{tmp_path / 'tollgate.db'}"
+    command = [sys.executable, "-m", "bot", "migrate"]
+    subprocess.run(command, env=env, cwd=ROOT, capture_output=True, check=True)
+    services.check_database(settings.look(env)[0])
+
+
 def test_the_web_process_starts_without_what_only_other_processes_need(
     tmp_path: Path,
 ) -> None:

@@ -106,9 +106,13 @@ class WorkflowCompleted:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """The App may see these repositories from now on. `everything`: it was given all of the account's."""
+    """The App may see these repositories from now on; None: nobody said which, so GitHub is asked.
 
-    repositories: tuple[Repo, ...]
+    `everything`: it was given all of the account's.
+    """
+
+    installation: int
+    repositories: tuple[Repo, ...] | None
     everything: bool
 
 
@@ -176,13 +180,16 @@ def _installation(name: str, payload: dict[str, Any]) -> Installed | Uninstalled
     id, everything = _number(made, "id"), made.get("repository_selection") == "all"
     match (name, payload.get("action")):
         case ("installation", "created"):
-            return Installed(_listed(payload, "repositories", id), everything)
+            listed = "repositories" in payload
+            return Installed(id, _listed(payload, "repositories", id) if listed else None, everything)
+        case ("installation", "unsuspend"):
+            return Installed(id, None, everything)
         case ("installation", "deleted"):
             return Uninstalled(id, None, "the App was uninstalled")
         case ("installation", "suspend"):
             return Uninstalled(id, None, "the App was suspended")
         case ("installation_repositories", "added"):
-            return Installed(_listed(payload, "repositories_added", id), everything)
+            return Installed(id, _listed(payload, "repositories_added", id), everything)
         case ("installation_repositories", "removed"):
             gone = tuple(repo.id for repo in _listed(payload, "repositories_removed", id))
             return Uninstalled(id, gone, "the App was taken off this repository")

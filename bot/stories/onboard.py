@@ -24,12 +24,15 @@ AT_ONCE = 10  # repositories of one installation before the hour's limit counts
 
 def on_installed(story: Story, event: Installed) -> int:
     """Set up every repository that was added; how many were looked at."""
-    for number, repo in enumerate(event.repositories):
+    repositories = event.repositories
+    if repositories is None:
+        repositories = story.step("the repositories", story.services.github.repositories, event.installation)
+    for number, repo in enumerate(repositories):
         if number:
             story.step(f"pause before {repo.full_name}", story.wait, pause(number))
         state, message, url = _set_up(story, repo, event.everything)
         story.step(f"remember {repo.full_name}", story.services.onboardings.record, repo, state, message, url)
-    return len(event.repositories)
+    return len(repositories)
 
 
 def pause(number: int) -> float:

@@ -32,6 +32,7 @@ ROUTES: Routes = {
     ("pull_request", "reopened"): merge.on_closed,
     ("workflow_run", "completed"): lost.on_workflow_completed,
     ("installation", "created"): onboard.on_installed,
+    ("installation", "unsuspend"): onboard.on_installed,
     ("installation", "deleted"): onboard.on_uninstalled,
     ("installation", "suspend"): onboard.on_uninstalled,
     ("installation_repositories", "added"): onboard.on_installed,

@@ -255,6 +255,7 @@ def a_redelivery(w: World) -> Act:
 
 
 CALLS: dict[str, tuple[Row, ...]] = {
+    "repositories": (lambda w: lambda g: g.repositories(w.repo.installation),),
     "standing": (a_look_at_a_repository,),
     "propose": (an_onboarding, an_onboarding_that_broke_off),
     "create_labels": (labels_that_are_there_in_part,),

@@ -120,11 +120,11 @@ def test_a_finished_workflow_brings_its_title() -> None:
 def test_an_installation_brings_the_repositories_that_it_covers() -> None:
     sent = samples.payload("installation", "created")
     [listed] = sent["repositories"]
-    assert parse("installation", sent) == Installed((Repo(99, listed["id"], listed["full_name"]),), False)
+    assert parse("installation", sent) == Installed(99, (Repo(99, listed["id"], listed["full_name"]),), False)
     sent = samples.payload("installation_repositories", "added")
     [listed] = sent["repositories_added"]
     event = parse("installation_repositories", sent)
-    assert event == Installed((Repo(99, listed["id"], listed["full_name"]),), False)
+    assert event == Installed(99, (Repo(99, listed["id"], listed["full_name"]),), False)
 
 
 @pytest.mark.parametrize("action", ["deleted", "suspend"])
@@ -141,10 +141,15 @@ def test_a_repository_that_was_taken_off_is_the_only_one_that_is_gone() -> None:
     assert event.repositories == (sent["repositories_removed"][0]["id"],)
 
 
+def test_an_app_that_may_go_on_is_as_good_as_installed() -> None:
+    event = parse("installation", samples.payload("installation", "unsuspend"))
+    assert event == Installed(99, None, True)
+
+
 def test_an_installation_may_list_nothing() -> None:
     sent = samples.payload("installation", "created")
     del sent["repositories"]
-    assert parse("installation", sent) == Installed((), False)
+    assert parse("installation", sent) == Installed(99, None, False)
     sent["repositories"] = ["acme/widgets"]
     with pytest.raises(Malformed, match="repositories must be"):
         parse("installation", sent)
@@ -153,7 +158,6 @@ def test_an_installation_may_list_nothing() -> None:
 @pytest.mark.parametrize(
     ("event", "action", "facts"),
     [
-        pytest.param("installation", "unsuspend", {}, id="an App that may go on"),
         pytest.param("issue_comment", "edited", {}, id="an edited comment"),
         pytest.param("issue_comment", "deleted", {}, id="a deleted comment"),
         pytest.param("issue_comment", "created", {"sender_type": "Bot"}, id="a bot's comment"),

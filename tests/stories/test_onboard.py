@@ -68,7 +68,7 @@ class World:
         return Story("d-1", self.services, memory or Memory(), self.waited.append)
 
     def install(self, *repos: Repo, everything: bool = False, memory: Memory | None = None) -> None:
-        onboard.on_installed(self.story(memory), Installed(repos, everything))
+        onboard.on_installed(self.story(memory), Installed(repos[0].installation, repos, everything))
 
     def pulls(self, repo: Repo) -> list[Any]:
         threads = Client(self.github.url, repo.full_name).repository()["threads"]
@@ -158,6 +158,12 @@ def test_what_cannot_be_set_up_is_said_and_the_next_one_goes_on(
     assert state == "skipped"
     assert said in message
     assert world.outcome(plain)[0] == "proposed"
+
+
+def test_where_nobody_says_which_repositories_github_is_asked(world: World) -> None:
+    repos = (world.repo(), world.repo("second"))
+    onboard.on_installed(world.story(), Installed(repos[0].installation, None, True))
+    assert [world.outcome(repo)[0] for repo in repos] == ["proposed", "proposed"]
 
 
 @pytest.mark.parametrize(("everything", "state"), [(True, "skipped"), (False, "proposed")])

@@ -86,6 +86,11 @@ class GitHub:
 
     # --- onboarding
 
+    def repositories(self, installation: int) -> tuple[Repo, ...]:
+        """Every repository that this installation covers."""
+        found = self._wire.repositories(installation)
+        return tuple(Repo(installation, int(one["id"]), str(one["full_name"])) for one in found)
+
     def standing(self, repo: Repo, workflow: str) -> Standing:
         """Archived, empty, a fork? Its default branch, and whether it has this file there."""
         return onboarding.standing(self._wire, repo, workflow)

@@ -150,6 +150,15 @@ class Connection:
             ask, query, f"{repo.full_name}{path}", key, MAX_PAGES if most is None else most, whole
         )
 
+    def repositories(self, installation: int) -> Iterator[Json]:
+        """Those of an installation, with a token for all of them that reads nothing but what they are."""
+        whole, path = Repo(installation, 0, f"installation {installation}"), "/installation/repositories"
+
+        def ask(asked: Mapping[str, Any]) -> tuple[dict[str, Any], Json]:
+            return self._as_installation(whole, {"metadata": "read"}, "GET", path, asked, None)
+
+        yield from _pages(ask, None, whole.full_name, "repositories", MAX_PAGES, True)
+
     def graphql(self, repo: Repo, query: str, variables: Mapping[str, Any]) -> Json:
         """The data of a GraphQL query with a token for this repository."""
         _, answer = self._as_installation(
@@ -217,7 +226,7 @@ class Connection:
             kept = self._tokens.get(key)
             if kept and time.monotonic() < kept.until:
                 return kept.text
-        asked = {"repository_ids": [repo.id], "permissions": dict(scope)}
+        asked: Json = {"permissions": dict(scope)} | ({"repository_ids": [repo.id]} if repo.id else {})
         path = f"/app/installations/{repo.installation}/access_tokens"
         headers, made = self._send_as_app("POST", path, None, asked)
         # Its life by GitHub's clock, counted on ours from now.
