@@ -174,5 +174,5 @@ def _installation(services: Services, arguments: tuple[Any, ...]) -> int:
     if isinstance(about, str):
         run = services.runs.get(about)
         return (run.installation or 0) if run else 0
-    repo = getattr(about, "repo", None)
-    return repo.installation if repo is not None else 0
+    where = getattr(about, "repo", about)
+    return int(getattr(where, "installation", 0))

@@ -1,7 +1,8 @@
 """The App is installed: each repository gets a pull request that sets it up. It is removed: its runs end.
 
-One repository after the other, with a pause between them: GitHub takes some eighty new things a minute and
-five hundred an hour (GitHub Docs, "Rate limits for the REST API"), and each repository gets ten.
+One repository after the other, with a pause between them: GitHub lets an installation make five hundred new
+things an hour (GitHub Docs, "Rate limits for the REST API"), each repository gets ten, and the comments of
+those that are set up need some too.
 """
 
 from __future__ import annotations
@@ -15,29 +16,41 @@ from bot.core.places import Repo
 from bot.core.policy import Policy, tighten
 from bot.services import Services
 from bot.stories import asides
-from bot.stories.durable import Story
+from bot.stories.durable import Aside, Story, name_of
 from bot.stories.names import run_of
 
 WORKFLOW_FILE = Path(__file__).resolve().parents[2] / "workflows" / "agent.yml"
-AT_ONCE = 10  # repositories of one installation before the hour's limit counts
+FEW = 5  # repositories to a story: the rest has one of its own
+SOON, LATER = 8.0, 90.0  # seconds between two of them, in the first story and in those after it
+REST = "-rest-"
 
 
 def on_installed(story: Story, event: Installed) -> int:
-    """Set up every repository that was added; how many were looked at."""
+    """Set up every repository that was added; how many by this story."""
+    services = story.services
     repositories = event.repositories
     if repositories is None:
-        repositories = story.step("the repositories", story.services.github.repositories, event.installation)
-    for number, repo in enumerate(repositories):
-        if number:
-            story.step(f"pause before {repo.full_name}", story.wait, pause(number))
+        repositories = story.step("the repositories", services.github.repositories, event.installation)
+    first, _, number = story.id.partition(REST)
+    few, rest = repositories[:FEW], repositories[FEW:]
+    for repo in few:
         state, message, url = _set_up(story, repo, event.everything)
-        story.step(f"remember {repo.full_name}", story.services.onboardings.record, repo, state, message, url)
-    return len(repositories)
+        story.step(f"remember {repo.full_name}", services.onboardings.record, repo, state, message, url)
+        if repo is not repositories[-1]:
+            _pause(story, repo, LATER if number else SOON)
+    if rest:
+        key = f"{first}{REST}{int(number or 0) + 1}"
+        left = Installed(event.installation, rest, event.everything)
+        story.step("the rest", services.queue.put, name_of(on_installed), key, left)
+    return len(few)
 
 
-def pause(number: int) -> float:
-    """Seconds before the repository of this number."""
-    return 8.0 if number < AT_ONCE else 90.0
+def _pause(story: Story, repo: Repo, seconds: float) -> None:
+    """Go on so much later, and hold no slot meanwhile."""
+    now_ms = story.services.database.now_ms
+    until = story.step(f"when to go on after {repo.full_name}", lambda: now_ms() + round(seconds * 1000))
+    if (left := (until - now_ms()) / 1000) > 0:
+        raise Aside(left)
 
 
 def _set_up(story: Story, repo: Repo, everything: bool) -> tuple[str, str, str]:

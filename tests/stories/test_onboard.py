@@ -20,7 +20,7 @@ from bot.stores.handover import finish_key
 from bot.stores.runs import NewRun, new_id, token_hash
 from bot.stores.tables import runs
 from bot.stories import finish, launch, onboard
-from bot.stories.durable import Story
+from bot.stories.durable import Aside, Story
 from sandbox.github.client import Client
 from sandbox.processes import start
 
@@ -49,6 +49,10 @@ class Memory:
             raise Died(name)
         return outcome
 
+    def time_passes(self) -> None:
+        """What the story has put itself aside for has come."""
+        self.recorded |= {name: 0 for name in self.recorded if name.startswith("when to go on")}
+
 
 @dataclass
 class World:
@@ -68,7 +72,19 @@ class World:
         return Story("d-1", self.services, memory or Memory(), self.waited.append)
 
     def install(self, *repos: Repo, everything: bool = False, memory: Memory | None = None) -> None:
-        onboard.on_installed(self.story(memory), Installed(repos[0].installation, repos, everything))
+        self.told(Installed(repos[0].installation, repos, everything), memory)
+
+    def told(self, event: Installed, memory: Memory | None = None) -> None:
+        """The whole story, however often it puts itself aside."""
+        memory = memory or Memory()
+        while True:
+            try:
+                onboard.on_installed(self.story(memory), event)
+            except Aside as aside:
+                self.waited.append(aside.seconds)
+                memory.time_passes()
+            else:
+                return
 
     def pulls(self, repo: Repo) -> list[Any]:
         threads = Client(self.github.url, repo.full_name).repository()["threads"]
@@ -162,7 +178,7 @@ def test_what_cannot_be_set_up_is_said_and_the_next_one_goes_on(
 
 def test_where_nobody_says_which_repositories_github_is_asked(world: World) -> None:
     repos = (world.repo(), world.repo("second"))
-    onboard.on_installed(world.story(), Installed(repos[0].installation, None, True))
+    world.told(Installed(repos[0].installation, None, True))
     assert [world.outcome(repo)[0] for repo in repos] == ["proposed", "proposed"]
 
 
@@ -193,16 +209,20 @@ def test_a_branch_of_somebody_elses_is_not_proposed_as_ours(world: World) -> Non
     assert world.pulls(repo) == []
 
 
-def test_many_are_set_up_one_after_another_with_pauses(world: World) -> None:
-    repos = [world.repo(f"many-{number}") for number in range(3)]
+def test_many_are_set_up_one_after_another_with_pauses_and_the_rest_by_a_story_of_its_own(
+    world: World,
+) -> None:
+    repos = [world.repo(f"many-{number}") for number in range(onboard.FEW + 2)]
     world.install(*repos)
-    assert [world.outcome(repo)[0] for repo in repos] == ["proposed"] * 3
-    assert world.waited == [onboard.pause(1), onboard.pause(2)]
-    # GitHub's limits of new things; one repository gets labels, tree, commit, branch, pull request.
-    each, quick = len(onboarding.LABELS) + 4, onboard.AT_ONCE
-    assert each * 60 / onboard.pause(1) <= 80
-    hour = quick + (3600 - quick * onboard.pause(1)) / onboard.pause(quick)
-    assert each * hour <= 500
+    few, rest = repos[: onboard.FEW], repos[onboard.FEW :]
+    assert [world.outcome(repo)[0] for repo in few] == ["proposed"] * onboard.FEW
+    assert len(world.waited) == onboard.FEW, "once after each"
+    assert all(0 < seconds <= onboard.SOON for seconds in world.waited)
+    assert world.services.onboardings.of(rest[0].id) is None
+    assert world.services.queue.status("d-1-rest-1") == "ENQUEUED"
+    # Against GitHub's limit of new things: labels, tree, commit, branch, pull request.
+    each = len(onboarding.LABELS) + 4
+    assert each * 3600 / onboard.LATER <= 0.8 * 500, "some are left for the comments of the others"
 
 
 def test_whoever_dies_at_any_step_has_it_done_once(world: World) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from sandbox.fresh import KEY
 from sandbox.github.client import Client
 from sandbox.story import product
-from sandbox.world_up import KEY, World, world
+from sandbox.world_up import World, world
 
 pytestmark = pytest.mark.slow
 PULL = 2
