@@ -103,3 +103,15 @@ def test_work_on_another_commit_than_the_runs_is_held(issue: Told) -> None:
     _, report = issue.ended()
     assert "another commit than the one this run was given" in report
     assert issue.github.repository()["branches"] == before
+
+
+def test_no_secret_stands_in_the_logs_of_the_service(issue: Told) -> None:
+    issue.github.fault("PATCH", "/issues/comments/", 500, times=2)  # something to complain about
+    issue.fix(files=ONE)
+    issue.ended()
+    issue.github.clear_faults()
+    service = issue.service
+    logs = "".join((service.folder / name).read_text() for name in ("web.log", "worker.log"))
+    assert '"worker"' in logs, "these are the logs"
+    for secret in (service.env["GITHUB_WEBHOOK_SECRET"], "sk-ant-", "ghs_", "run_", "PRIVATE KEY", "Bearer"):
+        assert secret not in logs, secret
