@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from bot.runner.inputs import INPUTS, variable
+from bot.runner.inputs import ALONE, DISPATCHED, INPUTS, SERVED, variable
 from bot.runner.inputs import read as inputs
 from bot.runner.papers import OUTPUTS
 
@@ -182,3 +183,28 @@ def test_the_scripts_of_the_examples_are_shell() -> None:
                     ["bash", "-n"], input=step["run"], capture_output=True, text=True, check=False
                 )
                 assert done.returncode == 0, done.stderr
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows of the first table below a heading of docs/workflow-steps.md, cell by cell."""
+    text = (ROOT / "docs" / "workflow-steps.md").read_text(encoding="utf-8").partition(f"## {heading}\n")[2]
+    lines = text[text.index("|") :].splitlines()
+    rows = list(takewhile(lambda line: line.startswith("|"), lines))[2:]
+    return [[cell.strip().strip("`") for cell in row.strip("|").split(" | ")] for row in rows]
+
+
+def test_the_docs_list_every_input_with_the_ways_in_which_it_may_be_given() -> None:
+    ways = {"service": SERVED, "alone": ALONE, "dispatched": DISPATCHED}
+    found = {name: said.split(", ") for name, said, _ in table("Inputs")}
+    assert found == {name: [way for way, names in ways.items() if name in names] for name in INPUTS}
+
+
+def test_the_docs_list_every_output() -> None:
+    assert tuple(row[0] for row in table("Outputs")) == OUTPUTS
+
+
+def test_the_docs_name_every_example_and_the_readme_the_docs() -> None:
+    text = (ROOT / "docs" / "workflow-steps.md").read_text(encoding="utf-8")
+    for file in (ROOT / "workflows").glob("step-*.yml"):
+        assert f"(../workflows/{file.name})" in text
+    assert "(docs/workflow-steps.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
