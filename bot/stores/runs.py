@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from bot.core.reports import Check, CostBy, Published, Report, Resumed, Spent, T
 from bot.core.rules import STRICTEST, Rules
 from bot.core.signals import Size
 from bot.stores.database import Database
+from bot.stores.switch import record
 from bot.stores.tables import blobs, runs, turns
 
 STEP = "step"  # the origin of a run that a step of somebody's workflow is
@@ -244,10 +245,13 @@ class Runs:
         with self.database.begin() as tx:
             tx.execute(over.values(finished_at=at))
 
-    def settle(self, run: str, attempt: int, how: str, who: str, story: str) -> bool:
+    def settle(
+        self, run: str, attempt: int, how: str, who: str, story: str, let_through: Sequence[str] = ()
+    ) -> bool:
         """Take its partial work, to be `accepted` or `discarded`; True for one story only, however often.
 
         Only of an attempt whose last report stands; afterwards nobody else may take it or go on from it.
+        Kept in the audit log, with what `who` has let through.
         """
         free = sa.and_(
             runs.c.settled_as.is_(None),
@@ -255,17 +259,23 @@ class Runs:
             runs.c.state.not_in(("open", "running")),
             runs.c.finished_at.is_not(None),
         )
-        mine = sa.and_(runs.c.settled_as == how, runs.c.settled_in == story)
-        taken = sa.update(runs).where(runs.c.id == run, sa.or_(free, mine))
+        mine = sa.select(runs.c.id).filter_by(id=run, settled_as=how, settled_in=story)
+        taken = sa.update(runs).where(runs.c.id == run, free)
         with self.database.begin() as tx:
-            done = tx.execute(taken.values(settled_as=how, settled_by=who, settled_in=story))
-            return done.rowcount == 1
+            if tx.execute(taken.values(settled_as=how, settled_by=who, settled_in=story)).rowcount == 1:
+                about = {"run": run, "attempt": attempt, "let_through": list(let_through)}
+                record(tx, self.database, who, how, _repository(tx, run), about)
+                return True
+            return tx.execute(mine).first() is not None
 
     def unsettle(self, run: str, story: str) -> None:
         """It could not be done after all: the work is as free as before."""
-        freed = sa.update(runs).where(runs.c.id == run, runs.c.settled_in == story)
+        mine = sa.and_(runs.c.id == run, runs.c.settled_in == story)
+        freed = sa.update(runs).where(mine).values(settled_as=None, settled_by=None, settled_in=None)
         with self.database.begin() as tx:
-            tx.execute(freed.values(settled_as=None, settled_by=None, settled_in=None))
+            who = tx.execute(sa.select(runs.c.settled_by).where(mine)).scalar()
+            if who is not None and tx.execute(freed).rowcount == 1:
+                record(tx, self.database, who, "could not be settled", _repository(tx, run), {"run": run})
 
     def live_in(self, installation: int, repositories: Collection[int] | None) -> list[str]:
         """The live runs of an installation; of these repositories, or of all."""
@@ -344,8 +354,8 @@ class Runs:
             rows = tx.execute(columns.order_by(turns.c.id)).mappings().all()
         return tuple(_turn(row) for row in rows)
 
-    def report(self, run: str) -> Report:
-        """The whole run as every door shows it. Raises KeyError for a run that does not exist."""
+    def report(self, run: str, *, turns: bool = True) -> Report:
+        """The whole run as every door shows it, or without its turns. Raises KeyError for an unknown one."""
         row = self.get(run)
         if row is None:
             raise KeyError(run)
@@ -368,7 +378,7 @@ class Runs:
             task_class=row.task_class,
             actor=row.actor,
             attempt=row.attempt,
-            turns=self.turns(run),
+            turns=self.turns(run) if turns else (),
             summary=row.result.get("summary", ""),
             check=Check(check["command"], check["exit_code"], check.get("output", "")) if check else None,
             published=row.published,
@@ -408,6 +418,10 @@ class Runs:
             for asked, model, count in rows
             if not same_model(asked, model)
         )
+
+
+def _repository(tx: sa.Connection, run: str) -> str:
+    return str(tx.execute(sa.select(runs.c.repository).where(runs.c.id == run)).scalar_one())
 
 
 def _limits(new: NewRun) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -113,7 +113,7 @@ def accept(story: Story, asked: Asked) -> None:
         found = Weighed(f"GitHub did not tell what there is to know first: {error}")
     if found.why:
         return asked.answer("accept", replies.not_accepted(line(run), found.why, left.published))
-    if not _settle(story, asked, left, "accepted"):
+    if not _settle(story, asked, left, "accepted", found.held):
         return None
     rules = {"forbidden_paths": list(found.forbidden), "publish": found.publish}
     judged = replace(run, snapshot=run.snapshot | rules)
@@ -178,11 +178,11 @@ def _look(services: Services, asked: Asked, verb: str, delivery: str) -> Left | 
     return replies.nothing_to_decide(verb, line(last) if last else None, last.published if last else None)
 
 
-def _settle(story: Story, asked: Asked, left: Left, how: str) -> bool:
+def _settle(story: Story, asked: Asked, left: Left, how: str, held: Sequence[Objection] = ()) -> bool:
     """Take it for this story; if somebody else was quicker, the person is answered with what they did."""
-    services = story.services
+    services, why = story.services, [str(one) for one in held]
     if story.step(
-        "settle it", services.runs.settle, left.run, left.attempt, how, asked.actor, story.delivery
+        "settle it", services.runs.settle, left.run, left.attempt, how, asked.actor, story.delivery, why
     ):
         return True
     verb = "accept" if how == "accepted" else "discard"

@@ -85,12 +85,13 @@ def door(services: Services, oidc: Callable[[], Verifier], spend: Spend) -> Blue
 
     @made.get("/<run_id>")
     def standing(run_id: str) -> Response:
-        run, _ = _by_token(services, run_id)
-        return answer(200, **_standing(run, services.database.now_ms()))
+        run = _read_by(services, oidc, run_id)
+        told = reports.to_json(services.runs.report(run.id, turns=False))
+        return answer(200, **told | _standing(run, services.database.now_ms()))
 
     @made.get("/<run_id>/report")
     def report(run_id: str) -> Response:
-        run, _ = _by_token(services, run_id)
+        run = _read_by(services, oidc, run_id)
         told = services.runs.report(run.id)
         return answer(
             200,
@@ -163,6 +164,20 @@ def _by_token(services: Services, run_id: str) -> tuple[Run, str]:
     if run is None or run.id != run_id:
         raise Problem(401, "this is not the token of that run")
     return run, token
+
+
+def _read_by(services: Services, oidc: Callable[[], Verifier], run_id: str) -> Run:
+    """The run, for its own token or for any job of the workflow run that claimed it. Raises Problem 401."""
+    token = bearer(request)
+    run = services.handover.of_token(token_hash(token))
+    if run is None and token.count(".") == 2:
+        claims, run = identity(services, oidc), services.runs.get(run_id)
+        theirs = (claims.repository_id, claims.run_id)
+        if run is not None and theirs != (run.repository_id, run.workflow_run_id):
+            run = None
+    if run is None or run.id != run_id:
+        raise Problem(401, "this is neither the token of that run nor of its workflow run")
+    return run
 
 
 def _claimable(services: Services, asked: dict[str, Any]) -> Run:

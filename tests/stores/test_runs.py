@@ -12,6 +12,7 @@ from bot.core.rules import STRICTEST, Allowance, Rules, Stuck
 from bot.stores.database import Database
 from bot.stores.ledger import Ledger
 from bot.stores.runs import NewRun, Runs, new_id
+from bot.stores.switch import Switch
 
 
 def a_run(**given: object) -> NewRun:
@@ -164,3 +165,20 @@ def test_the_gateway_finds_a_runs_rules_with_its_account(database: Database) -> 
     assert runs.reopen("a", 1, a_run(origin="run"))
     assert ledger.account_of("a").rules == STRICTEST
     ledger.close()
+
+
+def test_who_decided_about_work_is_in_the_audit_log_once_with_what_was_let_through(
+    database: Database,
+) -> None:
+    store, switch = Runs(database), Switch(database)
+    new = a_run(repository="o/r")
+    over(store, new)
+    for _ in range(3):
+        assert store.settle(new.id, 1, "accepted", "max", "d1", ["`x` holds what looks like a key"])
+    assert not store.settle(new.id, 1, "discarded", "eve", "d2")
+    [entry] = switch.log()
+    assert (entry.by, entry.action, entry.repository) == ("max", "accepted", "o/r")
+    assert entry.about["let_through"] == ["`x` holds what looks like a key"]
+    store.unsettle(new.id, "d2")
+    store.unsettle(new.id, "d1")
+    assert [one.action for one in switch.log()] == ["could not be settled", "accepted"]

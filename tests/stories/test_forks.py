@@ -76,7 +76,7 @@ def test_an_insiders_command_on_an_outsiders_commit_starts_nothing_and_names_wha
     answer = pull.say("dana", "/agent fix")
     assert "eve has no write permission here" in answer
     assert f"`/agent approve {pull.head}`" in answer
-    assert f"/commit/{pull.head})" in answer
+    assert f"at this very commit, {pull.head}, and says" in answer
     assert pull.runs() == 0
     refused = f"SELECT reason FROM refusals WHERE thread = {pull.number}"
     assert service.rows(refused) == [("not_approved",)]

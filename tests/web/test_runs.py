@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from jwt.algorithms import RSAAlgorithm
 
 from bot.clients.oidc import Verifier
+from bot.core import reports
 from bot.core.ceilings import CLASSES, Reason
 from bot.services import Services
 from bot.stores.handover import finish_key
@@ -312,3 +313,28 @@ def test_a_result_is_at_most_32_megabytes(door: Door) -> None:
 @pytest.mark.parametrize("content", [b"{", b"[]", {"run": 1, "attempt": 1}, {"run": "a", "attempt": "1"}])
 def test_a_claim_that_cannot_be_read_is_refused(door: Door, content: Any) -> None:
     assert door.post("claim", token(), content)[0] == 400
+
+
+def test_a_run_s_report_is_for_its_token_and_for_jobs_of_its_workflow_run_alone(door: Door) -> None:
+    run, other = door.open(), door.open(thread=8, workflow_run=501)
+    mine = door.claim(run)[1]["token"]
+    status, told = door.ask("GET", run, mine)
+    assert status == 200
+    report = reports.to_json(door.service.runs.report(run))
+    assert told.items() >= json.loads(json.dumps(report)).items()
+    assert {"state", "remaining"} <= told.keys(), "and where it stands, for its runner"
+    assert door.ask("GET", run, token())[1].items() >= report.items(), "a later job of the same workflow run"
+    assert door.ask("GET", f"{run}/report", token())[1]["report"] == json.loads(json.dumps(report))
+    for bearer in (
+        token(run_id="501"),
+        token(repository_id="2"),
+        token(STRANGER),
+        token(aud="https://elsewhere.example"),
+        door.claim(other, token(run_id="501"))[1]["token"],
+        "run_" + "x" * 43,
+    ):
+        for path in (run, f"{run}/report"):
+            assert door.ask("GET", path, bearer)[0] == 401
+    assert door.ask("PUT", f"{run}/work", token(), {})[0] == 401, (
+        "looking is all that an identity is good for"
+    )
