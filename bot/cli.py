@@ -160,7 +160,7 @@ def run(
 
         def tell(event: Event) -> None:
             if event.kind == "wrap_up":
-                local.ledger.open_slice(local.run)
+                local.open_slice()
             if event.kind != "results":
                 click.echo(click.style(event_line(event, ceilings.usd), dim=True), err=True)
 

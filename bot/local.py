@@ -65,6 +65,10 @@ class Local:
         else:
             self.end("done" if outcome == "done" else "failed", message)
 
+    def open_slice(self) -> None:
+        """The agent has been told to wrap up (G10)."""
+        self.ledger.open_slice(self.run, self.ledger.account_of(self.run).attempt)
+
     def end(self, state: str, message: str = "") -> None:
         """The command has ended; a halt that came first stands."""
         self.runs.end(self.run, state, message=message)

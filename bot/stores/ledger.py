@@ -363,10 +363,14 @@ class Ledger:
         )
         return self._look(send, run)
 
-    def open_slice(self, run: str) -> None:
-        """The agent has been told to wrap up: what was kept back for that may be held too (G10)."""
+    def open_slice(self, run: str, attempt: int) -> None:
+        """The agent has been told to wrap up: what was kept back for that may be held too (G10).
+
+        Nothing for an attempt that a further one has gone on from: that one has a slice of its own.
+        """
+        opened = "UPDATE runs SET kept_back = 0 WHERE id = ? AND attempt = ? AND kept_back = 1 RETURNING id"
         with self._driver.write() as send:
-            send("UPDATE runs SET kept_back = 0 WHERE id = ? AND kept_back = 1 RETURNING id", (run,))
+            send(opened, (run, attempt))
 
     def renew(self) -> None:
         """Say that this process's requests are still in flight."""

@@ -218,11 +218,21 @@ class Runs:
         with self.database.begin() as tx:
             return tx.execute(claimed).rowcount == 1
 
-    def end(self, run: str, state: str, *, reason: Reason | None = None, message: str = "") -> bool:
-        """Move a live run to its end; False if it had ended already: the first word stands."""
+    def end(
+        self,
+        run: str,
+        state: str,
+        *,
+        reason: Reason | None = None,
+        message: str = "",
+        attempt: int | None = None,
+    ) -> bool:
+        """Move a live run to its end; False if it had ended already, for the first word stands, or if
+        `attempt` is over and another one goes on."""
+        mine = sa.true() if attempt is None else runs.c.attempt == attempt
         ended = (
             sa.update(runs)
-            .where(runs.c.id == run, runs.c.state.in_(("open", "running")))
+            .where(runs.c.id == run, mine, runs.c.state.in_(("open", "running")))
             .values(state=state, reason=reason, message=message, ended_at=self.database.now)
         )
         with self.database.begin() as tx:

@@ -119,7 +119,7 @@ def halt(services: Services, run_id: str, who: str) -> bool:
     """Move a live run to halted(stopped); whether a runner had claimed it."""
     run = run_of(services, run_id)
     message = halt_message(Reason.STOPPED, run.spent.steps, run.ceilings, who)
-    services.runs.end(run_id, "halted", reason=Reason.STOPPED, message=message)
+    services.runs.end(run_id, "halted", reason=Reason.STOPPED, message=message, attempt=run.attempt)
     return run_of(services, run_id).started_at is not None
 
 

@@ -39,7 +39,7 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     story.step("take no more results", services.handover.decide, run_id, attempt)
     posted = services.handover.result(run_id, attempt)
     result = results.read(posted) if posted is not None else None
-    story.step("end it", _end, services, run_id, result, why)
+    story.step("end it", _end, services, run_id, attempt, result, why)
     story.step("wait for what is in flight", _settled, services, run_id)
     run = run_of(services, run_id)
     # A run that broke off may have been unable to look at its tree again: then what it had uploaded counts.
@@ -63,20 +63,22 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     return run.state
 
 
-def _end(services: Services, run_id: str, result: Result | None, why: str) -> None:
+def _end(services: Services, run_id: str, attempt: int, result: Result | None, why: str) -> None:
     """The state it ends in; one that the gateway or `/agent stop` has ended stays as it is."""
     run = run_of(services, run_id)
     if result is None:
         what = "never started" if run.state == "open" else "was lost"
-        services.runs.end(run_id, "lost", message=f"{what}: {why}")
+        services.runs.end(run_id, "lost", message=f"{what}: {why}", attempt=attempt)
     elif result.outcome == "done":
-        services.runs.end(run_id, "done", message=result.message)
+        services.runs.end(run_id, "done", message=result.message, attempt=attempt)
     elif result.outcome == "halted" and result.reason in ITS_OWN:
         message = halt_message(result.reason, run.spent.steps, run.ceilings, result.message or None)
-        services.runs.end(run_id, "halted", reason=result.reason, message=message)
+        services.runs.end(run_id, "halted", reason=result.reason, message=message, attempt=attempt)
     else:
         # What else halts a run is the gateway's to call; if it did, the run is halted already.
-        services.runs.end(run_id, "failed", message=result.message or "the agent did not finish")
+        services.runs.end(
+            run_id, "failed", message=result.message or "the agent did not finish", attempt=attempt
+        )
     if result is not None and result.tool_calls > run.spent.tool_calls:
         services.runs.set(run_id, tool_calls=result.tool_calls)
 

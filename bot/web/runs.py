@@ -60,7 +60,7 @@ def door(services: Services, oidc: Callable[[], Verifier], spend: Spend) -> Blue
         counts = [number for event in told if (number := count(event.get("tool_calls"))) is not None]
         services.handover.beat(run.id, max(counts, default=None), _lines(told))
         if any(event.get("type") == WRAP_UP for event in told):
-            services.ledger.open_slice(run.id)
+            services.ledger.open_slice(run.id, run.attempt)
         with suppress(Halted, NoRun):
             spend.account(token)  # a run past its deadline is halted here too (G7)
         return answer(200, **_standing(services.runs.get(run.id) or run, services.database.now_ms()))
@@ -214,7 +214,7 @@ def _not_paused(services: Services, run: Run) -> None:
     off = services.switch.paused(run.repository)
     if off is not None:
         message = halt_message(Reason.STOPPED, run.spent.steps, run.ceilings, str(off))
-        services.runs.end(run.id, "halted", reason=Reason.STOPPED, message=message)
+        services.runs.end(run.id, "halted", reason=Reason.STOPPED, message=message, attempt=run.attempt)
         raise Problem(409, f"run {run.id} does not start: {off}")
 
 

@@ -48,7 +48,7 @@ def worked(database: Database, character: str, ceilings: Ceilings, hears: bool =
             if event.kind == "wrap_up":
                 told.append(gate.account(run).steps)
                 if hears:
-                    gate.ledger.open_slice(run)
+                    gate.ledger.open_slice(run, 1)
 
         given = replace(task(gate.url, ceilings, system=prompts.system("default")), token=token)
         ending = Opus().work(given, Bench(), tell, threading.Event())
@@ -115,7 +115,7 @@ def test_no_hold_reaches_what_is_kept_back_before_it_is_opened_and_each_reaches_
         if part != "steps":
             gate.ledger.release(fits, 500, "error")
         assert isinstance(gate.ledger.hold(run, 1, over), Account)
-        gate.ledger.open_slice(run)
+        gate.ledger.open_slice(run, 1)
         assert isinstance(gate.ledger.hold(run, 1, over), Hold)
 
 

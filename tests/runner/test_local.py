@@ -53,7 +53,7 @@ def worked(
 
         def tell(event: Event) -> None:
             if event.kind == "wrap_up":
-                local.ledger.open_slice(local.run)
+                local.open_slice()
             told.append(event)
 
         result = run_local(

@@ -182,3 +182,21 @@ def test_who_decided_about_work_is_in_the_audit_log_once_with_what_was_let_throu
     store.unsettle(new.id, "d2")
     store.unsettle(new.id, "d1")
     assert [one.action for one in switch.log()] == ["could not be settled", "accepted"]
+
+
+def test_an_end_and_a_wrap_up_of_an_attempt_that_is_over_do_nothing_to_the_next(database: Database) -> None:
+    runs, new = Runs(database), a_run(origin="run", keeps_back=True)
+    ledger = Ledger(database, "test")
+    runs.open(new)
+    runs.claim(new.id, 1, "a")
+    runs.end(new.id, "halted", reason=Reason.COST)
+    assert runs.reopen(new.id, 1, new)
+    runs.claim(new.id, 2, "b")
+    ledger.open_slice(new.id, 1)
+    assert ledger.account_of(new.id).kept_back
+    assert not runs.end(new.id, "lost", message="too late", attempt=1)
+    assert ledger.account_of(new.id).state == "running"
+    ledger.open_slice(new.id, 2)
+    assert not ledger.account_of(new.id).kept_back
+    assert runs.end(new.id, "done", attempt=2)
+    ledger.close()
