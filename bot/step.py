@@ -157,7 +157,7 @@ def _worked(
 
     def tell(event: Event) -> None:
         if event.kind == "wrap_up":
-            local.ledger.open_slice(local.run)
+            local.open_slice()
         job.event(event, most.usd)
 
     kept = {name: value for name, value in env.items() if not name.startswith(variable(""))}
