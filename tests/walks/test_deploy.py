@@ -24,6 +24,7 @@ from sandbox.github.client import Client
 from sandbox.processes import ROOT
 from sandbox.story import Narrator, asked, try_tests, visible
 from tests.browser import Browser
+from tests.contracts.checker import contract
 
 PAGE = ROOT / "docs" / "deploy.md"
 # What is shown and not typed.
@@ -256,3 +257,4 @@ def test_from_nothing_to_the_first_report_by_the_page_alone(reader: Reader) -> N
     assert "✗" not in last
     assert f"{reader.github.repo}: proposed" in last
     assert "ask for a fix and read the report" in reader.did
+    assert contract().check_traffic(reader.here / ".demo" / "traffic.ndjson") == []
