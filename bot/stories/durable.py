@@ -142,6 +142,7 @@ def register(
     shares: Shares,
     ready: Callable[[Story, Any], None],
     record: Record = durably,
+    wait: Callable[[float], None] = time.sleep,
 ) -> None:
     """Make a story known to this process's engine. `ready` raises Aside while it is not its turn."""
     from dbos import DBOS
@@ -153,7 +154,7 @@ def register(
             if not shares.begin(installation):
                 raise Aside(FULL_SHARE)
             try:
-                story = Story(key, services, record, age=partial(services.queue.age, key))
+                story = Story(key, services, record, wait, partial(services.queue.age, key))
                 ready(story, arguments[0] if arguments else None)
                 return tell(story, *arguments)
             finally:

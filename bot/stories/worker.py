@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -36,14 +37,14 @@ GRACE_SECONDS = 4  # for stories under way when the process is told to end; then
 log = logging.getLogger("tollgate.worker")
 
 
-def work(services: Services, record: Record = durably) -> None:
+def work(services: Services, record: Record = durably, wait: Callable[[float], None] = time.sleep) -> None:
     """Tell stories until SIGTERM or SIGINT; then the process ends, whatever is under way."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     services.processes.start(services.process)
-    _launch(services, record)
+    _launch(services, record, wait)
     loops = (
         (BEAT_SECONDS, lambda: services.processes.seen(services.process)),
         (WATCH_SECONDS, lambda: take_over(services)),
@@ -71,7 +72,7 @@ def take_over(services: Services) -> None:
         services.processes.stop(process)
 
 
-def _launch(services: Services, record: Record) -> None:
+def _launch(services: Services, record: Record, wait: Callable[[float], None]) -> None:
     # The engine makes its own connections: one pool for both would wait for itself.
     DBOS(
         config={
@@ -86,7 +87,7 @@ def _launch(services: Services, record: Record) -> None:
     )
     shares = Shares(SHARE)
     for tell in ALL:
-        register(tell, services, shares, missed.nothing_before, record)
+        register(tell, services, shares, missed.nothing_before, record, wait)
     DBOS.launch()
     DBOS.register_queue(
         STORIES,

@@ -198,7 +198,7 @@ class Client:
     def limit(self, **limits: object) -> Json:
         """Rate limits of an installation: `per_minute`, `per_hour`, `requests_per_hour`, `silent`; what was
         used of them, by installation."""
-        return dict(self.control("limits", **limits))
+        return dict(self.control("limits", **({"tell": True} | limits)))
 
     def forward(self, seconds: float, faults: bool = False) -> None:
         """Moves the sandbox's clock on, or only that of its faults and limits."""

@@ -112,3 +112,13 @@ known = {"outcome": "done", "summary": json.dumps(given), "changeset": changeset
 call(me + "/result", brief["token"], known | told.get("result", {}))
 """
 )
+
+# Asks the model once, through the gateway, and is done.
+ASKS = (
+    _CLAIM
+    + """
+asked = {"model": brief["model"], "max_tokens": 200, "messages": [{"role": "user", "content": "Hello"}]}
+call(service + "/anthropic/v1/messages", brief["token"], asked)
+call(me + "/result", brief["token"], {"outcome": "done", "summary": "I asked."})
+"""
+)

@@ -117,8 +117,10 @@ def serving(
     agent: str | None = None,
     policy: str | None = None,
     service_policy: str = "",
+    upstream: str = "http://127.0.0.1:9",
 ) -> Iterator[Service]:
-    """GitHub and the web process, no worker yet. `agent`: Python source of the workflow's one step."""
+    """GitHub and the web process, no worker yet. `agent`: Python source of the workflow's one step;
+    `upstream`: where the gateway forwards to."""
     if agent is not None:
         (folder / "agent.py").write_text(agent)
     workflow = folder / "agent.yml"
@@ -146,7 +148,7 @@ def serving(
             "GITHUB_API_URL": hub.url,
             "GITHUB_OIDC_ISSUER": about["oidc_issuer"],
             "ANTHROPIC_API_KEY": "sk-ant-test",
-            "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",
+            "ANTHROPIC_BASE_URL": upstream,
             "PROGRESS_SECONDS": "0.3",
             # Tests are in a greater hurry than GitHub allows.
             "GITHUB_CONTENT_PER_MINUTE": "5000",

@@ -7,11 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -28,6 +25,7 @@ from sandbox.github.client import Client
 from sandbox.processes import start
 from sandbox.world_up import free_port
 from tests.contracts.checker import contract
+from tests.stories.doors import door
 
 ISSUE = 1
 
@@ -60,37 +58,6 @@ def service(database_url: str, github: Client, tmp_path: Path) -> Iterator[Servi
     with services.opened(told, "worker") as opened:
         missed.look(opened)
         yield opened
-
-
-@contextmanager
-def door(status: int | None) -> Iterator[str]:
-    """A door that answers everything with this status, or (None) says nothing until the end."""
-    end = Event()
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            if status is None:
-                end.wait()
-                return
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/webhooks/github"
-    finally:
-        end.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def tried(github: Client, event: str = "issue_comment") -> Any:
