@@ -67,9 +67,10 @@ def no_workflow(branch: str, proposal: str) -> str:
 
 
 def late(hours: int) -> str:
+    after = f"{hours} hours after it was written" if hours > 1 else "well after it was written"
     return (
-        f"I did not do this: it reached me {hours} hours after it was written, for GitHub or this service "
-        f"was away, and it may not be what you want any more. {NOTHING} Write it again if you still want it."
+        f"I did not do this: it reached me {after}, for GitHub or this service was away, and it may not be "
+        f"what you want any more. {NOTHING} Write it again if you still want it."
     )
 
 

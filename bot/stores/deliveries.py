@@ -63,6 +63,12 @@ class Deliveries:
             query = sa.select(deliveries.c.received_at).where(deliveries.c.id == id)
             return tx.execute(query).scalar_one_or_none()
 
+    def taken(self, repository_id: int, comment_kind: str, comment_id: int) -> bool:
+        """Whether a story has acted for this comment."""
+        about = {"repository_id": repository_id, "comment_kind": comment_kind, "comment_id": comment_id}
+        with self.database.read() as tx:
+            return tx.execute(sa.select(handled.c.story).filter_by(**about)).first() is not None
+
     def take(self, repository_id: int, comment_kind: str, comment_id: int, story: str) -> bool:
         """Whether `story` acts for this comment: the first that asks does, as often as it asks."""
         about = {"repository_id": repository_id, "comment_kind": comment_kind, "comment_id": comment_id}

@@ -53,6 +53,12 @@ class Processes:
                 .values(seen_at=self.database.now, stopped=False)
             )
 
+    def last_seen(self, kind: str) -> int | None:
+        """When (ms) any of this kind was last heard of; None: none is remembered."""
+        query = sa.select(sa.func.max(processes.c.seen_at)).where(processes.c.kind == kind)
+        with self.database.read() as tx:
+            return tx.execute(query).scalar_one_or_none()
+
     def stop(self, process: str) -> None:
         """It is gone, and nothing of it is left to take over."""
         with self.database.begin() as tx:

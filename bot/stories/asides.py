@@ -19,6 +19,7 @@ from bot.stories.names import line, reply_marker, repo_of, run_of
 
 # A command that reaches us so long after it was written (an outage, a backlog) is answered and not obeyed.
 LATE_MS = 4 * 3600_000
+UNSENT = "unsent-"  # begins the id of what GitHub never told us of and was found: it comes late in any case
 HOUR_MS = 3600_000
 
 
@@ -81,10 +82,10 @@ def busy(story: Story, event: CommentCreated, run_id: str) -> None:
     refuse(story, event, "busy", f"run {run_id} is live on this thread", replies.busy(line(live)))
 
 
-def late(services: Services, event: CommentCreated) -> int | None:
-    """How many hours ago it was written, if that is too long ago to do what it asks for."""
-    age = services.database.now_ms() - event.at if event.at else 0
-    return age // HOUR_MS if age >= LATE_MS else None
+def late(story: Story, event: CommentCreated) -> int | None:
+    """How many hours ago it was written, if it comes too late to do what it asks for."""
+    age = story.services.database.now_ms() - event.at if event.at else 0
+    return age // HOUR_MS if age >= LATE_MS or story.delivery.startswith(UNSENT) else None
 
 
 def stop(story: Story, event: CommentCreated, late: int | None = None) -> None:

@@ -43,7 +43,7 @@ def on_comment(story: Story, event: CommentCreated) -> str | None:
     if role < Role.WRITE:
         asides.not_entitled(story, event, role)
         return None
-    late = story.step("how late it is", asides.late, story.services, event)
+    late = story.step("how late it is", asides.late, story, event)
     if late is not None and command != Plain("stop"):
         asides.refuse(story, event, "late", f"it came {late} hours late", replies.late(late))
         return None

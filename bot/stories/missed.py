@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from bot.clients.github import Attempt, GitHubError
@@ -53,6 +52,7 @@ def look(services: Services, say: Callable[[Missed], None] = lambda missed: None
         tried = list(services.github.attempts(since))
         for attempt in _unknown(services, tried):
             missed = _recover(services, attempt)
+            services.looks.go_on(DELIVERIES)
             log.warning("missed %s.%s (%s): %s", missed.event, missed.action, missed.status, missed.outcome)
             say(missed)
         done = max((attempt.at for attempt in tried), default=through)
@@ -96,11 +96,12 @@ def nothing_before(story: Story, about: object) -> None:
     came = services.deliveries.received_at(story.delivery)
     if came is None:
         return
-    blind = services.database.now_ms() > came + BLIND_MS
-    if services.looks.looked_at(DELIVERIES) <= came and not blind:
-        with suppress(GitHubError):
-            look(services)
-        if services.looks.looked_at(DELIVERIES) <= came:
+    if services.looks.looked_at(DELIVERIES) <= came:
+        try:
+            looked = look(services)
+        except GitHubError:
+            looked = services.database.now_ms() > came + BLIND_MS
+        if not looked:
             raise Aside(TURN_SECONDS)
     if services.queue.overtakes(story.id):
         raise Aside(0)

@@ -16,12 +16,12 @@ from dbos import DBOS
 
 from bot.services import Services
 from bot.stores.queue import APPLICATION, STORIES, VERSION, system_url
-from bot.stories import finish, lost, missed, progress, reconcile
+from bot.stories import finish, lost, missed, progress, reconcile, unsent
 from bot.stories.durable import Record, Shares, Tell, durably, register
 from bot.stories.receive import ROUTES
 
 # Every story that this process can tell.
-ALL: Sequence[Tell] = (*dict.fromkeys(ROUTES.values()), finish.finish, reconcile.daily)
+ALL: Sequence[Tell] = (*dict.fromkeys(ROUTES.values()), finish.finish, reconcile.daily, unsent.gather)
 
 POLL_SECONDS = 0.2  # between two looks for new stories
 BEAT_SECONDS = 5.0
@@ -43,6 +43,7 @@ def work(services: Services, record: Record = durably, wait: Callable[[float], N
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    unsent.enqueue(services)
     services.processes.start(services.process)
     _launch(services, record, wait)
     loops = (

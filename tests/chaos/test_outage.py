@@ -59,7 +59,9 @@ def test_a_service_that_was_down_for_500_deliveries_answers_every_command_once_a
         with_runs = [github.issue("dana", f"Run {number}") for number in range(RUNS)]
         service.worker()  # it has been up before
         service.until("SELECT count(*) = 1 FROM looks WHERE looked_at IS NOT NULL")
-        service.workers.pop().kill()
+        before = service.workers.pop()
+        before.kill()
+        before.wait()
 
         # Down: no connection, no answer in time, a proxy's 502, in turns of ten.
         shut = [f"http://127.0.0.1:{free_port()}/", silent, broken]

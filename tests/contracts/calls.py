@@ -255,7 +255,6 @@ def a_redelivery(w: World) -> Act:
 
 
 CALLS: dict[str, tuple[Row, ...]] = {
-    "repositories": (lambda w: lambda g: g.repositories(w.repo.installation),),
     "standing": (a_look_at_a_repository,),
     "propose": (an_onboarding, an_onboarding_that_broke_off),
     "create_labels": (labels_that_are_there_in_part,),
@@ -266,6 +265,13 @@ CALLS: dict[str, tuple[Row, ...]] = {
     "attempts": (the_log_of_deliveries,),
     "delivered": (a_delivery,),
     "redeliver": (a_redelivery,),
+    "installations": (lambda w: lambda g: g.installations(),),
+    "repositories": (lambda w: lambda g: g.repositories(w.repo.installation),),
+    "comments": (
+        lambda w: lambda g: list(g.comments(w.repo, "issue_comment", 0)),
+        lambda w: lambda g: list(g.comments(w.repo, "review_comment", 0)),
+    ),
+    "merged_since": (lambda w: lambda g: g.merged_since(w.repo, 0),),
     "role": (lambda w: lambda g: g.role(w.repo, "dana"),),
     "bot": (lambda w: lambda g: g.bot(),),
     "pull": (lambda w: lambda g: g.pull(w.repo, PULL),),

@@ -8,7 +8,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from bot.clients.github import apps, checks, closings, commits, hooks, onboarding, reviews, shapes, trees
+from bot.clients.github import (
+    apps,
+    checks,
+    closings,
+    commits,
+    hooks,
+    onboarding,
+    reviews,
+    shapes,
+    sweeps,
+    trees,
+)
 from bot.clients.github.apps import App, Hook, Registered
 from bot.clients.github.errors import GitHubError
 from bot.clients.github.hooks import Attempt
@@ -330,6 +341,22 @@ class GitHub:
     def redeliver(self, id: int) -> None:
         """Have GitHub send it to our door again."""
         hooks.redeliver(self._wire, id)
+
+    # --- what was written and merged, whether we were told or not
+
+    def installations(self) -> tuple[int, ...]:
+        """Where the App is installed and not suspended."""
+        return sweeps.installations(self._wire)
+
+    def comments(
+        self, repo: Repo, kind: Literal["issue_comment", "review_comment"], since: int
+    ) -> Iterator[Json]:
+        """Comments written or edited since (ms), oldest first, as GitHub shows them."""
+        return sweeps.comments(self._wire, repo, kind, since)
+
+    def merged_since(self, repo: Repo, since: int) -> tuple[int, ...]:
+        """Numbers of the pull requests that were merged since (ms)."""
+        return sweeps.merged(self._wire, repo, since)
 
     # --- inside
 
