@@ -152,12 +152,13 @@ class Connection:
 
     def repositories(self, installation: int) -> Iterator[Json]:
         """Those of an installation, with a token for all of them that reads nothing but what they are."""
-        whole, path = Repo(installation, 0, f"installation {installation}"), "/installation/repositories"
+        whole = Repo(installation, 0, f"installation {installation}")
 
         def ask(asked: Mapping[str, Any]) -> tuple[dict[str, Any], Json]:
-            return self._as_installation(whole, {"metadata": "read"}, "GET", path, asked, None)
+            names = {"metadata": "read"}
+            return self._as_installation(whole, names, "GET", "/installation/repositories", asked, None)
 
-        yield from _pages(ask, None, whole.full_name, "repositories", MAX_PAGES, True)
+        yield from _pages(ask, None, whole.full_name, "repositories", MAX_PAGES, whole=True)
 
     def graphql(self, repo: Repo, query: str, variables: Mapping[str, Any]) -> Json:
         """The data of a GraphQL query with a token for this repository."""
