@@ -118,18 +118,21 @@ def accept(story: Story, asked: Asked) -> None:
     rules = {"forbidden_paths": list(found.forbidden), "publish": found.publish}
     judged = replace(run, snapshot=run.snapshot | rules)
     placed = publish.accept(story, judged, changes, asked.actor, found.held)
-    done = placed.kind in ("pushed", "pull_request")
-    if placed.ref:  # committed, if only beside where it was meant for; while nobody else may take it
+    # A patch is all that can come of an outsider's fork; of what is on a branch already it would be less.
+    shown = placed.kind == "patch" and left.published.kind != "branch"
+    done = shown or placed.kind in ("pushed", "pull_request")
+    kept = done or placed.kind == "branch"
+    if kept:  # if only beside where it was meant for; while nobody else may take it
         story.step("keep where it went", services.runs.set, run.id, published=asdict(placed))
     if not done:
         story.step("it is free again", services.runs.unsettle, run.id, story.delivery)
-    if placed.ref:
+    if kept:
         _remove_aside(story, run, left.published, but=placed.ref)
         finish.report(story, run.id)
     said = (
         replies.accepted(line(run), placed)
         if done
-        else replies.not_accepted(line(run), placed.note, placed if placed.ref else left.published)
+        else replies.not_accepted(line(run), placed.note, placed if kept else left.published)
     )
     return asked.answer("accept", said)
 

@@ -225,6 +225,18 @@ def test_what_cannot_be_committed_here_is_a_patch_in_the_report(service: Service
     assert "+new" in report
 
 
+def test_what_was_held_of_an_outsiders_fork_is_let_through_as_a_patch(service: Service) -> None:
+    pull = Pull(service)
+    pull.say("dana", f"/agent approve {pull.head}")
+    many = [{"path": f"many/{n}.txt", "mode": "100644", "text": f"{n}\n"} for n in range(301)]
+    before = pull.branches()
+    pull.fix(files=many)
+    assert "a person has to look first" in pull.ended()[1]
+    assert "as a patch in its report" in pull.say("ada", "/agent accept")
+    assert "+300" in pull.ended()[1]
+    assert pull.branches() == before
+
+
 @pytest.mark.parametrize(
     ("login", "runs"), [("helpful[bot]", 0), ("tollgate[bot]", 1)], ids=["another's", "our own"]
 )

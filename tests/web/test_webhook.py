@@ -10,9 +10,6 @@ import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 
-from bot.core import commands, events
-from bot.core.commands import Start
-from bot.core.events import CommentCreated
 from bot.services import Services
 from bot.stores.tables import deliveries
 from bot.web import webhook
@@ -164,18 +161,6 @@ def test_what_is_of_no_interest_is_recorded_and_starts_nothing(
     assert enqueued(service) == []
     with service.database.read() as tx:
         assert tx.execute(sa.select(deliveries.c.id)).scalars().all() == ["d-1"]
-
-
-def test_a_comment_of_a_megabyte_is_taken_as_quickly_as_any_and_kept_in_bounds(
-    door: FlaskClient, service: Services
-) -> None:
-    words = "/agent fix\n" + "```\n" * 300_000
-    headers, body = samples.delivery("issue_comment", "created", comment=words, guid="d-1")
-    assert post(door, headers, body)[0] == 202
-    event = events.parse("issue_comment", json.loads(body))
-    assert isinstance(event, CommentCreated)
-    assert len(event.body) == events.MAX_BODY
-    assert isinstance(commands.parse(event.body), Start)
 
 
 def test_a_redelivery_starts_nothing_twice(door: FlaskClient, service: Services) -> None:
