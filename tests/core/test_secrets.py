@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bot.core import secrets
 from bot.core.secrets import LINE, MANY, Rule, find, redacted
+from tests.contracts.secret_rules import as_python
 
 ROOT = Path(__file__).resolve().parents[2]
 BODY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC" * 8
@@ -108,24 +109,6 @@ def test_every_rule_can_be_read_by_re2_and_no_other_engine_reads_any() -> None:
     for rule in (*secrets._ours(), *secrets._rules()):
         for one in (rule.expression, rule.place, *(e for x in rule.excuses for e in (*x.paths, *x.regexes))):
             assert type(one).__module__ == re2.__name__
-
-
-def as_python(pattern: str) -> str:
-    """The same expression as Python writes it: flags that begin in the middle hold to the group's end."""
-    made, ends, rest = "", [""], pattern.replace("[[:alnum:]]", "[0-9A-Za-z]")
-    while rest:
-        part = re.match(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?i\)|.", rest, re.DOTALL)
-        assert part is not None
-        rest = rest[part.end() :]
-        if part[0] == "(?i)" and made:
-            made, ends[-1] = made + "(?i:", ends[-1] + ")"
-            continue
-        if part[0] == "(":
-            ends.append("")
-        elif part[0] == ")":
-            made += ends.pop()
-        made += r"\Z" if part[0] == r"\z" else part[0]
-    return made + ends.pop()
 
 
 @pytest.mark.slow
