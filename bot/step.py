@@ -44,16 +44,17 @@ class NotStarted(Exception):
 
 
 def main() -> int:
-    """The exit code of the step. The key comes on standard input: nobody reads it in the environment."""
-    env = settings.environment()
-    key = sys.stdin.readline().strip()
+    """The exit code of the step. Key and job's token come on standard input, a line each: what runs beside us
+    as the same user could read them in our environment."""
+    key, token = (sys.stdin.readline().strip() for _ in range(2))
+    env = settings.environment() | {"GITHUB_TOKEN": token}
     job = Job(env)
     if key:
         job.mask(key)
     try:
         inputs = read(env, bool(key))
         if inputs.mode != "alone":
-            os.execv(sys.executable, [sys.executable, "-m", "bot.runner"])  # noqa: S606 - the same Python
+            os.execve(sys.executable, [sys.executable, "-m", "bot.runner"], env)  # noqa: S606 - the same Python
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
         return alone(inputs, key, env, job)

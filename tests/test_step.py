@@ -22,7 +22,7 @@ from sandbox.processes import ROOT, Started, start
 from tests.runner.test_inputs import given
 from tests.runner.world import git, plant, say, scripted, sh
 
-KEY = "sk-ant-step-only-0123456789"
+KEY, TOKEN = "sk-ant-step-only-0123456789", "ghs_step_only_0123456789"
 NANOS = 1_000_000_000
 
 
@@ -49,7 +49,6 @@ class Job:
             "GITHUB_WORKSPACE": str(self.checkout),
             "GITHUB_REPOSITORY": "acme/calendar",
             "GITHUB_ACTOR": "dana",
-            "GITHUB_TOKEN": "ghs_job_token",
             "GITHUB_STEP_SUMMARY": str(self.summary),
             "GITHUB_OUTPUT": str(self.outputs),
             "RUNNER_TEMP": str(folder / "temp"),
@@ -64,7 +63,7 @@ class Job:
             command, cwd=ROOT, env=env, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True
         )
         assert step.stdin is not None
-        step.stdin.write(key + "\n")
+        step.stdin.write(f"{key}\n{TOKEN}\n")
         step.stdin.close()
         step.stdin = None
         return step
@@ -118,7 +117,8 @@ def test_it_fixes_the_bug_in_the_working_tree_and_tells_what_that_cost(job: Job,
 
 def test_what_the_agent_runs_finds_no_key_and_no_token_in_its_environment(job: Job) -> None:
     seen = job.folder / "seen"
-    look = f"env > {seen}; cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -a {KEY} >> {seen}"
+    all_of_them = "cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'"
+    look = f"env > {seen}; {all_of_them} | grep -a -e {KEY} -e {TOKEN} >> {seen}"
     with scripted([sh(look)], [say("I have looked.")]) as (url, script):
         job.env["ANTHROPIC_BASE_URL"] = url
         code, log = job.run(task="Look around.")
@@ -126,7 +126,7 @@ def test_what_the_agent_runs_finds_no_key_and_no_token_in_its_environment(job: J
     assert script.tokens == [KEY, KEY]
     found = seen.read_text()
     assert "HOME=" in found
-    for secret in (KEY, "ghs_job_token", "TOLLGATE_TASK", "ACTIONS_"):
+    for secret in (KEY, TOKEN, "TOLLGATE_TASK", "ACTIONS_"):
         assert secret not in found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import yaml
 from bot.runner.inputs import ALONE, DISPATCHED, INPUTS, SERVED, variable
 from bot.runner.inputs import read as inputs
 from bot.runner.papers import OUTPUTS
+from tests.runner.world import git, repository
 
 ROOT = Path(__file__).parent.parent
 OURS = "tollgate-dev/tollgate@"
@@ -94,10 +96,54 @@ def test_the_actions_inputs_and_outputs_are_those_that_the_step_reads_and_writes
     assert step["env"] == given | key
 
 
-def test_the_key_leaves_the_environment_before_anything_is_started() -> None:
+def test_the_key_leaves_the_environment_before_anything_is_started(tmp_path: Path) -> None:
     [step] = read(ROOT / "action.yml")["runs"]["steps"]
-    lines = [line for line in step["run"].splitlines() if not line.startswith("#")]
-    assert lines[:2] == ["key=$TOLLGATE_KEY", "unset TOLLGATE_KEY"]
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nenv > {tmp_path}/env\ncat > {tmp_path}/stdin\n")
+    python.chmod(0o755)
+    secrets = {"TOLLGATE_KEY": "the-key", "GITHUB_TOKEN": "the-token"}
+    env = {"PATH": os.defpath, "GITHUB_ACTION_PATH": str(ROOT), "TOLLGATE_PYTHON": str(python), **secrets}
+    subprocess.run(["bash", "-eo", "pipefail", "-c", step["run"]], env=env, check=True)
+    assert (tmp_path / "stdin").read_text() == "the-key\nthe-token\n"
+    assert re.findall("the-key|the-token", (tmp_path / "env").read_text()) == []
+
+
+def test_the_nightly_example_proposes_what_the_agent_changed_and_nothing_when_that_is_nothing(
+    tmp_path: Path,
+) -> None:
+    jobs = read(ROOT / "workflows" / "step-nightly.yml")["jobs"]
+    [_, keep], [propose] = (job["steps"] for job in jobs.values())
+    repo = repository(tmp_path)
+    patch, output, called = tmp_path / "changes.patch", tmp_path / "output", tmp_path / "called"
+    gh = tmp_path / "bin" / "gh"
+    gh.parent.mkdir()
+    gh.write_text(f'#!/bin/sh\necho "$@" >> {called}\n')
+    gh.chmod(0o755)
+    env = {
+        "PATH": f"{gh.parent}:{os.defpath}",
+        "HOME": str(tmp_path),
+        "GITHUB_OUTPUT": str(output),
+        "GITHUB_SERVER_URL": repo.server,
+        "GITHUB_REPOSITORY": repo.full_name,
+        "GITHUB_SHA": repo.sha,
+        "GITHUB_RUN_ID": "77",
+    }
+
+    def run(step: dict[str, Any], value: str) -> None:
+        command = ["bash", "-eo", "pipefail", "-c", step["run"]]
+        subprocess.run(command, cwd=tmp_path, env=env | {"PATCH": value}, check=True, capture_output=True)
+
+    patch.write_bytes(b"")
+    run(keep, str(patch))
+    assert output.read_text() == "patch=\n", "so that the other job is skipped"
+    head = "diff --git a/new.txt b/new.txt\nnew file mode 100644\n--- /dev/null\n+++ b/new.txt\n"
+    patch.write_text(f"{head}@@ -0,0 +1 @@\n+new\n")
+    run(keep, str(patch))
+    run(propose, output.read_text().splitlines()[-1].removeprefix("patch="))
+    bare = tmp_path / "acme" / "calendar.git"
+    assert git(bare, "show", "nightly-refresh-77:new.txt") == "new"
+    assert git(bare, "rev-parse", "nightly-refresh-77^") == repo.sha
+    assert "pr create --head nightly-refresh-77" in called.read_text()
 
 
 def test_the_agents_step_has_a_time_limit_of_its_own_that_no_ceiling_reaches() -> None:
