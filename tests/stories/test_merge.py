@@ -199,3 +199,15 @@ def test_a_reverted_pull_request_is_said_to_be_and_counts_all_the_same(pull: Tol
     told = metrics(service)
     assert [one["number"] for one in told["merged"] if one["reverted"]] == [pull.number]
     assert told["cost_per_merged_pr"]["reverted_usd"] == "6"
+
+
+def test_a_pull_request_that_cost_nothing_is_not_asked_about_when_it_is_closed(service: Service) -> None:
+    github = service.github
+    github.commit("dana", "free", {"free.txt": "x"}, from_="main")
+    number = github.pull("dana", "free", "Nobody ran anything here")
+    told = "FROM deliveries WHERE event = 'pull_request' AND action = 'closed'"
+    before = service.rows(f"SELECT count(*) {told}")[0][0]
+    github.close("dana", number)
+    service.until(f"SELECT count(*) = {before + 1} {told}")
+    service.until("SELECT count(*) = 0 FROM workflow_status WHERE status IN ('ENQUEUED', 'PENDING')")
+    assert service.rows(f"SELECT count(*) FROM pulls WHERE number = {number}")[0][0] == 0

@@ -51,6 +51,7 @@ def comment(**facts: Any) -> tuple[dict[str, str], bytes]:
         ("pull_request", "labeled", "relabel.on_changed", {}),
         ("pull_request", "unlabeled", "relabel.on_changed", {}),
         ("pull_request", "closed", "merge.on_closed", {"merged": True}),
+        ("pull_request", "reopened", "merge.on_closed", {}),
         ("workflow_run", "completed", "lost.on_workflow_completed", {"run_title": "Tollgate run a.1"}),
     ],
 )
