@@ -116,6 +116,11 @@ SEEN = [
         id="a name and more",
     ),
     pytest.param(
+        'def f(w):\n    path, more = f"/issues/{n}", None\n    w.find(r, L, path)',
+        {"GET /repos/{owner}/{repo}/issues/{issue_number}"},
+        id="two names at once",
+    ),
+    pytest.param(
         'KIND = {"a": "issues", "b": "pulls"}\ndef f(w):\n    w.find(r, L, f"/{KIND[k]}/comments/{i}")',
         {
             "GET /repos/{owner}/{repo}/issues/comments/{comment_id}",
