@@ -266,6 +266,9 @@ def test_annotations_are_added_once_and_buttons_go_when_they_are_done(world: Wor
     held = Output("Held", "look", "text", marks, (Button("Publish anyway", "as it is", "accept"),))
     github.finish_check(world.repo, made, "action_required", held)
     assert [one["label"] for one in check_of(world, sha)["actions"]] == ["Publish anyway"]
+    page = world.client.request("GET", f"/{world.repo.full_name}/runs/{made}")
+    assert b"Publish anyway" in page
+    assert b"src/7.py:7" in page
     github.finish_check(world.repo, made, "action_required", held)
     assert len(check_of(world, sha)["annotations"]) == 50, "as many as one request may bring, and not twice"
     github.finish_check(world.repo, made, "success", Output("Done", "fine"))
