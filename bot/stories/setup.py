@@ -52,6 +52,12 @@ def register(asked: Registering, code: str) -> Registered:
     app = GitHub(made.id, made.private_key, asked.github_api_url)
     try:
         app.set_hook_secret(made.webhook_secret)
+    except GitHubError as error:
+        raise GitHubError(
+            f"the App is there and its credentials are kept, but its webhook has no secret yet: {error}. "
+            "Give it the GITHUB_WEBHOOK_SECRET that was kept, on its settings page at GitHub",
+            error.status,
+        ) from error
     finally:
         app.close()
     return made

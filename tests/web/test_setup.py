@@ -194,6 +194,28 @@ def test_a_code_that_github_does_not_know_is_said_and_not_shown(
     assert not world.file.exists()
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_where_github_gives_no_secret_the_webhook_gets_one_of_ours(world: World, fails: bool) -> None:
+    page = world.page()
+    with on_loopback(page, 0):
+        browser = Browser()
+        browser.open(page.address)
+        asked = page.manifest() | {"redirect_url": world.url}
+        landed = browser.open(f"{world.url}/settings/apps", {"manifest": json.dumps(asked)}).url
+        [code] = parse_qs(urlsplit(landed).query)["code"]
+        world.client.control("hook", url=asked["hook_attributes"]["url"], secret="")
+        if fails:
+            world.client.fault("PATCH", "/app/hook/config", 500)
+        done = browser.open(f"{page.base}/setup/registered?code={code}&state={page.claim.state()}")
+    assert len(world.kept()["GITHUB_WEBHOOK_SECRET"]) == 64
+    assert world.kept()["GITHUB_WEBHOOK_SECRET"] not in done.text
+    if fails:
+        assert "its webhook has no secret yet" in done.text
+    else:
+        assert world.client.about["webhook_secret"] in (None, world.kept()["GITHUB_WEBHOOK_SECRET"])
+        assert done.status == 200
+
+
 def test_a_changed_app_is_told_what_to_change(world: World) -> None:
     page = world.page()
     with on_loopback(page, 0):

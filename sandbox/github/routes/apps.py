@@ -35,7 +35,11 @@ def get_app(call: Call) -> Answer:
 def convert_manifest(call: Call, code: str) -> Answer:
     """The credentials of an App that was registered from a manifest, once."""
     app, private = verbs.convert(call.hub, code)
-    secret = {"client_secret": secrets.token_hex(20), "webhook_secret": app.hook_secret, "pem": private}
+    secret = {
+        "client_secret": secrets.token_hex(20),
+        "webhook_secret": app.hook_secret or None,
+        "pem": private,
+    }
     return 201, people.app(call.hub, app) | secret
 
 

@@ -263,9 +263,9 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
             app.hook_url = str(sent("url", "")) or None
             app.hook_secret = str(sent("secret", app.hook_secret))
             hooks.patience = float(sent("patience", hooks.patience))
-            made = next(iter(hub.installations.values()))
             if sent("ping", False):
                 hooks.ping(app)
+                made = next(iter(hub.installations.values()))
                 hooks.installation(made, "created", hub.account("ada"))
             return jsonify({"url": app.hook_url})
 
