@@ -91,6 +91,22 @@ def test_an_app_is_registered_its_credentials_kept_and_everything_checked(world:
     assert [str(one) for one in check(world.env) if not one.right] == []
 
 
+def test_a_secret_store_is_given_the_credentials_and_they_are_checked_from_there(
+    world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "store.py").write_text(f"import sys; open({str(world.file)!r}, 'w').write(sys.stdin.read())")
+    env = {name: value for name, value in world.env.items() if name != "CREDENTIALS_FILE"}
+    env["CREDENTIALS_COMMAND"] = f"{sys.executable} {tmp_path / 'store.py'}"
+    services.migrate(settings.look(env)[0])
+    page = Page(settings.registering(env), env, "")
+    with on_loopback(page, 0):
+        _, done = register(page)
+    assert done.status == 200
+    assert "✗" not in done.text
+    kept = {name: value for name, value in world.kept().items() if name.startswith("GITHUB_")}
+    assert [str(one) for one in check(env | kept) if not one.right] == [], "as the store gives them back"
+
+
 def test_the_page_says_what_is_asked_for_and_why(world: World) -> None:
     page = world.page()
     with on_loopback(page, 0):
