@@ -67,6 +67,11 @@ class Service:
         with self.database.read() as tx:
             return list(tx.execute(sa.text(query)).all())
 
+    def write(self, statement: str) -> None:
+        """What a test has happen without a model."""
+        with self.database.begin() as tx:
+            tx.execute(sa.text(statement))
+
     def until(self, query: str, seconds: float = 60) -> Any:
         """The first row of a query, once there is one that is true."""
         end = time.monotonic() + seconds
@@ -166,7 +171,7 @@ def serving(
             )  # fmt: skip
         made = Service(github, url, env, folder, database)
         try:
-            _ready(web, url, folder)
+            ready(web, url, folder / "web.log")
             github.hook(f"{url}/webhooks/github")
             yield made
         finally:
@@ -176,7 +181,8 @@ def serving(
             database.close()
 
 
-def _ready(web: subprocess.Popen[bytes], url: str, folder: Path) -> None:
+def ready(web: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Until it answers. Raises RuntimeError with its log if it does not."""
     end = time.monotonic() + 30
     while web.poll() is None and time.monotonic() < end:
         try:
@@ -184,4 +190,4 @@ def _ready(web: subprocess.Popen[bytes], url: str, folder: Path) -> None:
                 return
         except OSError:
             time.sleep(0.05)
-    raise RuntimeError((folder / "web.log").read_text())
+    raise RuntimeError(log.read_text())
