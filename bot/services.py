@@ -115,7 +115,8 @@ def build(settings: Settings, kind: str) -> Services:
         onboardings=Onboardings(database),
         signals=SignalStore(database),
         processes=Processes(database),
-        ledger=Ledger(database, process.id, settings.hold_lease_ms),
+        # Only a gateway sends many statements at once.
+        ledger=Ledger(database, process.id, settings.hold_lease_ms, 15 if kind == "web" else 3),
         reconciliation=Reconciliation(database),
         prices=prices,
         policy=rules,

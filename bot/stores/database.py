@@ -22,6 +22,9 @@ NOW = {
     "postgresql": "CAST(extract(epoch from clock_timestamp()) * 1000 AS BIGINT)",
 }
 BUSY_SECONDS = 30
+# Connections of a process to PostgreSQL beside the ledger's and the durable engine's. A server takes 100 by
+# default (max_connections), and two web processes and two workers have to do with that.
+AT_ONCE = 8
 _MIGRATING = threading.Lock()  # alembic keeps its context in a module
 
 
@@ -88,7 +91,9 @@ def normal(url: str) -> str:
 def engine(url: str) -> sa.Engine:
     """An engine with this house's settings: WAL, synchronous=FULL and immediate transactions on SQLite."""
     if sa.make_url(url).get_backend_name() != "sqlite":
-        return sa.create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+        return sa.create_engine(
+            url, pool_size=4, max_overflow=AT_ONCE - 4, pool_timeout=BUSY_SECONDS, pool_pre_ping=True
+        )
     made = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, pool_size=10, max_overflow=20)
     sa.event.listen(made, "connect", _on_sqlite_connect)
     sa.event.listen(made, "begin", _on_sqlite_begin)

@@ -109,14 +109,16 @@ End = Callable[[Account], tuple[Reason, str] | None]
 class Ledger:
     """The counters of every run. Safe from many threads; several processes may share one database."""
 
-    def __init__(self, database: Database, owner: str, lease_ms: int = HOLD_LEASE_MS) -> None:
+    def __init__(
+        self, database: Database, owner: str, lease_ms: int = HOLD_LEASE_MS, connections: int = 15
+    ) -> None:
         self.owner = owner
         self.lease_ms = lease_ms
         self._postgresql: OneStatement | None = None
         if database.kind == "postgresql":
             from bot.stores.postgresql import Postgresql  # with it comes psycopg: not where there is none
 
-            self._postgresql = Postgresql(database)
+            self._postgresql = Postgresql(database, connections)
         self._driver: Driver = self._postgresql or Sqlite(database)
         self._heard = Heard()
         self._now = NOW[database.kind]

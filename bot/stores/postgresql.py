@@ -22,9 +22,9 @@ class Postgresql:
     In the second a commit does not wait for the disk (https://www.postgresql.org/docs/18/wal-async-commit.html).
     """
 
-    def __init__(self, database: Database) -> None:
-        self._durable = _pool(database, 10, _plain)
-        self._soon = _pool(database, 6, _soon)
+    def __init__(self, database: Database, most: int) -> None:
+        self._durable = _pool(database, most - most // 3, _plain)
+        self._soon = _pool(database, most // 3, _soon)
 
     def read(self, sql: str, values: Sequence[Any]) -> list[Any]:
         return self.once(sql, values, durable=False)

@@ -84,6 +84,8 @@ def _launch(services: Services, record: Record, wait: Callable[[float], None]) -
             "run_migrations": False,
             "log_level": "ERROR",
             "max_executor_threads": THREADS,
+            # Stories wait for one another here rather than for PostgreSQL, which takes 100 connections.
+            "db_engine_kwargs": {"pool_size": 6, "max_overflow": 4, "pool_timeout": 120},
         }
     )
     shares = Shares(SHARE)

@@ -261,10 +261,16 @@ def test_a_branch_that_moved_is_not_overwritten(made: World, repo: Repository) -
         repo.create_git_ref("refs/heads/agent/run-1", late.sha)
 
 
-def test_an_app_without_the_permission_writes_no_workflow(repo: Repository) -> None:
+def test_a_token_without_the_permission_writes_no_workflow(made: World) -> None:
+    about = made.client.about
+    auth = Auth.AppAuth(about["app_id"], about["private_key"])
+    pushes = auth.get_installation_auth(about["installation_id"], {"contents": "write", "metadata": "read"})
     element = InputGitTreeElement(".github/workflows/evil.yml", "100644", "blob", content="on: push")
-    with pytest.raises(GithubException) as no:
-        repo.create_git_tree([element])
+    with (
+        Github(auth=pushes, base_url=made.url, retry=None) as api,
+        pytest.raises(GithubException) as no,
+    ):
+        api.get_repo(about["repository"]).create_git_tree([element])
     assert no.value.status == 403
 
 
