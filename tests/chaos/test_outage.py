@@ -91,6 +91,10 @@ def test_a_service_that_was_down_for_500_deliveries_answers_every_command_once_a
         service.until(f"SELECT count(*) = {RUNS} FROM runs WHERE finished_at IS NOT NULL", 600)
         until_told(service)
 
+        place = "" if service.database.kind == "sqlite" else "dbos."
+        ended = service.rows(f"SELECT status, count(*) FROM {place}workflow_status GROUP BY status")
+        log = (tmp_path / "worker.log").read_text()
+        assert [row[0] for row in ended] == ["SUCCESS"], log[-3000:]
         commands = 0
         for thread in threads:
             bodies = [c["body"] for c in github.comments(thread)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from threading import Thread
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from bot.stores.database import Database
 from bot.stores.deliveries import Deliveries, Refusals
-from bot.stores.queue import Queue, migrate
+from bot.stores.queue import Queue, Turn, migrate
 
 
 @pytest.fixture
@@ -93,3 +94,17 @@ def test_the_first_reason_of_a_refusal_stands(database: Database) -> None:
     assert refusals.last(1, 2, "first") == (6, "b")
     assert refusals.last(1, 2, "second") is None
     assert refusals.last(1, 3, "first") is None
+
+
+def test_of_two_with_the_same_number_the_first_is_the_first(database: Database, queue: Queue) -> None:
+    """The engine takes them by number, then by when they were enqueued; the keys are made to mislead it."""
+    keys = [f"{letter}-delivery" for letter in "zyxwvu"]
+    for key in keys:
+        queue.put("launch.on_comment", key, turn=Turn("a thread", 7))
+        time.sleep(0.002)
+    place = "" if database.kind == "sqlite" else "dbos."
+    with database.read() as tx:
+        order = tx.exec_driver_sql(
+            f"SELECT workflow_uuid FROM {place}workflow_status ORDER BY priority, created_at, workflow_uuid"
+        )
+        assert list(order.scalars()) == keys

@@ -11,6 +11,7 @@ run, attempt, service = sys.argv[1:]
 def call(url, bearer, content=None, method=None):
     data = None if content is None else json.dumps(content).encode()
     headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
+    headers["anthropic-version"] = "2023-06-01"  # the gateway's door asks for it
     asked = urllib.request.Request(url, data, headers, method=method)
     with urllib.request.urlopen(asked, timeout=30) as answer:
         return json.load(answer)
@@ -122,3 +123,6 @@ call(service + "/anthropic/v1/messages", brief["token"], asked)
 call(me + "/result", brief["token"], {"outcome": "done", "summary": "I asked."})
 """
 )
+
+# Claims, and is never heard of again.
+SILENT = _CLAIM + "time.sleep(600)\n"
