@@ -206,6 +206,37 @@ def test_an_identity_that_does_not_fit_opens_nothing(
     assert said in answer["error"]
 
 
+def test_github_is_asked_about_a_strange_repository_once_a_minute_and_about_ours_always(
+    world: World, tmp_path: Path
+) -> None:
+    now = [1000.0]
+    roof, verifier = Flask(__name__), Verifier(ISSUER, SERVICE, keys)
+    roof.register_blueprint(steps.door(world.service, lambda: verifier, lambda: now[0]))
+    world.door = roof.test_client()
+
+    def asked(name: str) -> int:
+        return (tmp_path / "traffic.ndjson").read_text().count(f"/repos/{name}/installation")
+
+    strange = world.token(repository="somebody/elses", repository_id="4711")
+    renamed = world.token(repository="somebody/renamed", repository_id="4711")
+    for bearer in (strange, strange, renamed):
+        status, answer = world.open(bearer)
+        assert (status, "not installed" in answer["error"]) == (403, True)
+    assert (asked("somebody/elses"), asked("somebody/renamed")) == (1, 0)
+    assert world.open()[0] == 200
+    now[0] += steps.STRANGE_SECONDS
+    world.open(strange)
+    assert asked("somebody/elses") == 2
+
+
+def test_the_memory_of_strange_repositories_is_bounded() -> None:
+    strangers = steps.Strangers(lambda: 0.0)
+    for repository in range(steps.MOST_STRANGERS + 1):
+        strangers.add(repository)
+    assert 0 not in strangers
+    assert all(repository in strangers for repository in range(1, steps.MOST_STRANGERS + 1))
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
