@@ -132,7 +132,8 @@ def _planned(
         raise Refusal("engine", f"run {run.id} is by the engine {run.engine}, and goes on with no other")
     if run.engine not in ruling.engines:
         raise Refusal("engine", f"the policy no longer allows the engine {run.engine}")
-    line_of(ruling, run.line, run.actor)  # it may be closed by now, or be somebody else's
+    for member in (run.actor, event.actor):  # it may be closed by now, and nobody else may have it spent
+        line_of(ruling, run.line, member)
     asked = str(run.snapshot.get("asked", run.task_class))
     totals = _totals(run, command.options)
     resolved = resolve(asked, totals, role, scene.labels, ruling)

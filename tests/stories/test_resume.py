@@ -15,6 +15,7 @@ from tests.stories.test_launch import answers, settled
 pytestmark = pytest.mark.slow
 HALF = [{"path": "half.txt", "mode": "100644", "text": "half"}]
 WHOLE = [{"path": "whole.txt", "mode": "100644", "text": "whole"}]
+LINES = "lines: {evals: {monthly: $100, members: [dana]}}\n"
 STOPPED = {"talk": "b25l", "files": HALF, "result": {"outcome": "halted", "reason": "stopped"}}
 
 
@@ -22,7 +23,8 @@ STOPPED = {"talk": "b25l", "files": HALF, "result": {"outcome": "halted", "reaso
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One service for all of these; each law has an issue of its own."""
     folder = tmp_path_factory.mktemp("resume")
-    with serving(folder, f"sqlite:///{folder / 'tollgate.db'}", agents.ATTEMPTS) as made:
+    url = f"sqlite:///{folder / 'tollgate.db'}"
+    with serving(folder, url, agents.ATTEMPTS, service_policy=LINES) as made:
         made.worker()
         yield made
 
@@ -165,6 +167,15 @@ def test_nobody_raises_a_run_past_what_their_role_allows(issue: Thread) -> None:
     issue.say("/agent resume cost=$90", "ada")
     issue.reported(2)
     assert issue.row("ceiling_nanos") == (90_000_000_000,)
+
+
+def test_who_is_no_member_of_a_line_has_no_run_on_it_go_on(issue: Thread) -> None:
+    issue.fix(STOPPED, {"files": HALF}, options="line=evals")
+    issue.reported()
+    assert "max is not a member of the budget line `evals`" in issue.refused("/agent resume cost=$15", "max")
+    assert issue.row("line, attempt") == ("evals", 1)
+    issue.say("/agent resume")
+    issue.reported(2)
 
 
 def test_a_replayed_command_acts_once_and_stops_no_later_attempt(issue: Thread, tmp_path: Any) -> None:
