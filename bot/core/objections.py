@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bot.core import secrets
 from bot.core.changeset import Changeset, File, matches
-from bot.core.policy import FORBIDDEN
+from bot.core.policy import FORBIDDEN, forbidden
 from bot.core.roles import Role
 
 MAX_FILES = 300
@@ -55,7 +55,8 @@ def _of_file(file: File, patterns: tuple[str, ...]) -> list[Objection]:
     if why := _astray(file.path):
         return [Objection(shown, why, None)]
     found: list[Objection] = []
-    if pattern := next((p for p in patterns if matches(file.path, p)), None):
+    as_it_stands = next((p for p in patterns if matches(file.path, p)), None)
+    if pattern := as_it_stands or forbidden(file.path, patterns):
         # What decides about the next run is nobody's to wave through: whoever wants it pushes it themselves.
         always = pattern in FORBIDDEN
         why = f"is under `{pattern}`, which {'no run may change' if always else 'the policy forbids'}"
@@ -93,12 +94,15 @@ def _leaves(link: File) -> bool:
     if target.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", target):
         return True
     place: list[str] = link.path.split("/")[:-1]
+    named = False
     for part in target.replace("\\", "/").split("/"):
         if part == "..":
-            if not place:
+            # What was named may itself be a link, and then upwards from there is anywhere.
+            if named or not place:
                 return True
             place.pop()
         elif part not in ("", "."):
+            named = True
             place.append(part)
     return bool(place) and _dotgit(place[0])
 

@@ -36,6 +36,10 @@ def text(path: str, content: str = "x\n", mode: str = "100644") -> dict[str, Any
         pytest.param(text(".github/workflows/ci.yml"), "no run may", id="a workflow"),
         pytest.param({"path": ".github/workflows/ci.yml", "deleted": True}, "no run may", id="deleting one"),
         pytest.param(text(".GitHub/Workflows/ci.yml"), "no run may", id="a workflow in capitals"),
+        pytest.param(
+            text(".github/workflows\u200b/ci.yml"), "no run may", id="a workflow with a letter HFS+ ignores"
+        ),
+        pytest.param(text(".github./workflows/ci.yml"), "no run may", id="a workflow with a dot NTFS drops"),
         pytest.param(text("../outside"), "not a path inside", id="upwards"),
         pytest.param(text("a/../../outside"), "not a path inside", id="upwards on the way"),
         pytest.param(text("/etc/passwd"), "not a path inside", id="absolute"),
@@ -52,6 +56,11 @@ def text(path: str, content: str = "x\n", mode: str = "100644") -> dict[str, Any
         pytest.param(text("link", "/etc/passwd", "120000"), "leads out", id="a link to an absolute path"),
         pytest.param(text("a/link", "../../x", "120000"), "leads out", id="a link upwards out of the tree"),
         pytest.param(text("link", ".git/config", "120000"), "leads out", id="a link into git's directory"),
+        # Where a/b/d is a link to a directory of the root, d/../.. is above the root.
+        pytest.param(
+            text("a/b/l", "d/../..", "120000"), "leads out", id="a link upwards through another one"
+        ),
+        pytest.param(text("a/b/l", "../../c/d", "120000"), None, id="a link upwards, then down"),
         pytest.param(text("k", f"a = '{'sk-ant-api03-' + 'a' * 90}'"), "an Anthropic API key", id="a secret"),
         pytest.param(text("conf/.env", "A=1"), "a file for credentials", id="a file that is all secrets"),
         pytest.param(text("big", "x" * (MAX_BYTES + 1)), "bytes, more than", id="too large"),
