@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bot import settings
+from bot import operations, settings
 from bot.core import reports
 from bot.core.ceilings import CLASSES, Ceilings
 from bot.core.explain import explain as explained
@@ -200,204 +197,8 @@ def explain(labels: str, comment: str, role: str, policy: Path | None) -> None:
     click.echo(json.dumps(explained(labels, comment, role, text), indent=2))
 
 
-main.add_command(exam)
-main.add_command(setup)
-
-
-# -- the service; its parts are imported when they are asked for, so that `exec` starts quickly --
-
-
-@main.command()
-def migrate() -> None:
-    """Bring the database to this version's schema. Run it before web and worker, also after an upgrade."""
-    from bot import services
-
-    # The App is registered after the database is there: only DATABASE_URL counts here.
-    services.migrate(settings.look(settings.environment())[0])
-
-
-@main.command(short_help="Tell the stories that the web process enqueues.")
-def worker() -> None:
-    """The durable worker: tells the stories that the web process (gunicorn app:app) enqueues.
-
-    With SETUP=1 it waits until there is an App.
-    """
-    while settings.set_up_mode(settings.environment()):
-        time.sleep(1)
-    from bot import services
-    from bot.stories.worker import work
-
-    with _named(), services.opened(_settings(), "worker") as opened_services:
-        work(opened_services)
-
-
-@main.command(short_help="Web and worker together on this machine.")
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True)
-def serve(host: str, port: int) -> None:
-    """Web and worker together on this machine; prints one line of JSON with the URL when both are ready.
-
-    With SETUP=1 and no App yet, only the set-up page is: its address is shown first.
-    """
-    from bot.web.serve import serve as serve_both
-
-    if not settings.set_up_mode(settings.environment()):
-        _settings()
-    raise click.exceptions.Exit(serve_both(settings.environment(), host, port))
-
-
-@main.command()
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day of the window, UTC.")
-@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The day after its last, UTC.")
-@click.option("--by", type=click.Choice(["developer", "repo", "class"]), help="Split the spend.")
-@click.option(
-    "--month", type=click.DateTime(["%Y-%m"]), help="The month by person, such as 2026-11, instead."
-)
-@click.option("--json", "as_json", is_flag=True, help="For machines: money as decimal strings.")
-def metrics(
-    since: datetime | None,
-    until: datetime | None,
-    by: str | None,
-    month: datetime | None,
-    as_json: bool,
-) -> None:
-    """Cost per merged pull request, budget exhaustion rate, spend; or with --month who spent what on what."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from bot.core import rollup, signals
-    from bot.services import service_policy_of
-    from bot.stores.database import Database
-    from bot.stores.rollups import Rollups
-    from bot.stores.signals import SignalStore
-
-    env = settings.environment()
-    if month is not None and (since or until or by):
-        raise click.UsageError("--month is a roll-up of its own: leave --since, --until and --by out")
-    database = Database(env.get("DATABASE_URL", "").strip() or settings.DATABASE)
-    try:
-        if month is not None:
-            with _named():
-                zone = service_policy_of(env.get("POLICY_FILE", "").strip()).caps.zone
-            now = datetime.fromtimestamp(database.now_ms() / 1000, UTC)
-            people = Rollups(database).read(f"{month:%Y-%m}", now, zone)
-            click.echo(json.dumps(rollup.as_json(people), indent=2) if as_json else rollup.as_text(people))
-            return
-        found = SignalStore(database).read(_ms(since) or 0, _ms(until), by)
-    except SQLAlchemyError:
-        click.echo(
-            "There is no ledger in this DATABASE_URL (yet): run `python -m bot migrate` first.", err=True
-        )
-        raise click.exceptions.Exit(1) from None
-    finally:
-        database.close()
-    click.echo(json.dumps(signals.as_json(found), indent=2) if as_json else signals.as_text(found))
-
-
-@main.command(short_help="The ledger against Anthropic's usage report; deliveries against GitHub's log.")
-@click.option("--deliveries", is_flag=True, help="Receive what GitHub's log has and this service missed.")
-@click.option("--from", "since", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC; two days ago.")
-@click.option("--to", "until", type=click.DateTime(["%Y-%m-%d"]), help="The day after the last, UTC; now.")
-@click.option("--json", "as_json", is_flag=True, help="For machines: money as decimal strings.")
-def reconcile(deliveries: bool, since: datetime | None, until: datetime | None, as_json: bool) -> None:
-    """The ledger against Anthropic's usage report, minute by minute; needs ANTHROPIC_ADMIN_KEY.
-
-    What was charged whole because its usage was never told is corrected in further rows; what the report
-    has beyond that is shown. Exit code: 1 when the report could not be read, and nothing was changed.
-
-    With --deliveries: GitHub's log of what it delivered since the last look against what came, which a
-    worker does every five minutes. What did not come is received now and told, one line of JSON each.
-    """
-    if deliveries:
-        _deliveries()
-        return
-    from bot import services
-    from bot.clients.usage_api import UsageError
-    from bot.core import statement
-    from bot.core.reconcile import Finding
-    from bot.stories.reconcile import DAY, DAYS
-    from bot.stories.reconcile import reconcile as reconciled
-
-    def say(finding: Finding) -> None:
-        if finding.books:
-            at = datetime.fromtimestamp(finding.stretch.since / 1000, UTC)
-            click.echo(f"{at:%Y-%m-%d %H:%M} corrected by {finding.correction.usd}", err=True)
-
-    with _named(), services.opened(_settings(), "reconcile") as opened_services:
-        now = opened_services.database.now_ms()
-        first = _ms(since) or (now // DAY - DAYS + 1) * DAY
-        try:
-            found = reconciled(opened_services, first, min(now, _ms(until) or now), now, say=say)
-        except UsageError as error:
-            click.echo(str(error), err=True)
-            raise click.exceptions.Exit(1) from None
-    click.echo(json.dumps(statement.as_json(found), indent=2) if as_json else statement.as_text(found))
-
-
-@main.command(short_help="Stop everything, or one repository: nothing starts, what runs is halted.")
-@click.option("--repo", default="", help="Only this repository, OWNER/NAME.")
-@click.option("--reason", default="", help="Why; it stands in every refusal.")
-def pause(repo: str, reason: str) -> None:
-    """Stop everything, or one repository: nothing starts any more, and live runs are halted at once.
-
-    What they made is kept, and each can be resumed after `unpause`. Who paused and why stands in every
-    refusal and in the audit log.
-    """
-    from bot import services
-
-    with _named(), services.opened(_settings(), "pause") as opened_services:
-        halted = opened_services.switch.pause(repo, who(), reason)
-        runs = f"{halted} live run{'s were' if halted != 1 else ' was'} halted"
-        click.echo(f"{opened_services.switch.paused(repo)}. {runs}. `python -m bot unpause` lifts it.")
-
-
-@main.command(short_help="Lift a pause.")
-@click.option("--repo", default="", help="Of this repository, OWNER/NAME.")
-def unpause(repo: str) -> None:
-    """Lift a pause. What it has halted stays halted, and can be resumed. Exit code: 1 if there was none."""
-    from bot import services
-
-    with _named(), services.opened(_settings(), "pause") as opened_services:
-        lifted = opened_services.switch.unpause(repo, who())
-        still = [str(one) for one in opened_services.switch.all()]
-    where = f"in {repo}" if repo else "everywhere"
-    click.echo(f"Agent runs go on {where}." if lifted else f"Nothing was paused {where}.")
-    for one in still:
-        click.echo(f"Still: {one}.")
-    raise click.exceptions.Exit(0 if lifted else 1)
-
-
-def _deliveries() -> None:
-    from bot import services
-    from bot.clients.github import GitHubError
-    from bot.stories import missed
-
-    with _named(), services.opened(_settings(), "reconcile") as opened_services:
-        try:
-            looked = missed.look(opened_services, lambda found: click.echo(json.dumps(asdict(found))))
-        except GitHubError as error:
-            click.echo(f"{error}; the rest is found by the next look", err=True)
-            raise click.exceptions.Exit(1) from None
-    click.echo("nothing else was missed" if looked else "another process is looking just now", err=True)
-
-
-def _settings() -> settings.Settings:
-    with _named():
-        return settings.read(settings.environment())
-
-
-@contextmanager
-def _named() -> Iterator[None]:
-    """Name what is missing or wrong, all of it, and start nothing."""
-    try:
-        yield
-    except settings.SettingsError as error:
-        for problem in error.problems:
-            click.echo(problem, err=True)
-        raise click.exceptions.Exit(1) from None
-
-
-def _ms(day: datetime | None) -> int | None:
-    return None if day is None else int(day.replace(tzinfo=UTC).timestamp() * 1000)
+for _command in (exam, setup, *operations.COMMANDS):
+    main.add_command(_command)
 
 
 @contextmanager
