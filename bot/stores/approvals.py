@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.stores import switch
 from bot.stores.database import Database
@@ -27,8 +26,7 @@ class Approvals:
         comment_id: int,
     ) -> None:
         """That this very commit may run on this pull request; the first who said so stands."""
-        insert = sqlite.insert if self.database.kind == "sqlite" else postgresql.insert
-        made = insert(approvals).values(
+        made = self.database.insert(approvals).values(
             repository_id=repository_id,
             repository=repository,
             number=number,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.stores.database import Database
 from bot.stores.tables import blobs
@@ -15,14 +14,14 @@ class Blobs:
 
     def put(self, tx: sa.Connection, run: str, attempt: int, kind: str, content: bytes) -> bool:
         """Keep it; False if this run's attempt has one of this kind already (which stays)."""
-        insert = sqlite.insert(blobs) if self.database.kind == "sqlite" else postgresql.insert(blobs)
+        insert = self.database.insert(blobs)
         values = {"run": run, "attempt": attempt, "kind": kind, "content": content}
         made = insert.values(stored_at=self.database.now, **values).on_conflict_do_nothing()
         return tx.execute(made.returning(blobs.c.run)).first() is not None
 
     def replace(self, tx: sa.Connection, run: str, attempt: int, kind: str, content: bytes) -> None:
         """Keep it in the place of what this run's attempt has of this kind."""
-        insert = sqlite.insert(blobs) if self.database.kind == "sqlite" else postgresql.insert(blobs)
+        insert = self.database.insert(blobs)
         values = {"content": content, "stored_at": self.database.now}
         made = insert.values(run=run, attempt=attempt, kind=kind, **values)
         tx.execute(made.on_conflict_do_update(index_elements=["run", "attempt", "kind"], set_=values))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import Pool
 
 # Milliseconds since the epoch by the database's clock; clock_timestamp(), so that a wait for a lock counts.
@@ -50,6 +51,10 @@ class Database:
         """A consistent view for queries only; never waits for a writer on SQLite."""
         with self.engine.connect().execution_options(reads=True) as connection, connection.begin():
             yield connection
+
+    def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT that may say what happens where the row is there already (ON CONFLICT)."""
+        return sqlite.insert(table) if self.kind == "sqlite" else postgresql.insert(table)
 
     def now_ms(self) -> int:
         with self.read() as connection:

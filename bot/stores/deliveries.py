@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.stores.database import Database
 from bot.stores.queue import Queue, Turn
@@ -38,7 +37,7 @@ class Deliveries:
         A redelivery whose story failed goes on with it under a key of its own.
         """
         values = {"id": delivery, "event": event, "action": action, "story": story}
-        insert = _insert(self.database, deliveries).values(received_at=self.database.now, **values)
+        insert = self.database.insert(deliveries).values(received_at=self.database.now, **values)
         with self.database.begin() as tx:
             # rowcount is -1 here on PostgreSQL: only a returned row tells.
             new = tx.execute(insert.on_conflict_do_nothing().returning(deliveries.c.id)).first()
@@ -72,7 +71,7 @@ class Deliveries:
     def take(self, repository_id: int, comment_kind: str, comment_id: int, story: str) -> bool:
         """Whether `story` acts for this comment: the first that asks does, as often as it asks."""
         about = {"repository_id": repository_id, "comment_kind": comment_kind, "comment_id": comment_id}
-        insert = _insert(self.database, handled).values(story=story, handled_at=self.database.now, **about)
+        insert = self.database.insert(handled).values(story=story, handled_at=self.database.now, **about)
         acts = sa.select(handled.c.story).filter_by(**about)
         with self.database.begin() as tx:
             tx.execute(insert.on_conflict_do_nothing())
@@ -99,7 +98,7 @@ class Refusals:
         message: str,
     ) -> bool:
         """Once for each comment; the first reason stands. Whether it is this person's first here for it."""
-        insert = _insert(self.database, refusals).values(
+        insert = self.database.insert(refusals).values(
             repository_id=repository_id,
             repository=repository,
             thread=thread,
@@ -145,7 +144,3 @@ class Refusals:
         with self.database.read() as tx:
             row = tx.execute(sa.select(refusals.c.reason, refusals.c.message).where(where)).first()
         return (str(row[0]), str(row[1])) if row else None
-
-
-def _insert(database: Database, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    return sqlite.insert(table) if database.kind == "sqlite" else postgresql.insert(table)

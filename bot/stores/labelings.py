@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.core.limits import Lowered
 from bot.core.roles import Role
@@ -37,8 +36,7 @@ class Labelings:
         at: int,
     ) -> None:
         """Once for a delivery; `at` is ms since the epoch by GitHub's clock."""
-        insert = sqlite.insert if self.database.kind == "sqlite" else postgresql.insert
-        made = insert(labelings).values(
+        made = self.database.insert(labelings).values(
             delivery=delivery,
             repository_id=repository_id,
             thread=thread,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.stores.database import Database
 from bot.stores.tables import looks
@@ -21,7 +20,7 @@ class Looks:
         For the first look of all that is `first_ms` after now: what was before us is not ours to answer.
         """
         now = self.database.now
-        insert = sqlite.insert(looks) if self.database.kind == "sqlite" else postgresql.insert(looks)
+        insert = self.database.insert(looks)
         mine = (
             sa.update(looks)
             .where(looks.c.name == name)

@@ -6,7 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.core.places import Repo
 from bot.stores.database import Database
@@ -29,7 +28,6 @@ class Onboardings:
 
     def record(self, repo: Repo, state: str, message: str = "", url: str = "") -> None:
         """The last word about a repository stands."""
-        insert = sqlite.insert if self.database.kind == "sqlite" else postgresql.insert
         told = {
             "installation": repo.installation,
             "repository": repo.full_name,
@@ -38,7 +36,7 @@ class Onboardings:
             "url": url,
             "at": self.database.now,
         }
-        made = insert(onboardings).values(repository_id=repo.id, **told)
+        made = self.database.insert(onboardings).values(repository_id=repo.id, **told)
         with self.database.begin() as tx:
             tx.execute(made.on_conflict_do_update(index_elements=["repository_id"], set_=told))
 

@@ -7,7 +7,6 @@ installation's row: what two processes take at once is counted one after the oth
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.stores.database import Database
 from bot.stores.tables import content, paces
@@ -88,7 +87,7 @@ class DatabasePace:
 
     def _lock(self, tx: sa.Connection, installation: int) -> tuple[int, int]:
         """The installation's row, ours until the end of `tx`: ms for which it is limited yet, and strikes."""
-        insert = sqlite.insert(paces) if self.database.kind == "sqlite" else postgresql.insert(paces)
+        insert = self.database.insert(paces)
         tx.execute(insert.values(installation=installation).on_conflict_do_nothing())
         mine = sa.update(paces).where(paces.c.installation == installation)
         left = paces.c.limited_until_at - self.database.now

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.core.caps import Cap, Fit, Reached, Scope, Standing, fit, slice_of
 from bot.core.money import ZERO, Usd
@@ -141,7 +140,7 @@ class People:
         return tuple(_standing(tx, cap, month, but) for cap in caps)
 
     def _insert(self, tx: sa.Connection, cap: Cap, month: str) -> None:
-        insert = sqlite.insert(months) if self.database.kind == "sqlite" else postgresql.insert(months)
+        insert = self.database.insert(months)
         values = {"scope": cap.scope, "owner": cap.id, "month": month}
         tx.execute(insert.values(values).on_conflict_do_nothing())
 

@@ -14,7 +14,6 @@ from itertools import islice
 from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.core.attribution import Attribution, Place, Pull, Work, attribute
 from bot.stores.database import Database
@@ -127,7 +126,7 @@ class Pulls:
 
     def _keep(self, tx: sa.Connection, facts: Facts) -> None:
         values = {column.name: getattr(facts, column.name) for column in pulls.columns}
-        newer = self._insert(pulls).values(values).on_conflict_do_update(
+        newer = self.database.insert(pulls).values(values).on_conflict_do_update(
             index_elements=[pulls.c.repository_id, pulls.c.number],
             set_=values,
             where=pulls.c.updated_at <= facts.updated_at,
@@ -155,11 +154,8 @@ class Pulls:
         for run, to in belongs.items():
             if stands.get(run) != to:
                 values = {"repository_id": to.place[0], "number": to.place[1], "because": to.because}
-                given = self._insert(attributions).values(run=run, **values)
+                given = self.database.insert(attributions).values(run=run, **values)
                 tx.execute(given.on_conflict_do_update(index_elements=[attributions.c.run], set_=values))
-
-    def _insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-        return sqlite.insert(table) if self.database.kind == "sqlite" else postgresql.insert(table)
 
 
 def _together(tx: sa.Connection, seeds: set[Place]) -> tuple[list[Pull], list[Work]]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
@@ -157,7 +156,7 @@ class Runs:
 
     def open_in(self, tx: sa.Connection, new: NewRun) -> bool:
         """The same inside a transaction."""
-        insert = sqlite.insert(runs) if self.database.kind == "sqlite" else postgresql.insert(runs)
+        insert = self.database.insert(runs)
         values = {
             "id": new.id,
             "origin": new.origin,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bot.core.ceilings import Reason
 from bot.stores.database import Database
@@ -53,7 +52,7 @@ class Switch:
         """
         name = repository.lower()
         values = {"repository": name, "by": by, "reason": reason, "paused_at": self.database.now}
-        insert = sqlite.insert(switches) if self.database.kind == "sqlite" else postgresql.insert(switches)
+        insert = self.database.insert(switches)
         with self.database.begin() as tx:
             tx.execute(insert.values(values).on_conflict_do_nothing())
             record(tx, self.database, by, "paused", name, {"reason": reason})
