@@ -3,7 +3,7 @@ PY := .venv/bin/python
 VENV := .venv/.ready
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 $(VENV): requirements.txt sandbox/requirements.txt tests/requirements.txt
 	@test -x $(PY) || $${PYTHON:-python3} -m venv .venv
