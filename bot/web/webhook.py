@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +16,7 @@ from flask import Blueprint, Response, request
 from bot.core.events import Malformed
 from bot.services import Services
 from bot.stories.receive import receive
-from bot.web.answers import Problem, answer, body
+from bot.web.answers import Problem, answer, body, json_object
 
 MAX_BODY = 26 * 1024 * 1024  # GitHub sends at most 25 MB
 GUID = re.compile(r"[0-9A-Za-z-]{1,60}")
@@ -70,10 +69,4 @@ def _payload(content: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Problem(400, "set the webhook's content type to application/json; nothing else is read")
-    try:
-        payload = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise Problem(400, "the body is not JSON") from error
-    if not isinstance(payload, dict):
-        raise Problem(400, "the body must be a JSON object")
-    return payload
+    return json_object(content)
