@@ -99,13 +99,3 @@ def _unanswered(blocks: Sequence[dict[str, Any]], results: Message | None) -> li
         for block in blocks
         if block["type"] == "tool_use" and block["id"] not in known
     ]
-
-
-def last_words(transcript: Transcript) -> str:
-    """The last that the model said in words; "" if it never did."""
-    for message in reversed(transcript.messages):
-        if message["role"] == "assistant":
-            texts = [str(block.get("text", "")) for block in message["content"] if block["type"] == "text"]
-            if said := "\n".join(texts).strip():
-                return said
-    return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -310,11 +309,10 @@ class Delivery:
 class Hub:
     """Everything there is. `lock` guards it; `changes` counts what pages want to hear of."""
 
-    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self.lock = threading.RLock()
         self.shift = 0.0  # seconds by which tests have moved the clock
-        self._clock = clock
         self._next = 2_400_000_000  # past 32 bits, as GitHub's are
         self._next_repository = 1_120_000_000  # within 31 bits, as GraphQL's databaseId needs it
         self.accounts: dict[str, Account] = {}
@@ -328,7 +326,7 @@ class Hub:
         self._changed = threading.Condition()
 
     def now(self) -> float:
-        return self._clock() + self.shift
+        return time.time() + self.shift
 
     def new_id(self) -> int:
         with self.lock:

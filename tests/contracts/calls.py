@@ -103,11 +103,6 @@ def edit_our_comment(w: World) -> Act:
     return lambda g: g.edit_comment(w.repo, id, "Changed")
 
 
-def read_our_comment(w: World) -> Act:
-    id = our_comment(w)
-    return lambda g: g.comment_body(w.repo, id)
-
-
 def a_pull_request(w: World) -> Act:
     branch = new("proposed")
     w.branch(branch)
@@ -289,7 +284,6 @@ CALLS: dict[str, tuple[Row, ...]] = {
     "comment": (a_new_comment,),
     "answer_review": (an_answer_to_a_review_comment,),
     "edit_comment": (edit_our_comment,),
-    "comment_body": (read_our_comment,),
     "create_pull": (a_pull_request,),
     "start_check": (a_check,),
     "finish_check": (the_end_of_a_check,),

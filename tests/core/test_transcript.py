@@ -19,7 +19,6 @@ from bot.core.transcript import (
     Malformed,
     Transcript,
     going_on,
-    last_words,
     read,
     write,
 )
@@ -91,13 +90,6 @@ def test_a_run_that_was_stuck_may_ask_again_when_it_goes_on() -> None:
         messages += [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
     assert judge(messages, Stuck()) is not None
     assert judge(going_on(messages, "It was resumed now."), Stuck()) is None
-
-
-def test_the_last_words_are_the_models_own() -> None:
-    said = ({"role": "user", "content": [{"type": "text", "text": "do"}]},)
-    assert last_words(Transcript("opus", said)) == ""
-    answered = ({"role": "assistant", "content": [{"type": "text", "text": "I look."}]},)
-    assert last_words(Transcript("opus", said + answered + said)) == "I look."
 
 
 def packed(value: Any) -> bytes:

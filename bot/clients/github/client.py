@@ -237,11 +237,6 @@ class GitHub:
         path = f"/issues/comments/{comment_id}"
         self._wire.call(repo, TALK, "PATCH", path, body={"body": body}, live=live)
 
-    def comment_body(self, repo: Repo, comment_id: int) -> str | None:
-        """The text of a comment on a thread; None when it is gone."""
-        found = self._wire.find(repo, TALK, f"/issues/comments/{comment_id}")
-        return None if found is None else found.get("body") or ""
-
     def create_pull(self, repo: Repo, head: str, base: str, title: str, body: str) -> tuple[int, str]:
         """A pull request from branch `head` of this repository: its number and page, once."""
         asked = {"head": f"{repo.owner}:{head}", "base": base, "state": "open"}

@@ -172,9 +172,9 @@ class Connection:
             raise GitHubError(redacted(f"GitHub could not answer a GraphQL query: {said}"), 200)
         return answer["data"]
 
-    def as_app(self, verb: str, path: str, query: Mapping[str, Any] | None = None, body: Json = None) -> Json:
+    def as_app(self, verb: str, path: str, body: Json = None) -> Json:
         """One call as the App itself."""
-        return self._send_as_app(verb, path, query, body)[1]
+        return self._send_as_app(verb, path, None, body)[1]
 
     def as_nobody(self, verb: str, path: str) -> Json:
         """One call without any token."""

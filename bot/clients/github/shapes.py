@@ -45,7 +45,6 @@ class Issue:
     body: str
     author: str
     state: str
-    is_pull: bool
     url: str
 
 
@@ -124,7 +123,6 @@ def issue(raw: Json) -> Issue:
         body=raw.get("body") or "",
         author=_login(raw["user"]),
         state=raw["state"],
-        is_pull="pull_request" in raw,
         url=raw["html_url"],
     )
 

@@ -22,16 +22,14 @@ LONGEST = 65_536  # characters of a body; longer ones get 422
 COLORS = ("d73a4a", "0075ca", "a2eeef", "7057ff", "008672", "e4e669", "d876e3", "0e8a16", "b60205", "5319e7")
 
 
-def check_body(body: object, field: str = "body", resource: str = "IssueComment") -> str:
+def check_body(body: object) -> str:
     """The text of a comment. Raises Refused (422) as GitHub does for none, or for too much."""
+    wrong = {"resource": "IssueComment", "field": "body"}
     if not isinstance(body, str) or not body.strip():
-        raise Refused(
-            422, "Validation Failed", [{"resource": resource, "field": field, "code": "missing_field"}]
-        )
+        raise Refused(422, "Validation Failed", [wrong | {"code": "missing_field"}])
     if len(body) > LONGEST:
-        wrong = {"resource": resource, "field": field, "code": "custom"}
-        text = f"{field} is too long (maximum is {LONGEST} characters)"
-        raise Refused(422, "Validation Failed", [wrong | {"message": text}])
+        text = f"body is too long (maximum is {LONGEST} characters)"
+        raise Refused(422, "Validation Failed", [wrong | {"code": "custom", "message": text}])
     return body
 
 
