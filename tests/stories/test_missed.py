@@ -108,7 +108,7 @@ def test_what_came_and_what_starts_nothing_is_left_alone(github: Client, service
     with door(500) as url:
         github.hook(url)
         github.comment("dana", ISSUE, "/agent help")
-        github.label("ada", ISSUE, "bug")
+        github.close("ada", ISSUE)
         [sent] = tried(github)
         tried(github, "issues")
     service.deliveries.record(sent["guid"], "issue_comment", "created", None)
