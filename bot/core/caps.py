@@ -134,30 +134,44 @@ def month_of(now_ms: int, zone: str) -> str:
     return datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(zone)).strftime("%Y-%m")
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a person and a repository were called in earlier runs, in lower case."""
+
+    person: frozenset[str] = frozenset()
+    repository: frozenset[str] = frozenset()
+
+
 def applying(
     caps: Caps,
     person: tuple[int, str],
     repository: tuple[int, str],
     installation: int,
     line: tuple[str, Line] | None = None,
+    before: Names = Names(),
 ) -> tuple[Cap, ...]:
     """Every cap that a launch has to fit under; `person` and `repository` as (GitHub's number, name).
 
-    On a `line` its month takes the place of the person's.
+    On a `line` its month takes the place of the person's. Of the names in the file that either has or had the
+    one with the least counts: people rename themselves, and admins their repositories.
     """
     found = []
-    usd = caps.people.get(person[1].lower(), caps.everyone)
+    usd = _least(caps.people, person[1], before.person, caps.everyone)
     if line is not None:
         name, own_line = line
         found.append(Cap(Scope.LINE, name, f"the line {name}", own_line.monthly, own_line.concurrency))
     elif usd is not None:
         found.append(Cap(Scope.PERSON, str(person[0]), person[1], usd))
-    own = caps.repositories.get(repository[1].lower())
+    own = _least(caps.repositories, repository[1], before.repository, None)
     if own is not None:
         found.append(Cap(Scope.REPOSITORY, str(repository[0]), repository[1], own))
     if caps.installation is not None:
         found.append(Cap(Scope.INSTALLATION, str(installation), "the whole installation", caps.installation))
     return tuple(found)
+
+
+def _least(named: Mapping[str, Usd], name: str, before: frozenset[str], otherwise: Usd | None) -> Usd | None:
+    return min((named[one] for one in {name.lower(), *before} if one in named), default=otherwise)
 
 
 def key_of(person: str, line: Line | None, teams: Mapping[str, Team]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bot.core.caps import Cap, Fit, Reached, Scope, Standing, fit, slice_of
+from bot.core.caps import Cap, Fit, Names, Reached, Scope, Standing, fit, slice_of
 from bot.core.money import ZERO, Usd
 from bot.stores.database import Database
 from bot.stores.runs import NewRun, Runs
@@ -41,7 +41,7 @@ class People:
         """Open it, clamped to what its month's caps leave; Reached, and nothing opened, if that is too
         little; Paused where nothing runs; False as `Runs.open`."""
         with self.database.begin() as tx:
-            if off := paused(tx, new.repository):
+            if off := paused(tx, new.repository, new.repository_id):
                 return off
             fitted = fit(new.ceilings.usd, self._locked(tx, caps, new.month))
             return fitted if isinstance(fitted, Reached) else self.runs.open_in(tx, _clamped(new, fitted))
@@ -52,10 +52,9 @@ class People:
         """The same for a further attempt: it stays in the month of its launch, with what it has spent."""
         try:
             with self.database.begin() as tx:
-                row = tx.execute(
-                    sa.select(runs.c.spent_nanos, runs.c.repository).where(runs.c.id == new.id)
-                ).one()
-                if off := paused(tx, row.repository):
+                columns = runs.c.spent_nanos, runs.c.repository, runs.c.repository_id
+                row = tx.execute(sa.select(*columns).where(runs.c.id == new.id)).one()
+                if off := paused(tx, row.repository, row.repository_id):
                     return off
                 spent = Usd(row.spent_nanos)
                 standings = self._locked(tx, caps, new.month, but=new.id)
@@ -65,6 +64,13 @@ class People:
                 return self.runs.reopen_in(tx, new.id, attempt, _clamped(new, fitted), resumed)
         except sa.exc.IntegrityError:
             return False
+
+    def names(self, person: int | None, repository: int | None) -> Names:
+        """What the person and the repository of these numbers were called in the runs so far."""
+        his = sa.select(sa.func.lower(runs.c.actor)).where(runs.c.actor_id == person).distinct()
+        its = sa.select(sa.func.lower(runs.c.repository)).where(runs.c.repository_id == repository).distinct()
+        with self.database.read() as tx:
+            return Names(frozenset(tx.execute(his).scalars()), frozenset(tx.execute(its).scalars()))
 
     def standings(self, caps: Sequence[Cap], month: str) -> tuple[Standing, ...]:
         """How each cap stands in a month."""

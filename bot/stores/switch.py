@@ -58,10 +58,13 @@ class Switch:
             record(tx, self.database, by, "paused", name, {"reason": reason})
             now = _of(tx, name)
         message = sa.literal("halted at step ") + sa.cast(runs.c.steps, sa.String) + sa.literal(f": {now}")
+        called = sa.func.lower(runs.c.repository) == name
+        # Whatever it was called when they were opened.
+        same = sa.select(runs.c.repository_id).where(called, runs.c.repository_id.is_not(None))
         halted = (
             sa.update(runs)
             .where(runs.c.state.in_(("open", "running")), runs.c.origin != "exec", runs.c.origin != "run")
-            .where(sa.func.lower(runs.c.repository) == name if name else sa.true())
+            .where(sa.or_(called, runs.c.repository_id.in_(same)) if name else sa.true())
             .values(state="halted", reason=Reason.STOPPED, message=message, ended_at=self.database.now)
         )
         with self.database.begin() as tx:
@@ -76,10 +79,10 @@ class Switch:
                 record(tx, self.database, by, "unpaused", name, {})
         return bool(lifted)
 
-    def paused(self, repository: str) -> Paused | None:
-        """What keeps this repository from running anything."""
+    def paused(self, repository: str, id: int | None = None) -> Paused | None:
+        """What keeps this repository from running anything; with its `id` also under its earlier names."""
         with self.database.read() as tx:
-            return paused(tx, repository)
+            return paused(tx, repository, id)
 
     def all(self) -> tuple[Paused, ...]:
         """Everything that is paused."""
@@ -95,9 +98,12 @@ class Switch:
         return tuple(Entry(r.at, r.by, r.action, r.repository, json.loads(r.about)) for r in rows)
 
 
-def paused(tx: sa.Connection, repository: str) -> Paused | None:
+def paused(tx: sa.Connection, repository: str, id: int | None = None) -> Paused | None:
     """The same inside a transaction."""
-    where = switches.c.repository.in_(("", repository.lower()))
+    where: sa.ColumnElement[bool] = switches.c.repository.in_(("", repository.lower()))
+    if id is not None:
+        earlier = sa.select(sa.func.lower(runs.c.repository)).where(runs.c.repository_id == id)
+        where = sa.or_(where, switches.c.repository.in_(earlier))
     row = tx.execute(sa.select(switches).where(where).order_by(switches.c.repository).limit(1)).first()
     return Paused(row.repository, row.by, row.reason, row.paused_at) if row else None
 

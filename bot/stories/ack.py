@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.core import replies
-from bot.core.caps import Cap, Caps, Line, Reached, Scope, Standing, applying, due, month_of, notice
+from bot.core.caps import Cap, Line, Reached, Scope, Standing, applying, due, month_of, notice
 from bot.core.events import CommentCreated
 from bot.core.policy import Policy
 from bot.services import Services
@@ -15,7 +15,7 @@ from bot.stories.names import run_of
 
 
 def caps_of(
-    caps: Caps,
+    services: Services,
     event: CommentCreated,
     person: tuple[int, str] | None = None,
     line: tuple[str, Line] | None = None,
@@ -23,7 +23,8 @@ def caps_of(
     """What a launch by the commenter (or another `person`) has to fit under."""
     repo = event.repo
     whose = person or (event.actor_id, event.actor)
-    return applying(caps, whose, (repo.id, repo.full_name), repo.installation, line)
+    before = services.people.names(whose[0], repo.id)
+    return applying(services.policy.caps, whose, (repo.id, repo.full_name), repo.installation, line, before)
 
 
 def refuse(story: Story, event: CommentCreated, standing: Standing) -> None:
@@ -52,7 +53,7 @@ def ack(story: Story, event: CommentCreated, reason: str) -> None:
     now = story.step("the time", services.database.now_ms)
     month = month_of(now, services.policy.caps.zone)
     person = story.step("whose cap", _person, services, event)
-    caps = caps_of(services.policy.caps, event, person) + _lines(services.policy, person or (0, event.actor))
+    caps = caps_of(services, event, person) + _lines(services.policy, person or (0, event.actor))
     if not caps:
         return asides.reply(story, event, "ack", replies.no_caps())
     opened, denied = [], []
@@ -92,7 +93,7 @@ def standings(story: Story, event: CommentCreated) -> tuple[Standing, ...]:
     services = story.services
     now = story.step("the time", services.database.now_ms)
     month = month_of(now, services.policy.caps.zone)
-    caps = caps_of(services.policy.caps, event) + _lines(services.policy, (0, event.actor))
+    caps = caps_of(services, event) + _lines(services.policy, (0, event.actor))
     return story.step("how they stand", services.people.standings, caps, month)
 
 
@@ -109,7 +110,8 @@ def tell(services: Services, run_id: str) -> None:
 def _own(services: Services, run: Run) -> tuple[Cap, ...]:
     if run.actor_id is None or not run.month or run.line:
         return ()
-    caps = applying(services.policy.caps, (run.actor_id, run.actor), (0, run.repository), 0)
+    before = services.people.names(run.actor_id, None)
+    caps = applying(services.policy.caps, (run.actor_id, run.actor), (0, ""), 0, before=before)
     return tuple(cap for cap in caps if cap.scope is Scope.PERSON)
 
 

@@ -106,7 +106,7 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
         asides.refuse(story, event, "github", why, replies.refused(why))
         return None
     policy = story.services.policy
-    caps = ack.caps_of(policy.caps, event, line=line_of(policy, new.line, event.actor))
+    caps = ack.caps_of(story.services, event, line=line_of(policy, new.line, event.actor))
     opened = story.step("open the run", _open, story.services, event, new, caps)
     if isinstance(opened, Reached | Paused):
         ack.no(story, event, opened)

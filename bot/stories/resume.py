@@ -220,7 +220,7 @@ def _reopen(services: Services, event: CommentCreated, plan: Plan) -> tuple[str,
         # What it spends counts for who started it, and in the month of its launch, whoever has it go on.
         line = line_of(services.policy, run.line, run.actor)
         whose = run.actor_id or event.actor_id, run.actor
-        caps = ack.caps_of(services.policy.caps, event, whose, line)
+        caps = ack.caps_of(services, event, whose, line)
         reopened = services.people.reopen(plan.attempt, plan.new, caps, plan.resumed)
         if isinstance(reopened, Reached | Paused):
             return reopened

@@ -138,7 +138,8 @@ def _caps(services: Services, claims: Claims, repo: Repo, line: str) -> tuple[Ca
         raise Refusal("not_entitled", "its token does not say by number who started its workflow")
     person, policy = (claims.actor_id, claims.actor), services.policy
     budget = line_of(policy, line, claims.actor)
-    return applying(policy.caps, person, (repo.id, repo.full_name), repo.installation, budget)
+    before = services.people.names(claims.actor_id, repo.id)
+    return applying(policy.caps, person, (repo.id, repo.full_name), repo.installation, budget, before)
 
 
 def _own_workflow(claims: Claims, default: str) -> None:

@@ -211,7 +211,7 @@ def _check(run: Run, claims: Claims) -> None:
 
 def _not_paused(services: Services, run: Run) -> None:
     """Raises Problem 409 where nothing runs; the run is halted, and can be resumed later."""
-    off = services.switch.paused(run.repository)
+    off = services.switch.paused(run.repository, run.repository_id)
     if off is not None:
         message = halt_message(Reason.STOPPED, run.spent.steps, run.ceilings, str(off))
         services.runs.end(run.id, "halted", reason=Reason.STOPPED, message=message, attempt=run.attempt)

@@ -15,6 +15,7 @@ from bot.core.caps import (
     Caps,
     Fit,
     Line,
+    Names,
     Reached,
     Scope,
     Standing,
@@ -165,6 +166,23 @@ def test_a_policy_names_tiers_people_repositories_and_who_approves() -> None:
         ("person", "7", "$1,000.00"), ("repository", "1", "$2,000.00"), ("installation", "3", "$9,000.00"),
     ]  # fmt: skip
     assert next(cap.usd for cap in applying(said.caps, (8, "new"), (2, "acme/x"), 3)) == Usd.parse("200")
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "usd"),
+    [
+        pytest.param("new", {"max"}, "350.50", id="a new name keeps the cap of the one before"),
+        pytest.param("Dana", {"max"}, "350.50", id="a name with more gives no more"),
+        pytest.param("max", {"dana"}, "350.50", id="a name with less gives less"),
+        pytest.param("new", {"other"}, "200", id="names that are not in the file"),
+    ],
+)
+def test_a_new_name_is_no_greater_cap(name: str, before: set[str], usd: str) -> None:
+    said = parse(POLICY, service=True).caps
+    names = Names(frozenset(before), frozenset({"acme/calendar"}))
+    person, repository, _ = applying(said, (7, name), (1, "acme/renamed"), 3, before=names)
+    assert (person.id, person.usd) == ("7", Usd.parse(usd))
+    assert (repository.id, repository.usd) == ("1", Usd.parse("2000"))
 
 
 def test_a_repository_neither_sets_nor_lifts_a_cap() -> None:

@@ -25,7 +25,7 @@ def people(database: Database) -> People:
 
 def test_a_pause_halts_what_is_live_and_refuses_what_would_start(switch: Switch, people: People) -> None:
     open_, running = a_run(thread=1, repository="acme/a"), a_run(thread=2, repository="Acme/A")
-    elsewhere = a_run(thread=3, repository="acme/b")
+    elsewhere = a_run(thread=3, repository="acme/b", repository_id=4)
     here = a_run(thread=None, origin="exec", repository="")
     for new in (open_, running, elsewhere, here):
         assert people.open(new, ()) is True
@@ -41,7 +41,7 @@ def test_a_pause_halts_what_is_live_and_refuses_what_would_start(switch: Switch,
     assert people.runs.get(elsewhere.id).live  # type: ignore[union-attr]
     refused = people.open(a_run(thread=4, repository="acme/A"), ())
     assert isinstance(refused, Paused)
-    assert people.open(a_run(thread=5, repository="acme/b"), ()) is True
+    assert people.open(a_run(thread=5, repository="acme/b", repository_id=4), ()) is True
     people.runs.finished(running.id, 1)
     assert isinstance(people.reopen(1, running, ()), Paused)
     assert switch.unpause("acme/a", "ada")
@@ -75,3 +75,20 @@ def test_no_launch_at_the_moment_of_a_pause_is_left_to_be_claimed(switch: Switch
     for new, outcome in zip(news, outcomes, strict=True):
         assert outcome is True or isinstance(outcome, Paused)
         assert (people.runs.get(new.id) is None) == isinstance(outcome, Paused)
+
+
+def test_a_repository_that_is_renamed_stays_paused_and_its_older_runs_are_halted(
+    switch: Switch, people: People
+) -> None:
+    old, new = (a_run(thread=n, repository=name) for n, name in ((1, "acme/old"), (2, "acme/new")))
+    elsewhere = a_run(thread=3, repository="acme/b", repository_id=4)
+    for run in (old, new, elsewhere):
+        assert people.open(run, ()) is True
+    assert switch.pause("acme/NEW", "ada", "") == 2
+    assert isinstance(people.open(a_run(thread=5, repository="acme/newest"), ()), Paused)
+    assert switch.paused("acme/newest", 3) is not None
+    assert people.open(a_run(thread=6, repository="acme/c", repository_id=4), ()) is True
+    people.runs.finished(old.id, 1)
+    assert isinstance(people.reopen(1, old, ()), Paused)
+    assert switch.unpause("acme/new", "ada")
+    assert people.open(a_run(thread=5, repository="acme/newest"), ()) is True

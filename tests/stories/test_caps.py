@@ -164,3 +164,28 @@ def test_a_line_is_for_its_members_and_never_eats_their_cap(
         ]  # fmt: skip
         for number in (numbers[0], numbers[1], numbers[3]):
             end(service, number)
+
+
+def test_who_renames_themselves_and_whose_repository_is_renamed_keep_their_caps(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("renamed")
+    url = f"sqlite:///{folder / 'tollgate.db'}"
+    policy = "caps: {people: {was-dana: $2}, repositories: {acme/was: $1.50}}\n"
+    with serving(folder, url, agents.UNTIL_STOPPED, service_policy=policy) as service:
+        service.worker()
+        numbers = [issue(service) for _ in range(3)]
+        start(service, numbers[0], "dana", "/agent fix cost=$5")
+        end(service, numbers[0])
+        with service.database.begin() as tx:
+            tx.execute(sa.update(table).values(actor="was-dana"))
+        start(service, numbers[1], "dana", "/agent fix cost=$5")
+        assert "cost: $5.00 is more than dana's cap" in answers(service, numbers[1])[0]
+        end(service, numbers[1])
+        with service.database.begin() as tx:
+            tx.execute(sa.update(table).values(repository="acme/was"))
+        start(service, numbers[2], "max", "/agent fix cost=$5")
+        assert (
+            service.rows(f"SELECT ceiling_nanos FROM runs WHERE thread = {numbers[2]}")[0][0] == 1_500_000_000
+        )
+        end(service, numbers[2])
