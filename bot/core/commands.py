@@ -135,7 +135,8 @@ _OPTIONS = (*_AMOUNTS, "engine", "line")
 _PLAIN = ("accept", "discard", "stop", "status", "cost", "help")
 _VERBS = (*CLASS_OF, "resume", "sweep", "approve", "ack", *_PLAIN)
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,38}\Z")
-_SHA = re.compile(r"[0-9a-f]{7,64}\Z")
+_SHA = re.compile(r"[0-9a-f]{7,64}\Z")  # a shortened one is told what the whole one is
+_APPROVAL = "/agent approve 0123456789abcdef0123456789abcdef01234567"
 _OPTION = re.compile(r"([a-z][a-z0-9_-]{0,30})=(\S*)\Z")
 # No options (P3), but who writes `--cost=$5` or `Cost=$5` counts on it: starting without it would cost more.
 _ALMOST = re.compile(
@@ -230,7 +231,7 @@ def _command(verb: str, tail: str, before: str, after: str) -> Command:
     if verb == "approve":
         sha = tail.strip().lower()
         if not _SHA.match(sha):
-            return Malformed("`approve` needs the commit that may run", "/agent approve 1a2b3c4")
+            return Malformed("`approve` needs the commit that may run, named in full", _APPROVAL)
         return Approve(sha)
     if verb == "ack":
         return Ack("\n\n".join(part for part in (before, tail, after) if part))
