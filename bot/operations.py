@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 import click
 
 from bot import settings
-from bot.options import who
+from bot.options import failed, who
 
 
 @click.command()
@@ -202,9 +202,7 @@ def _named() -> Iterator[None]:
     try:
         yield
     except settings.SettingsError as error:
-        for problem in error.problems:
-            click.echo(problem, err=True)
-        raise click.exceptions.Exit(1) from None
+        raise failed(error.problems) from None
 
 
 def _ms(day: datetime | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -170,6 +170,13 @@ def who() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return ""
+
+
+def failed(problems: Iterable[str]) -> click.exceptions.Exit:
+    """Each problem on a line of its own; what is to be raised then: exit code 1."""
+    for problem in problems:
+        click.echo(problem, err=True)
+    return click.exceptions.Exit(1)
 
 
 def refuse(why: str) -> NoReturn:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bot import settings
+from bot.options import failed
 
 if TYPE_CHECKING:
     from bot.stories.setup import Check
@@ -35,14 +36,14 @@ def setup(check: bool, organization: str, name: str, port: int) -> None:
     if check:
         raise click.exceptions.Exit(_told(story.check(env)))
     if settings.registered(env):
-        raise _refusal(["there is an App already: `python -m bot setup --check` checks it"])
+        raise failed(["there is an App already: `python -m bot setup --check` checks it"])
     try:
         asked = settings.registering(env)
         asked.place.try_it()
     except settings.SettingsError as error:
-        raise _refusal(error.problems) from None
+        raise failed(error.problems) from None
     except CredentialsError as error:
-        raise _refusal([f"{error}."]) from None
+        raise failed([f"{error}."]) from None
     page = Page(asked, env, "", name, organization)
     with on_loopback(page, port):
         click.echo(f"Open {page.address}")
@@ -52,7 +53,7 @@ def setup(check: bool, organization: str, name: str, port: int) -> None:
                 break
             click.echo(f"waiting for GitHub to send your browser back, {waited} s", err=True)
     if page.made is None:
-        raise _refusal(["GitHub did not send anybody back within an hour; nothing was registered here"])
+        raise failed(["GitHub did not send anybody back within an hour; nothing was registered here"])
     click.echo(f"Registered {page.made.url}; its credentials are kept by {asked.place}.")
     code = _told(story.check(env, page.made))
     click.echo(story.next_step(page.made.url))
@@ -65,9 +66,3 @@ def _told(checks: Iterable[Check]) -> int:
     for one in found:
         click.echo(str(one))
     return int(not all(one.right for one in found))
-
-
-def _refusal(problems: list[str]) -> click.exceptions.Exit:
-    for problem in problems:
-        click.echo(problem, err=True)
-    return click.exceptions.Exit(1)

@@ -104,9 +104,25 @@ class Standing:
         return self.left < LEAST
 
     @property
+    def crowded(self) -> bool:
+        """As many runs are live under it as may be, whatever money is left."""
+        return self.cap.at_once is not None and self.live >= self.cap.at_once
+
+    @property
     def percent(self) -> int:
         """How much of the cap is spent, rounded down: 100 is all of it."""
         return self.spent.nanos * 100 // self.most.nanos
+
+
+@dataclass(frozen=True, slots=True)
+class Spender:
+    """One run's part of a month's spend, and where it is."""
+
+    run: str
+    repository: str
+    thread: int | None
+    task_class: str
+    usd: Usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +174,7 @@ def applying(
     found = []
     usd = _least(caps.people, person[1], before.person, caps.everyone)
     if line is not None:
-        name, own_line = line
-        found.append(Cap(Scope.LINE, name, f"the line {name}", own_line.monthly, own_line.concurrency))
+        found.append(of_line(*line))
     elif usd is not None:
         found.append(Cap(Scope.PERSON, str(person[0]), person[1], usd))
     own = _least(caps.repositories, repository[1], before.repository, None)
@@ -168,6 +183,11 @@ def applying(
     if caps.installation is not None:
         found.append(Cap(Scope.INSTALLATION, str(installation), "the whole installation", caps.installation))
     return tuple(found)
+
+
+def of_line(name: str, line: Line) -> Cap:
+    """A budget line's month, and how many runs on it may be live."""
+    return Cap(Scope.LINE, name, f"the line {name}", line.monthly, line.concurrency)
 
 
 def _least(named: Mapping[str, Usd], name: str, before: frozenset[str], otherwise: Usd | None) -> Usd | None:
@@ -189,8 +209,7 @@ def fit(asked: Usd, standings: Sequence[Standing], spent: Usd = ZERO) -> Fit | R
 
     `spent`: what the same run has spent in earlier attempts, which `asked` contains and `standings` do not.
     """
-    crowded = (one for one in standings if one.cap.at_once is not None and one.live >= one.cap.at_once)
-    if (full := next(crowded, None)) is not None:
+    if (full := next((one for one in standings if one.crowded), None)) is not None:
         return Reached(full)
     tightest = min(standings, key=lambda one: one.left, default=None)
     if tightest is None or asked <= tightest.left:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.core import caps, limits
-from bot.core.caps import Standing
+from bot.core.caps import Spender, Standing
 from bot.core.ceilings import Ceilings, span
 from bot.core.commands import HELP, Malformed
 from bot.core.limits import Resolved
@@ -92,29 +92,12 @@ def nothing_left(spent: Spent, short: Mapping[str, str], clamps: Sequence[str]) 
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Spender:
-    """One run's part of a month's spend."""
-
-    run: str
-    repository: str
-    thread: int | None
-    task_class: str
-    usd: Usd
-
-
 def reached(standing: Standing) -> str:
     """Which cap is reached, on one line."""
-    if crowded(standing):
+    if standing.crowded:
         return f"{standing.cap.name} has {standing.live} live runs, as many as it may have"
     held = f", {standing.held} held by live runs" if standing.held else ""
     return f"{caps.whose(standing)} is reached: {standing.spent} of {standing.most} spent{held}"
-
-
-def crowded(standing: Standing) -> bool:
-    """It is the number of live runs that stands in the way, not the money."""
-    most = standing.cap.at_once
-    return most is not None and standing.live >= most
 
 
 def cap_reached(standing: Standing, spenders: Sequence[Spender], opens: Sequence[str]) -> str:
@@ -130,7 +113,7 @@ def cap_reached(standing: Standing, spenders: Sequence[Spender], opens: Sequence
         else ""
     )
     more = caps.slice_of(standing.cap.usd)
-    if crowded(standing):
+    if standing.crowded:
         return f"I did not start: {reached(standing)}. {NOTHING} Say it again when one of them has ended."
     if opens:
         who = " or ".join(code(name) for name in opens)

@@ -8,28 +8,17 @@ the cap's month.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from bot.core.caps import Cap, Fit, Names, Reached, Scope, Standing, fit, slice_of
-from bot.core.money import ZERO, Usd
+from bot.core.caps import Cap, Fit, Names, Reached, Scope, Spender, Standing, fit, slice_of
+from bot.core.money import Usd
 from bot.stores.database import Database
 from bot.stores.runs import NewRun, Runs
 from bot.stores.switch import Paused, paused, record
 from bot.stores.tables import acknowledgements, months, runs
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """One run's part of a month: what it has cost, where it is."""
-
-    run: str
-    repository: str
-    thread: int | None
-    task_class: str
-    usd: Usd
 
 
 class People:
@@ -124,7 +113,7 @@ class People:
             mine = sa.or_(months.c.told_in.is_(None), months.c.told_in == run)
             return tx.execute(row.where(mine).values(told_in=run)).rowcount == 1
 
-    def dearest(self, cap: Cap, month: str, most: int = 5) -> tuple[Share, ...]:
+    def dearest(self, cap: Cap, month: str, most: int = 5) -> tuple[Spender, ...]:
         """The runs that cost most of it."""
         query = (
             sa.select(runs.c.id, runs.c.repository, runs.c.thread, runs.c.task_class, runs.c.spent_nanos)
@@ -133,7 +122,7 @@ class People:
             .limit(most)
         )
         with self.database.read() as tx:
-            return tuple(Share(r[0], r[1], r[2], r[3], Usd(r[4])) for r in tx.execute(query).all())
+            return tuple(Spender(r[0], r[1], r[2], r[3], Usd(r[4])) for r in tx.execute(query).all())
 
     def _locked(
         self, tx: sa.Connection, caps: Sequence[Cap], month: str, but: str | None = None
@@ -191,5 +180,4 @@ def _is(table: sa.Table, cap: Cap, month: str) -> tuple[sa.ColumnElement[bool], 
 def _clamped(new: NewRun, fitted: Fit) -> NewRun:
     if not fitted.clamp:
         return new
-    ceilings = replace(new.ceilings, usd=max(ZERO, fitted.usd))
-    return replace(new, ceilings=ceilings, clamps=(*new.clamps, fitted.clamp))
+    return replace(new, ceilings=replace(new.ceilings, usd=fitted.usd), clamps=(*new.clamps, fitted.clamp))

@@ -56,7 +56,7 @@ class Switch:
         with self.database.begin() as tx:
             tx.execute(insert.values(values).on_conflict_do_nothing())
             record(tx, self.database, by, "paused", name, {"reason": reason})
-            now = _of(tx, name)
+            now = _paused(tx.execute(sa.select(switches).where(switches.c.repository == name)).one())
         message = sa.literal("halted at step ") + sa.cast(runs.c.steps, sa.String) + sa.literal(f": {now}")
         called = sa.func.lower(runs.c.repository) == name
         # Whatever it was called when they were opened.
@@ -88,7 +88,7 @@ class Switch:
         """Everything that is paused."""
         with self.database.read() as tx:
             rows = tx.execute(sa.select(switches).order_by(switches.c.repository)).all()
-        return tuple(Paused(row.repository, row.by, row.reason, row.paused_at) for row in rows)
+        return tuple(_paused(row) for row in rows)
 
     def log(self, most: int = 100) -> tuple[Entry, ...]:
         """The audit log, newest first."""
@@ -105,7 +105,7 @@ def paused(tx: sa.Connection, repository: str, id: int | None = None) -> Paused 
         earlier = sa.select(sa.func.lower(runs.c.repository)).where(runs.c.repository_id == id)
         where = sa.or_(where, switches.c.repository.in_(earlier))
     row = tx.execute(sa.select(switches).where(where).order_by(switches.c.repository).limit(1)).first()
-    return Paused(row.repository, row.by, row.reason, row.paused_at) if row else None
+    return _paused(row) if row else None
 
 
 def record(
@@ -116,6 +116,5 @@ def record(
     tx.execute(sa.insert(audit).values(at=database.now, **values))
 
 
-def _of(tx: sa.Connection, name: str) -> Paused:
-    row = tx.execute(sa.select(switches).where(switches.c.repository == name)).one()
+def _paused(row: sa.Row[Any]) -> Paused:
     return Paused(row.repository, row.by, row.reason, row.paused_at)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bot.core import replies
-from bot.core.caps import Cap, Line, Reached, Scope, Standing, applying, due, month_of, notice
+from bot.core.caps import Cap, Reached, Scope, Standing, applying, due, month_of, notice, of_line
 from bot.core.events import CommentCreated
 from bot.core.policy import Policy
 from bot.services import Services
@@ -12,28 +14,13 @@ from bot.stores.switch import Paused
 from bot.stories import asides
 from bot.stories.durable import Story
 from bot.stories.names import run_of
-
-
-def caps_of(
-    services: Services,
-    event: CommentCreated,
-    person: tuple[int, str] | None = None,
-    line: tuple[str, Line] | None = None,
-) -> tuple[Cap, ...]:
-    """What a launch by the commenter (or another `person`) has to fit under."""
-    repo = event.repo
-    whose = person or (event.actor_id, event.actor)
-    before = services.people.names(whose[0], repo.id)
-    return applying(services.policy.caps, whose, (repo.id, repo.full_name), repo.installation, line, before)
+from bot.stories.ruling import caps_of
 
 
 def refuse(story: Story, event: CommentCreated, standing: Standing) -> None:
     """The cap, what used it up, and who may open more."""
     services, cap = story.services, standing.cap
-    shares = story.step("what the month went on", services.people.dearest, cap, standing.month)
-    spenders = [
-        replies.Spender(one.run, one.repository, one.thread, one.task_class, one.usd) for one in shares
-    ]
+    spenders = story.step("what the month went on", services.people.dearest, cap, standing.month)
     opens = _openers(services.policy, cap)
     text = replies.cap_reached(standing, spenders, opens)
     asides.refuse(story, event, "cap_reached", replies.reached(standing), text)
@@ -49,11 +36,9 @@ def no(story: Story, event: CommentCreated, why: Reached | Paused) -> None:
 
 def ack(story: Story, event: CommentCreated, reason: str) -> None:
     """Open a slice of each reached cap that stands in the way here, as far as the commenter may."""
-    services = story.services
-    now = story.step("the time", services.database.now_ms)
-    month = month_of(now, services.policy.caps.zone)
+    services, month = story.services, _month(story)
     person = story.step("whose cap", _person, services, event)
-    caps = caps_of(services, event, person) + _lines(services.policy, person or (0, event.actor))
+    caps = _all(services, event, person or (event.actor_id, event.actor))
     if not caps:
         return asides.reply(story, event, "ack", replies.no_caps())
     opened, denied = [], []
@@ -90,11 +75,8 @@ def ack(story: Story, event: CommentCreated, reason: str) -> None:
 
 def standings(story: Story, event: CommentCreated) -> tuple[Standing, ...]:
     """How every cap that holds for the commenter here stands now."""
-    services = story.services
-    now = story.step("the time", services.database.now_ms)
-    month = month_of(now, services.policy.caps.zone)
-    caps = caps_of(services, event) + _lines(services.policy, (0, event.actor))
-    return story.step("how they stand", services.people.standings, caps, month)
+    people, caps = story.services.people, _all(story.services, event, (event.actor_id, event.actor))
+    return story.step("how they stand", people.standings, caps, _month(story))
 
 
 def tell(services: Services, run_id: str) -> None:
@@ -115,10 +97,20 @@ def _own(services: Services, run: Run) -> tuple[Cap, ...]:
     return tuple(cap for cap in caps if cap.scope is Scope.PERSON)
 
 
-def _lines(policy: Policy, person: tuple[int, str]) -> tuple[Cap, ...]:
-    """The budget lines that the person may use."""
-    mine = ((name, line) for name, line in policy.lines.items() if person[1].lower() in line.members)
-    return tuple(Cap(Scope.LINE, name, f"the line {name}", line.monthly) for name, line in mine)
+def _month(story: Story) -> str:
+    """The month that it is for the service's caps."""
+    now = story.step("the time", story.services.database.now_ms)
+    return month_of(now, story.services.policy.caps.zone)
+
+
+def _all(services: Services, event: CommentCreated, person: tuple[int, str]) -> tuple[Cap, ...]:
+    """What the person has to fit under here, and the months of the budget lines that they may use.
+
+    Of a line only its money: how many runs on it are live is nobody's to acknowledge.
+    """
+    lines = services.policy.lines.items()
+    mine = (of_line(name, line) for name, line in lines if person[1].lower() in line.members)
+    return caps_of(services, person, event.repo, "") + tuple(replace(cap, at_once=None) for cap in mine)
 
 
 def _person(services: Services, event: CommentCreated) -> tuple[int, str] | None:

@@ -16,6 +16,7 @@ from bot.stores.runs import Run
 from bot.stories import finish, policy_check
 from bot.stories.durable import Story, name_of
 from bot.stories.names import line, reply_marker, repo_of, run_of
+from bot.stories.ruling import Refusal
 
 # A command that reaches us so long after it was written (an outage, a backlog) is answered and not obeyed.
 LATE_MS = 4 * 3600_000
@@ -47,6 +48,15 @@ def refuse(story: Story, event: CommentCreated, reason: str, why: str, text: str
     if reason == "policy" and (page := policy_check.of_the_default_branch(story, event.repo)):
         text += replies.policy_page(page)
     reply(story, event, reason, text)
+
+
+def not_started(story: Story, event: CommentCreated, error: Refusal | GitHubError) -> None:
+    """Nothing was, for a rule says no or GitHub did not answer; after the eyes, silence would be worse."""
+    if isinstance(error, Refusal):
+        reason, why = error.reason, str(error)
+    else:
+        reason, why = "github", f"GitHub did not tell what this run needs to know: {error}"
+    refuse(story, event, reason, why, replies.refused(why))
 
 
 def not_entitled(story: Story, event: CommentCreated, role: Role) -> None:

@@ -6,7 +6,6 @@ Everything is kept in the run's snapshot as it was at the trigger; edits afterwa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Literal
 
 from bot.clients.github import GitHubError
@@ -17,7 +16,6 @@ from bot.core.ceilings import NATIVE_ENGINE
 from bot.core.commands import Ack, Approve, Malformed, Plain, Resume, Start, Sweep
 from bot.core.events import REVIEW_COMMENT, CommentCreated
 from bot.core.offers import BROKEN_OFF
-from bot.core.prices import UnknownModel
 from bot.core.roles import Role
 from bot.core.untrusted import code, listing, tail
 from bot.services import Services
@@ -26,7 +24,17 @@ from bot.stores.switch import Paused
 from bot.stories import ack, approve, asides, decide, relabel, resume
 from bot.stories.durable import Story
 from bot.stories.names import line, run_of
-from bot.stories.ruling import Refusal, cleared, kept, key_for, line_of, policy_of, resolve
+from bot.stories.ruling import (
+    Refusal,
+    caps_of,
+    cleared,
+    kept,
+    key_for,
+    line_of,
+    policy_of,
+    priced,
+    resolve,
+)
 from bot.stories.scene import Scene, look
 from bot.stories.send import send
 
@@ -97,16 +105,10 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
     try:
         scene = story.step("look around", look, story.services, event)
         new = _new_run(story, event, command, role, scene)
-    except Refusal as refusal:
-        asides.refuse(story, event, refusal.reason, str(refusal), replies.refused(str(refusal)))
+    except (Refusal, GitHubError) as error:
+        asides.not_started(story, event, error)
         return None
-    except GitHubError as error:
-        # After the eyes, silence would be the worst answer.
-        why = f"GitHub did not tell what this run needs to know: {error}"
-        asides.refuse(story, event, "github", why, replies.refused(why))
-        return None
-    policy = story.services.policy
-    caps = ack.caps_of(story.services, event, line=line_of(policy, new.line, event.actor))
+    caps = caps_of(story.services, (event.actor_id, event.actor), event.repo, new.line)
     opened = story.step("open the run", _open, story.services, event, new, caps)
     if isinstance(opened, Reached | Paused):
         ack.no(story, event, opened)
@@ -141,10 +143,7 @@ def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, sc
     budget = line_of(ruling, resolved.line, event.actor)
     key = key_for(story.services, ruling, budget, event.actor)
     now = story.step("the time", story.services.database.now_ms)
-    try:
-        story.services.prices.price(ruling.model, datetime.fromtimestamp(now / 1000, UTC))
-    except UnknownModel as error:
-        raise Refusal("model", f"the policy's model cannot be priced: {error}") from error
+    priced(story.services, ruling.model, now)
     careful = care(resolved.task_class, ruling.effort, ruling.context)
     task, planned = _task(event, command), {}
     if resolved.task_class == "split":

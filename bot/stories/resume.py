@@ -28,7 +28,7 @@ from bot.stores.switch import Paused
 from bot.stories import ack, asides, relabel
 from bot.stories.durable import Story
 from bot.stories.names import run_of
-from bot.stories.ruling import Refusal, cleared, kept, line_of, policy_of, resolve
+from bot.stories.ruling import Refusal, caps_of, cleared, kept, line_of, policy_of, resolve
 from bot.stories.scene import Scene, look
 from bot.stories.send import send
 
@@ -63,12 +63,8 @@ def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> 
         planned = story.step("what going on takes", _plan, story, event, command, role, scene, run)
         if isinstance(planned, tuple):
             raise Refusal(*planned)
-    except Refusal as refusal:
-        asides.refuse(story, event, refusal.reason, str(refusal), replies.refused(str(refusal)))
-        return None
-    except GitHubError as error:
-        why = f"GitHub did not tell what this run needs to know: {error}"
-        asides.refuse(story, event, "github", why, replies.refused(why))
+    except (Refusal, GitHubError) as error:
+        asides.not_started(story, event, error)
         return None
     reopened = story.step("go on with it", _reopen, services, event, planned)
     if isinstance(reopened, Reached | Paused):
@@ -218,9 +214,8 @@ def _reopen(services: Services, event: CommentCreated, plan: Plan) -> tuple[str,
     run = run_of(services, plan.run)
     if run.attempt == plan.attempt:
         # What it spends counts for who started it, and in the month of its launch, whoever has it go on.
-        line = line_of(services.policy, run.line, run.actor)
         whose = run.actor_id or event.actor_id, run.actor
-        caps = ack.caps_of(services, event, whose, line)
+        caps = caps_of(services, whose, event.repo, run.line)
         reopened = services.people.reopen(plan.attempt, plan.new, caps, plan.resumed)
         if isinstance(reopened, Reached | Paused):
             return reopened

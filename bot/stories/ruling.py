@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from bot.core import labels, limits
-from bot.core.caps import Line, key_of
+from bot.core.caps import Cap, Line, applying, key_of
 from bot.core.commands import Options
 from bot.core.limits import Resolved
 from bot.core.money import Usd
 from bot.core.onboarding import POLICY
+from bot.core.places import Repo
 from bot.core.policy import Policy, PolicyError, tighten
+from bot.core.prices import UnknownModel
 from bot.core.roles import Role
 from bot.core.untrusted import code
 from bot.services import Services
@@ -84,6 +87,25 @@ def line_of(ruling: Policy, name: str, person: str) -> tuple[str, Line] | None:
     if person.lower() not in line.members:
         raise Refusal("line", f"{person} is not a member of the budget line {code(name)}")
     return name.lower(), line
+
+
+def caps_of(services: Services, person: tuple[int, str], repo: Repo, line: str) -> tuple[Cap, ...]:
+    """What a launch has to fit under by this person (GitHub's number, name), on the line if one is named.
+
+    Raises Refusal as `line_of`.
+    """
+    policy, before = services.policy, services.people.names(person[0], repo.id)
+    where = repo.id, repo.full_name
+    budget = line_of(policy, line, person[1])
+    return applying(policy.caps, person, where, repo.installation, budget, before)
+
+
+def priced(services: Services, model: str, now_ms: int) -> None:
+    """Raises Refusal for a model of the policy's that has no price."""
+    try:
+        services.prices.price(model, datetime.fromtimestamp(now_ms / 1000, UTC))
+    except UnknownModel as error:
+        raise Refusal("model", f"the policy's model cannot be priced: {error}") from error
 
 
 def key_for(services: Services, ruling: Policy, line: tuple[str, Line] | None, person: str) -> str:

@@ -6,24 +6,21 @@ told at the door and told again when it is asked again.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from bot.clients.identity import Claims
 from bot.core import limits, replies
-from bot.core.caps import Cap, Reached, applying, month_of
+from bot.core.caps import Cap, Reached, month_of
 from bot.core.care import care
 from bot.core.ceilings import NATIVE_ENGINE
 from bot.core.labels import Labelled
 from bot.core.onboarding import POLICY
 from bot.core.places import Repo
 from bot.core.policy import Policy
-from bot.core.prices import UnknownModel
 from bot.core.roles import Role
 from bot.core.steps import Asked
 from bot.services import Services
 from bot.stores.runs import STEP, NewRun, Run, new_id
 from bot.stores.switch import Paused
-from bot.stories.ruling import Refusal, key_for, line_of, within
+from bot.stories.ruling import Refusal, caps_of, key_for, line_of, priced, within
 
 WORKFLOWS = ".github/workflows/"
 MOST_A_JOB = 50  # runs, one after the other
@@ -136,10 +133,7 @@ def _caps(services: Services, claims: Claims, repo: Repo, line: str) -> tuple[Ca
     """What it has to fit under. Raises Refusal where GitHub does not say whose month it is."""
     if claims.actor_id is None:
         raise Refusal("not_entitled", "its token does not say by number who started its workflow")
-    person, policy = (claims.actor_id, claims.actor), services.policy
-    budget = line_of(policy, line, claims.actor)
-    before = services.people.names(claims.actor_id, repo.id)
-    return applying(policy.caps, person, (repo.id, repo.full_name), repo.installation, budget, before)
+    return caps_of(services, (claims.actor_id, claims.actor), repo, line)
 
 
 def _own_workflow(claims: Claims, default: str) -> None:
@@ -171,11 +165,7 @@ def _affordable(services: Services, ruling: Policy, asked: Asked) -> None:
     if asked.options.engine != NATIVE_ENGINE or NATIVE_ENGINE not in ruling.engines:
         allowed = ", ".join(ruling.engines) or "none at all"
         raise Refusal("engine", f"this version runs {NATIVE_ENGINE} only, and the policy allows {allowed}")
-    now = datetime.fromtimestamp(services.database.now_ms() / 1000, UTC)
-    try:
-        services.prices.price(ruling.model, now)
-    except UnknownModel as error:
-        raise Refusal("model", f"the policy's model cannot be priced: {error}") from error
+    priced(services, ruling.model, services.database.now_ms())
 
 
 def _record(services: Services, claims: Claims, asked: Asked, refusal: Refusal) -> None:

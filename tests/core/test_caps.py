@@ -18,6 +18,7 @@ from bot.core.caps import (
     Names,
     Reached,
     Scope,
+    Spender,
     Standing,
     Team,
     applying,
@@ -228,7 +229,7 @@ def test_a_wrong_cap_is_named_by_line(text: str, line: int, why: str) -> None:
 
 def test_a_refusal_says_what_the_month_went_on_and_who_opens_more() -> None:
     standing = Standing(CAP, "2026-11", Usd.parse("188.20"), Usd.parse("11.80"))
-    spent = [replies.Spender("0a1b2c3d4e5f", "acme/calendar", 4, "bugfix", Usd.parse("42"))]
+    spent = [Spender("0a1b2c3d4e5f", "acme/calendar", 4, "bugfix", Usd.parse("42"))]
     text = replies.cap_reached(standing, spent, ("dana",))
     assert text.startswith(
         "I did not start: dana's cap for 2026-11 is reached: $188.20 of $200.00 spent, $11.80 held by live "

@@ -103,15 +103,7 @@ def test_spend_that_is_corrected_later_follows_its_run(database: Database) -> No
     world = World(database)
     run = begun(world, 7, CENT * 100, turn="estimated")
     world.merge(7)
-    with database.begin() as tx:
-        first = tx.execute(sa.select(turns.c.id).where(turns.c.run == run)).scalar_one()
-        tx.execute(
-            sa.insert(turns).values(
-                run=run, attempt=1, state="corrected", corrects=first, hold_nanos=0, hold_tokens=0,
-                held_at=world.now, lease_until_at=0, owner="t", max_tokens=1, model_asked="m",
-                settled_at=world.now, nanos=-(CENT * 90).nanos,
-            )
-        )  # fmt: skip
+    world.correct(run, -(CENT * 90))
     assert world.signals.pull(1, 7).usd == CENT * 10  # type: ignore[union-attr]
 
 

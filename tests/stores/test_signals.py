@@ -57,6 +57,18 @@ class World:
             )  # fmt: skip
         return new.id
 
+    def correct(self, run: str, by: Usd) -> None:
+        """A correction of the run's one turn."""
+        with self.database.begin() as tx:
+            first = tx.execute(sa.select(turns.c.id).where(turns.c.run == run)).scalar_one()
+            tx.execute(
+                sa.insert(turns).values(
+                    run=run, attempt=1, state="corrected", corrects=first, hold_nanos=0, hold_tokens=0,
+                    held_at=self.now, lease_until_at=0, owner="t", max_tokens=1, model_asked="m",
+                    settled_at=self.now, nanos=by.nanos,
+                )
+            )  # fmt: skip
+
     def merge(self, number: int, closes: tuple[Place, ...] = (), **given: Any) -> int:
         facts = {
             "installation": 9, "repository_id": 1, "repository": "o/r", "number": number,
@@ -133,15 +145,7 @@ def test_spend_before_the_window_counts_for_a_pull_request_merged_in_it(database
 def test_a_correction_takes_the_estimate_back(database: Database) -> None:
     world = World(database)
     run = world.run(7, CENT * 100, turn="estimated")
-    with database.begin() as tx:
-        first = tx.execute(sa.select(turns.c.id).where(turns.c.run == run)).scalar_one()
-        tx.execute(
-            sa.insert(turns).values(
-                run=run, attempt=1, state="corrected", corrects=first, hold_nanos=0, hold_tokens=0,
-                held_at=world.now, lease_until_at=0, owner="t", max_tokens=1, model_asked="m",
-                settled_at=world.now, nanos=-(CENT * 90).nanos,
-            )
-        )  # fmt: skip
+    world.correct(run, -(CENT * 90))
     found = world.signals.read()
     assert (found.spent, found.estimated) == (CENT * 10, ZERO)
 

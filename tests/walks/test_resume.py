@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from sandbox.world_up import World, world
+from tests.walks.ledger import rows
 
 pytestmark = pytest.mark.slow
 
@@ -45,17 +45,10 @@ class Run:
     def until(self, what: str, column: str = "1", seconds: float = 90) -> Any:
         end = time.monotonic() + seconds
         query = f"SELECT {column} FROM runs WHERE thread = {self.number} AND {what}"
-        while not (found := self.rows(query)):
-            assert time.monotonic() < end, f"waited for {what}: {self.rows('SELECT * FROM runs')[-1]}"
+        while not (found := rows(self.up, query)):
+            assert time.monotonic() < end, f"waited for {what}: {rows(self.up, 'SELECT * FROM runs')[-1]}"
             time.sleep(0.1)
         return found[0][0]
-
-    def rows(self, query: str) -> list[Any]:
-        ledger = sqlite3.connect(self.up.folder / "tollgate.db")
-        try:
-            return ledger.execute(query).fetchall()
-        finally:
-            ledger.close()
 
     def report(self, attempt: int) -> str:
         self.until(f"attempt = {attempt} AND finished_at IS NOT NULL")
@@ -136,5 +129,5 @@ def test_it_goes_on_without_a_lost_edit_or_a_double_charge(
     assert whole == "".join(f"line {number}\n" for number in range(1, 10))
     talks = up.claude.ask("/_sandbox/conversations")[len(before) :]
     assert [(talk["broken"], talk["keys"]) for talk in talks] == [(0, 1)], "one conversation, never changed"
-    spent = run.rows("SELECT sum(spent_nanos), sum(held_nanos), sum(estimated_nanos) FROM runs")[0]
+    spent = rows(run.up, "SELECT sum(spent_nanos), sum(held_nanos), sum(estimated_nanos) FROM runs")[0]
     assert spent == (up.claude.invoice()["total_nanos"], 0, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -15,6 +14,7 @@ from sandbox.fresh import KEY
 from sandbox.github.client import Client
 from sandbox.story import product
 from sandbox.world_up import World, world
+from tests.walks.ledger import rows
 
 pytestmark = pytest.mark.slow
 PULL = 2
@@ -98,14 +98,6 @@ class Run:
     def cost(self) -> Decimal:
         """In nano-dollars, as its outputs say it."""
         return Decimal(self.outputs["cost"]) * 1_000_000_000
-
-
-def rows(up: World, query: str) -> list[Any]:
-    ledger = sqlite3.connect(up.folder / "tollgate.db")
-    try:
-        return ledger.execute(query).fetchall()
-    finally:
-        ledger.close()
 
 
 @pytest.mark.parametrize("kind", ["alone", "served"])

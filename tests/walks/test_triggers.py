@@ -7,13 +7,11 @@ and Claude, whose invoice is the ledger. The walk on a pull request is the demo'
 from __future__ import annotations
 
 import re
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,6 +19,7 @@ from sandbox import world as calendar
 from sandbox.story import try_tests
 from sandbox.world_up import World, world
 from tests.contracts.checker import contract
+from tests.walks.ledger import rows
 
 pytestmark = pytest.mark.slow
 FIX = "/agent fix cost=$2\n\nThe tests fail. Find the bug and fix it."
@@ -38,14 +37,6 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         assert spent == made.claude.invoice()["total_nanos"] > 0
         assert (held, estimated) == (0, 0)
         assert contract().check_traffic(folder / "traffic.ndjson") == []
-
-
-def rows(up: World, query: str) -> list[Any]:
-    ledger = sqlite3.connect(up.folder / "tollgate.db")
-    try:
-        return ledger.execute(query).fetchall()
-    finally:
-        ledger.close()
 
 
 def finished(up: World, number: int) -> tuple[str, str]:
