@@ -84,10 +84,10 @@ class Services:
         self.database.close()
 
 
-def build(settings: Settings, kind: str) -> Services:
-    """`kind` of process: web or worker. Raises SettingsError."""
+def build(settings: Settings, kind: str, clock: str = "") -> Services:
+    """`kind` of process: web or worker; `clock` as Database has it. Raises SettingsError."""
     prices, rules = price_book(settings), service_policy(settings)
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, clock)
     try:
         _migrated(database)
         _same_time(database)
@@ -140,8 +140,8 @@ def usage_api(settings: Settings) -> UsageApi | None:
 
 
 @contextmanager
-def opened(settings: Settings, kind: str) -> Iterator[Services]:
-    services = build(settings, kind)
+def opened(settings: Settings, kind: str, clock: str = "") -> Iterator[Services]:
+    services = build(settings, kind, clock)
     try:
         yield services
     finally:
@@ -185,7 +185,7 @@ def _migrated(database: Database) -> None:
 
 def _same_time(database: Database) -> None:
     # L7: leases and deadlines are the database's time; a process that lives in another one does harm.
-    off = abs(database.now_ms() - time.time() * 1000)
+    off = abs(database.own_ms() - time.time() * 1000)
     if off > MOST_OFF_MS:
         raise SettingsError([f"this machine's clock is {off / 1000:.0f} s off the database's: set it first"])
 

@@ -19,7 +19,7 @@ from bot.core.money import Usd
 from bot.core.prices import Cost, same_model
 from bot.core.rules import STRICTEST, Rules
 from bot.core.usage import Usage
-from bot.stores.database import NOW, Database
+from bot.stores.database import Database
 from bot.stores.drivers import Driver, OneStatement, Send, Sqlite
 
 HOLD_LEASE_MS = 60_000  # of a hold; its gateway process renews it every third of that
@@ -121,7 +121,7 @@ class Ledger:
             self._postgresql = Postgresql(database, connections)
         self._driver: Driver = self._postgresql or Sqlite(database)
         self._heard = Heard()
-        self._now = NOW[database.kind]
+        self._now = database.clock
         # Turns that this process answers for; a hold whose booking failed is not among them, and expires.
         self._live: set[int] = set()
         self._statements()
