@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 MARK = "SANDBOX_RUN"  # in the environment of every process of a run, so that none can hide
 GRACE = 7.5  # seconds for a step to end by itself once it was told to, as on GitHub
@@ -60,6 +60,14 @@ class Running:
     cancelled: threading.Event = field(default_factory=threading.Event)
     timed_out: bool = False
     process: subprocess.Popen[str] | None = None
+
+
+class Jobs(Protocol):
+    """Who carries out jobs; `watch` hears of them from another thread."""
+
+    def start(self, job: Job, watch: Watch) -> None: ...
+    def cancel(self, id: int) -> None: ...
+    def close(self) -> None: ...
 
 
 class Actions:

@@ -139,6 +139,14 @@ class Client:
         """Makes a person or bot, or gives them another role."""
         self.control("users", repo=self.repo, login=login, role=role, type=type)
 
+    def rename_user(self, login: str, to: str) -> None:
+        self.control("rename/user", login=login, to=to)
+        self._tokens.pop(login, None)
+
+    def rename_repository(self, to: str) -> None:
+        """This one; `to` without its owner."""
+        self.repo = str(self.control("rename/repository", repo=self.repo, to=to)["full_name"])
+
     # --- what is there
 
     def state(self) -> Json:

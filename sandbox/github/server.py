@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from sandbox.actions import GRACE, Actions, Job, Watch
+from sandbox.actions import GRACE, Actions, Job, Jobs, Watch
 from sandbox.github import oidc, smart_http
 from sandbox.github.access import issue_token
 from sandbox.github.door import Doors, mount, unknown
@@ -30,6 +30,7 @@ from sandbox.github.routes import (
     hooks,
     pages,
     registering,
+    renaming,
     repos,
     runs,
     threads,
@@ -101,7 +102,8 @@ def pem(key: rsa.RSAPrivateKey) -> str:
 class GitHub:
     """A running sandbox GitHub. Use it as a context manager, or call `serve` to stay in this thread."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, jobs: Jobs | None = None) -> None:
+        """`jobs`: who carries out dispatched workflows, instead of `act`."""
         self.options = options
         self._temporary = None if options.data else Path(tempfile.mkdtemp(prefix="sandbox-github-"))
         self.data = options.data or self._temporary or Path()
@@ -113,7 +115,7 @@ class GitHub:
         self.doors = Doors(self.hub, self.hooks, self.traffic, start=self._start, cancel=self._cancel)
         self.key = private_key(options.app_key) if options.app else None
         self.issuer = oidc.Issuer(self.hub, rsa.generate_private_key(public_exponent=65537, key_size=2048))
-        self.actions = Actions(self.data / "runs", options.jobs, options.actions, grace=options.grace)
+        self.actions = jobs or Actions(self.data / "runs", options.jobs, options.actions, grace=options.grace)
         self._http: BaseWSGIServer = make_server(
             "127.0.0.1", options.port, self._app(), threaded=True, request_handler=Handler
         )
@@ -150,6 +152,7 @@ class GitHub:
         app.register_blueprint(oidc.blueprint(self.issuer))
         app.register_blueprint(control.blueprint(self.doors, self.about))
         app.register_blueprint(registering.blueprint(self.doors))
+        app.register_blueprint(renaming.blueprint(self.hub))
         app.register_blueprint(pages.blueprint(self.doors))
         app.register_blueprint(smart_http.blueprint(self.doors))
         app.register_error_handler(404, unknown(self.doors))

@@ -327,6 +327,21 @@ def test_an_outsider_opens_a_pull_request_from_a_fork_and_merges_nothing(tmp_pat
         assert no.value.status == 403
 
 
+def test_numbers_stay_when_people_and_repositories_are_renamed(tmp_path: Path) -> None:
+    with world(tmp_path) as fresh, app(fresh) as (_, repo):
+        before = repo.get_issue(ISSUE).user.id
+        fresh.client.rename_user("ada", "ada-lovelace")
+        fresh.client.rename_repository("almanac")
+        number = fresh.client.issue("ada-lovelace", "Again")
+        assert fresh.client.repository()["id"] == repo.id
+        assert fresh.client.repository()["roles"]["ada-lovelace"] == "admin"
+        told = fresh.client.do("dana", "GET", f"/issues/{number}")
+        assert (told["user"]["login"], told["user"]["id"]) == ("ada-lovelace", before)
+        assert fresh.client.repo == "acme/almanac"
+        with pytest.raises(Refusal):
+            fresh.client.token("ada")
+
+
 def test_time_and_suspension_end_a_token(tmp_path: Path) -> None:
     with world(tmp_path) as fresh, app(fresh) as (_, repo):
         fresh.client.suspend()
