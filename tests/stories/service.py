@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from bot import services, settings
 from bot.stores.database import Database
+from sandbox.actions import Jobs
 from sandbox.github.client import Client
 from sandbox.github.server import GitHub, Options
 from sandbox.world_up import free_port
@@ -123,9 +124,13 @@ def serving(
     policy: str | None = None,
     service_policy: str = "",
     upstream: str = "http://127.0.0.1:9",
+    jobs: Jobs | None = None,
+    roof: str = "app:app",
+    now_ms: int | None = None,
 ) -> Iterator[Service]:
-    """GitHub and the web process, no worker yet. `agent`: Python source of the workflow's one step;
-    `upstream`: where the gateway forwards to."""
+    """GitHub and the web process, no worker yet. `agent`: Python source of the workflow's one step; `jobs`:
+    who carries workflows out instead of `act`; `upstream`: where the gateway forwards to; `roof`: another
+    than the product's; `now_ms`: what time it is at GitHub."""
     if agent is not None:
         (folder / "agent.py").write_text(agent)
     workflow = folder / "agent.yml"
@@ -141,8 +146,10 @@ def serving(
         policy=None if policy is None else rules,
     )
     url = f"http://127.0.0.1:{free_port()}"
-    with GitHub(options) as hub:
+    with GitHub(options, jobs) as hub:
         github = Client(hub.url)
+        if now_ms is not None:
+            github.forward(now_ms / 1000 - time.time())
         about = github.about
         env = settings.environment() | {
             "DATABASE_URL": database_url,
@@ -166,7 +173,7 @@ def serving(
         database = Database(database_url)
         with (folder / "web.log").open("wb") as log:
             web = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "--bind", url.removeprefix("http://"), "app:app"],
+                [sys.executable, "-m", "gunicorn", "--bind", url.removeprefix("http://"), roof],
                 env=env, cwd=ROOT, stdout=log, stderr=log,
             )  # fmt: skip
         made = Service(github, url, env, folder, database)
