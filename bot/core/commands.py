@@ -11,6 +11,7 @@ from typing import Any
 from bot.core.money import Usd
 from bot.core.quantities import duration, whole
 from bot.core.untrusted import code
+from bot.core.visible import visible
 
 ENGINES = ("opus", "claude-code", "aider")
 CLASS_OF = {
@@ -143,11 +144,6 @@ _ALMOST = re.compile(
     r"""[-\u2013\u2014`*_"'\u2018-\u201d(\[<{]{0,3}(cost|tokens|steps|wall)(?:[=\uff1d]|:\$?[0-9])""",
     re.ASCII | re.IGNORECASE,
 )
-# Behind the marker of a list item too, whose text the fence then belongs to.
-_FENCE = re.compile(r"((?:[ \t]*+(?:[-*+]|[0-9]{1,9}[.)])[ \t]++)*+)([ ]*+)(`{3,}+|~{3,}+)")
-# HTML that is not shown, and HTML that shows text as code or as a quote.
-_OPENING = re.compile(r"<!--|<\?|<!\[cdata\[|^ {0,3}<(pre|blockquote|script|style|textarea)(?=[\s>]|\Z)")
-_CLOSING = {"<!--": "-->", "<?": "?>", "<![cdata[": "]]>"}
 
 
 def parse(body: str) -> Command | None:
@@ -166,50 +162,13 @@ def parse(body: str) -> Command | None:
 def _find(body: str) -> tuple[str, str, str] | None:
     """The command line, what stands before and after it; outside code, quotes and HTML comments."""
     lines = body.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    fence, edge = "", 0  # the open fence, and how far its list item is indented
-    until = ""  # what ends the HTML that hides this line
-    for index, line in enumerate(lines):
-        if until:
-            until = _hidden_until(line, until)
-            continue
-        if fence and edge and line.strip() and len(line) - len(line.lstrip()) < edge:
-            fence = ""  # the list item is over, and with it what was open in it
-        mark = _FENCE.match(line)
-        if fence:
-            if mark and _closes(mark, line, fence, edge):
-                fence = ""
-            continue
-        # Backticks behind backticks are code within a line; four spaces before them are code already.
-        if mark and len(mark[2]) < 4 and not (mark[3][0] == "`" and "`" in line[mark.end() :]):
-            fence, edge = mark[3], len(mark[1])
-            continue
-        until = _hidden_until(line, "")
+    for index in visible(lines):
+        line = lines[index]
         # Exactly at the start of a line: four spaces would be code, `>` a quote, words before it prose.
         if line.startswith("/agent") and not line[len("/agent") :][:1].strip():
             before, after = lines[:index], lines[index + 1 :]
             return "\n".join(before).strip(), " ".join(line.split()), "\n".join(after).strip()
     return None
-
-
-def _closes(mark: re.Match[str], line: str, fence: str, edge: int) -> bool:
-    """A fence closes with at least as many of its own marks, nothing behind them, and hardly indented."""
-    alike = mark[3][0] == fence[0] and len(mark[3]) >= len(fence)
-    return alike and not mark[1] and len(mark[2]) < edge + 4 and not line[mark.end() :].strip()
-
-
-def _hidden_until(line: str, until: str) -> str:
-    """What has to come before text can be seen again; "" if it can be seen at the end of this line."""
-    low, at = line.lower(), 0
-    while True:
-        if until:
-            at = low.find(until, at)
-            if at < 0:
-                return until
-        found = _OPENING.search(low, at)
-        if found is None:
-            return ""
-        until = f"</{found[1]}" if found[1] else _CLOSING[found[0]]
-        at = found.start() + 2  # `<!-->` is a whole comment
 
 
 # -- what it says --

@@ -17,7 +17,8 @@ from bot.core.untrusted import line
 CLASSES = ("bugfix", "feature", "refactor", "default")
 MOST = 30  # pieces of one list; a task that needs more is several tasks
 LONGEST = 200  # characters of a piece's words
-_ITEM = re.compile(rf" {{0,3}}[-*+] \[ \] \(({'|'.join(CLASSES)})(?:, [^()]{{1,60}})?\) (\S.*)")
+_HINT = rf"\(({'|'.join(CLASSES)})(?:, [^()]{{1,60}})?\) (\S.*)"
+_ITEM = re.compile(rf" {{0,3}}[-*+] \[ \] {_HINT}")
 _FROM = {
     "repository": "runs of this class in this repository",
     "installation": "runs of this class in all repositories of this installation",
@@ -39,6 +40,12 @@ def read(text: str) -> tuple[Piece, ...]:
         if (item := _ITEM.fullmatch(row.rstrip())) and (title := line(item[2], LONGEST)):
             found.append(Piece(item[1], title))
     return tuple(dict.fromkeys(found))[:MOST]
+
+
+def hinted(words: str) -> tuple[str, str]:
+    """The class in front of a piece's words, and the words without it; "" and all of them where none is."""
+    found = re.fullmatch(_HINT, words)
+    return (found[1], found[2]) if found else ("", words)
 
 
 def listed(pieces: Sequence[Piece], sizes: Sequence[Size]) -> str:
