@@ -208,6 +208,17 @@ def test_a_comment_is_written_once_and_edited_after(world: World, github: GitHub
     assert bodies(world, mark) == [f"{mark}\nDone."]
 
 
+def test_an_issues_text_is_replaced_to_the_byte_and_nothing_else_of_it(world: World, github: GitHub) -> None:
+    number = world.client.issue("dana", "A list", "- [ ] one\r\n- [ ] two \r\n")
+    world.client.label("ada", number, "bug")
+    github.edit_issue(world.repo, number, "- [x] one\r\n- [ ] two \r\n")
+    issue = github.issue(world.repo, number)
+    assert (issue.title, issue.body, issue.state) == ("A list", "- [x] one\r\n- [ ] two \r\n", "open")
+    assert [label.name for label in github.labels(world.repo, number)] == ["bug"]
+    with pytest.raises(GitHubError, match="404"):
+        github.edit_issue(world.repo, 999_999, "x")
+
+
 def test_a_marker_in_someone_elses_comment_is_not_ours(world: World, github: GitHub) -> None:
     mark = marker()
     forged = world.client.comment("dana", PULL, f"{mark}\nAll yours.")

@@ -103,6 +103,11 @@ def edit_our_comment(w: World) -> Act:
     return lambda g: g.edit_comment(w.repo, id, "Changed")
 
 
+def the_text_of_an_issue(w: World) -> Act:
+    number = w.client.issue("dana", "A list", "- [ ] one")
+    return lambda g: g.edit_issue(w.repo, number, "- [x] one")
+
+
 def a_pull_request(w: World) -> Act:
     branch = new("proposed")
     w.branch(branch)
@@ -284,6 +289,7 @@ CALLS: dict[str, tuple[Row, ...]] = {
     "comment": (a_new_comment,),
     "answer_review": (an_answer_to_a_review_comment,),
     "edit_comment": (edit_our_comment,),
+    "edit_issue": (the_text_of_an_issue,),
     "create_pull": (a_pull_request,),
     "start_check": (a_check,),
     "finish_check": (the_end_of_a_check,),

@@ -237,6 +237,13 @@ class GitHub:
         path = f"/issues/comments/{comment_id}"
         self._wire.call(repo, TALK, "PATCH", path, body={"body": body}, live=live)
 
+    def edit_issue(self, repo: Repo, number: int, body: str) -> None:
+        """Replaces the whole text of an issue, whoever wrote it.
+
+        GitHub takes no condition: who changes a part of it has read it just before.
+        """
+        self._wire.call(repo, TALK, "PATCH", f"/issues/{number}", body={"body": body})
+
     def create_pull(self, repo: Repo, head: str, base: str, title: str, body: str) -> tuple[int, str]:
         """A pull request from branch `head` of this repository: its number and page, once."""
         asked = {"head": f"{repo.owner}:{head}", "base": base, "state": "open"}
