@@ -71,7 +71,7 @@ def manifest(public_url: str, redirect_url: str, name: str = "") -> dict[str, An
         "description": "Claude in your pull requests, under four hard ceilings.",
         "hook_attributes": {"url": hook_url(public_url), "active": True},
         "redirect_url": redirect_url,
-        "callback_urls": [f"{public_url}/auth/callback"],
+        "callback_urls": [f"{public_url}/sign-in/callback"],
         "setup_url": f"{public_url}/setup",
         # Only its owner's account may install it: whoever may start runs here spends the service's money.
         "public": False,

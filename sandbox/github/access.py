@@ -13,6 +13,7 @@ import jwt
 
 from sandbox.github.state import Account, App, Hub, Installation, Json, Repository, Role, Token
 
+USER_TOKEN_SECONDS = 8 * 3600.0
 LEVELS = {"read": 1, "write": 2, "admin": 3}
 # What a person's role lets them do through the API, by permission.
 ROLE_NEEDED = {
@@ -43,6 +44,12 @@ class Caller:
     account: Account | None = None
     app: App | None = None
     token: Token | None = None
+    through: tuple[Installation, ...] = ()  # those of the App in whose name a person calls
+
+    @property
+    def label(self) -> str:
+        """`app user` for a person in an App's name, else the kind."""
+        return "app user" if self.kind == "user" and self.app else self.kind
 
     def may(self, repo: Repository, permission: str, level: str) -> bool:
         """Whether this caller may do that here."""
@@ -52,6 +59,8 @@ class Caller:
             return LEVELS.get(held, 0) >= LEVELS[level]
         if self.account is None:
             return level == "read" and not repo.private
+        if self.app is not None and not self._granted(repo, permission, level):
+            return False
         needed = ROLE_NEEDED.get((permission, level), Role.read)
         return repo.role(self.account.login) >= needed
 
@@ -64,8 +73,16 @@ class Caller:
             inside = token.installation.covers(repo)
             return inside and (token.repositories is None or repo.id in token.repositories)
         if self.account is not None:
+            if self.app is not None and repo.private and not any(i.covers(repo) for i in self.through):
+                return False
             return repo.role(self.account.login) >= Role.read
         return not repo.private
+
+    def _granted(self, repo: Repository, permission: str, level: str) -> bool:
+        """Whether the App, too, may do what a person does in its name: a token has what both have."""
+        held = [i.permissions.get(permission, "") for i in self.through if i.covers(repo)]
+        public = level == "read" and not repo.private
+        return public or any(LEVELS.get(one, 0) >= LEVELS[level] for one in held)
 
 
 def new_token(app: App) -> str:
@@ -99,10 +116,10 @@ def issue_token(
     return text, token
 
 
-def user_token(hub: Hub, account: Account) -> str:
-    """A token of a person, as after signing in; it lives for eight hours."""
+def user_token(hub: Hub, account: Account, app: App | None = None) -> str:
+    """A token of a person, or of a person who signed in to an App; it lives for eight hours."""
     text = "ghu_" + secrets.token_urlsafe(27).replace("-", "x").replace("_", "y")
-    hub.tokens[text] = Token("user", account, hub.now() + 8 * 3600)
+    hub.tokens[text] = Token("user", account, hub.now() + USER_TOKEN_SECONDS, app=app)
     return text
 
 
@@ -132,8 +149,9 @@ def identify(hub: Hub, authorization: str | None) -> Caller:
     if token.installation and token.installation.suspended_at:
         raise Refused(403, "This installation has been suspended")
     token.used += 1
-    app = token.installation.app if token.installation and token.kind == "installation" else None
-    return Caller(token.kind, token.user, app, token)
+    app = token.installation.app if token.installation and token.kind == "installation" else token.app
+    through = tuple(one for one in hub.installations.values() if token.app and one.app is token.app)
+    return Caller(token.kind, token.user, app, token, through)
 
 
 def identify_app(hub: Hub, text: str) -> App:

@@ -63,6 +63,14 @@ class Client:
             self._tokens[login] = self.control("token", login=login)["token"]
         return self._tokens[login]
 
+    def app_token(self, login: str) -> str:
+        """A token of this person in the name of the first App, as its service gets when they sign in."""
+        return str(self.control("token", login=login, app=True)["token"])
+
+    def revoke(self, login: str) -> None:
+        """This person takes back what they allowed the App."""
+        self.control("revoke", login=login)
+
     def do(self, login: str, method: str, path: str, body: object = None) -> Any:
         """A call to the ordinary API by a person; `path` is below the repository."""
         return self.request(method, f"/repos/{self.repo}{path}", body, self.token(login))

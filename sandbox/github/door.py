@@ -219,7 +219,7 @@ def record(doors: Doors, caller: Caller | None, body: Any, status: int, answer: 
     doors.traffic.write(
         {
             "kind": "api",
-            "caller": caller.kind if caller else "unknown",
+            "caller": caller.label if caller else "unknown",
             "method": request.method,
             "path": request.path,
             "query": request.args.to_dict(),

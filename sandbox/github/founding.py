@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,7 @@ def install_app(hub: Hub, app_id: int, public_key: str, secret: str) -> Installa
         events=list(EVENTS),
         created_at=hub.now() - 30 * DAY,
         hook_secret=secret,
+        client_secret=secrets.token_hex(20),
     )
     hub.apps[app.id] = app
     made = Installation(hub.new_id(), app, owner, dict(PERMISSIONS), hub.now() - 30 * DAY)

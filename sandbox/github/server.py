@@ -33,10 +33,13 @@ from sandbox.github.routes import (
     renaming,
     repos,
     runs,
+    signing_in,
     threads,
+    user,
 )
 from sandbox.github.shapes import people
 from sandbox.github.shapes import repos as repo_shapes
+from sandbox.github.sign_in import SignIn
 from sandbox.github.state import App, Hub, Installation, Json, Repository, Step, WorkflowRun
 from sandbox.github.traffic import Traffic
 from sandbox.github.verbs import runs as run_verbs
@@ -112,6 +115,7 @@ class GitHub:
         self.hub = Hub("")
         self.traffic = Traffic(options.traffic)
         self.hooks = Hooks(self.hub, self.traffic)
+        self.signing_in = SignIn(self.hub)
         self.doors = Doors(self.hub, self.hooks, self.traffic, start=self._start, cancel=self._cancel)
         self.key = private_key(options.app_key) if options.app else None
         self.issuer = oidc.Issuer(self.hub, rsa.generate_private_key(public_exponent=65537, key_size=2048))
@@ -147,12 +151,13 @@ class GitHub:
     def _app(self) -> Flask:
         app = Flask(__name__, static_url_path="/_sandbox/static")
         app.url_map.merge_slashes = False
-        for table in (apps, checks, comments, gitdata, graphql, hooks, repos, runs, threads):
+        for table in (apps, checks, comments, gitdata, graphql, hooks, repos, runs, threads, user):
             mount(app, self.doors, table.routes)
         app.register_blueprint(oidc.blueprint(self.issuer))
-        app.register_blueprint(control.blueprint(self.doors, self.about))
+        app.register_blueprint(control.blueprint(self.doors, self.signing_in, self.about))
         app.register_blueprint(registering.blueprint(self.doors))
         app.register_blueprint(renaming.blueprint(self.hub))
+        app.register_blueprint(signing_in.blueprint(self.signing_in))
         app.register_blueprint(pages.blueprint(self.doors))
         app.register_blueprint(smart_http.blueprint(self.doors))
         app.register_error_handler(404, unknown(self.doors))
@@ -167,6 +172,8 @@ class GitHub:
             "app_id": app.id if app else None,
             "private_key": pem(self.key) if self.key else None,
             "webhook_secret": app.hook_secret if app and self.key else None,
+            "client_id": app.client_id if app and self.key else None,
+            "client_secret": app.client_secret if app and self.key else None,
             "webhook_url": app.hook_url if app else None,
             "installation_id": made.id if made else None,
             "repository": self.repository.full_name,

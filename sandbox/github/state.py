@@ -53,6 +53,7 @@ class App:
     permissions: dict[str, str]
     events: list[str]
     created_at: float
+    client_secret: str = ""
     hook_url: str | None = None  # nothing is sent while there is none
     hook_secret: str = ""
     manifest: Json = field(default_factory=dict)  # what it was registered from
@@ -280,6 +281,7 @@ class Token:
     installation: Installation | None = None
     permissions: dict[str, str] | None = None
     repositories: frozenset[int] | None = None
+    app: App | None = None  # in whose name a person signed in
     used: int = 0
 
 

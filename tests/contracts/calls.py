@@ -254,6 +254,16 @@ def a_redelivery(w: World) -> Act:
     return lambda g: g.redeliver(id)
 
 
+def whoever_signed_in(w: World) -> Act:
+    token = w.client.app_token("dana")
+    return lambda g: g.user(token)
+
+
+def what_they_see(w: World) -> Act:
+    token = w.client.app_token("dana")
+    return lambda g: g.access(token)
+
+
 CALLS: dict[str, tuple[Row, ...]] = {
     "standing": (a_look_at_a_repository,),
     "propose": (an_onboarding, an_onboarding_that_broke_off),
@@ -272,6 +282,8 @@ CALLS: dict[str, tuple[Row, ...]] = {
         lambda w: lambda g: list(g.comments(w.repo, "review_comment", 0)),
     ),
     "merged_since": (lambda w: lambda g: g.merged_since(w.repo, 0),),
+    "user": (whoever_signed_in,),
+    "access": (what_they_see,),
     "role": (lambda w: lambda g: g.role(w.repo, "dana"),),
     "bot": (lambda w: lambda g: g.bot(),),
     "pull": (lambda w: lambda g: g.pull(w.repo, PULL),),

@@ -23,6 +23,7 @@ from tests.contracts.coverage import Checked
 SPEAK_HTTP = {
     "clients/anthropic.py": "Anthropic",
     "clients/github/connection.py": "GitHub",
+    "clients/github/oauth.py": "GitHub's pages for signing in: no published schema has them",
     "clients/oidc.py": "the issuer of GitHub Actions' identities: not an API, its documents are its own",
     "clients/usage_api.py": "Anthropic",
     "exam/scripted.py": "the sandbox's Claude",
@@ -32,7 +33,7 @@ SPEAK_HTTP = {
     "web/serve.py": "itself, to see that it is up",
     "web/wire.py": "only names the statuses",
 }
-HTTP = {"requests", "github", "httpx", "httpx2", "http.client", "urllib.request", "urllib3", "h11"}
+HTTP = {"requests", "authlib", "github", "httpx", "httpx2", "http.client", "urllib.request", "urllib3", "h11"}
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def test_every_address_comes_from_the_services_own() -> None:
     made = manifest.manifest("https://t.example", "http://127.0.0.1:5/setup/registered")
     assert made["hook_attributes"] == {"url": "https://t.example/webhooks/github", "active": True}
     assert made["setup_url"] == "https://t.example/setup"
-    assert made["callback_urls"] == ["https://t.example/auth/callback"]
+    assert made["callback_urls"] == ["https://t.example/sign-in/callback"]
     assert made["redirect_url"] == "http://127.0.0.1:5/setup/registered"
     assert made["public"] is False
 

@@ -14,8 +14,10 @@ from bot.clients.github.shapes import (
     Repo,
     WorkflowRun,
 )
+from bot.clients.github.users import Access, User
 
 __all__ = [
+    "Access",
     "App",
     "AppliedLabel",
     "Attempt",
@@ -31,5 +33,6 @@ __all__ = [
     "Repo",
     "Standing",
     "Unavailable",
+    "User",
     "WorkflowRun",
 ]

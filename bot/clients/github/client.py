@@ -19,6 +19,7 @@ from bot.clients.github import (
     shapes,
     sweeps,
     trees,
+    users,
 )
 from bot.clients.github.apps import App, Hook, Registered
 from bot.clients.github.errors import GitHubError
@@ -36,6 +37,7 @@ from bot.clients.github.shapes import (
     Repo,
     WorkflowRun,
 )
+from bot.clients.github.users import Access, User
 from bot.core.attribution import Place
 from bot.core.changeset import File
 from bot.core.marks import Output
@@ -115,6 +117,16 @@ class GitHub:
     def create_labels(self, repo: Repo, labels: Sequence[Label]) -> None:
         """These labels of the repository; one that is there is left alone."""
         onboarding.create_labels(self._wire, repo, labels)
+
+    # --- a person who signed in, by their own token
+
+    def user(self, token: str) -> User:
+        """Whose token it is. Raises GitHubError with status 401 for one that is not good any more."""
+        return users.user(self._wire, token)
+
+    def access(self, token: str) -> tuple[Access, ...]:
+        """The App's repositories in which this person has a role; of suspended installations none."""
+        return users.access(self._wire, token)
 
     # --- people, threads, files
 

@@ -180,6 +180,18 @@ class Connection:
         """One call without any token."""
         return self._exchange("", verb, path, None, None)[1]
 
+    def as_user(self, token: str, path: str) -> Json:
+        """One look with a person's own token: it has limits of its own, and none of the App's are used up."""
+        return self._exchange(token, "GET", path, None, None)[1]
+
+    def user_pages(self, token: str, path: str, key: str) -> Iterator[Json]:
+        """The items of a list that a person sees, page after page; over 5,000 raise GitHubError."""
+
+        def ask(asked: Mapping[str, Any]) -> tuple[dict[str, Any], Json]:
+            return self._exchange(token, "GET", path, asked, None)
+
+        yield from _pages(ask, None, path, key, MAX_PAGES, whole=True)
+
     def app_pages(self, path: str, most: int) -> Iterator[Json]:
         """The items of a list of the App's own, page after page; more than `most` pages raise GitHubError."""
 

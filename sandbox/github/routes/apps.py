@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-
 from sandbox.github.access import Refused, issue_token
 from sandbox.github.door import Answer, Call, Paged, Table
 from sandbox.github.shapes import people, repos
@@ -36,7 +34,7 @@ def convert_manifest(call: Call, code: str) -> Answer:
     """The credentials of an App that was registered from a manifest, once."""
     app, private = verbs.convert(call.hub, code)
     secret = {
-        "client_secret": secrets.token_hex(20),
+        "client_secret": app.client_secret,
         "webhook_secret": app.hook_secret or None,
         "pem": private,
     }
@@ -114,13 +112,6 @@ def revoke_token(call: Call) -> Answer:
 def list_repositories(call: Call) -> Paged:
     mine = [repo for repo in call.hub.repositories.values() if call.caller.sees(repo)]
     return Paged(mine, lambda repo: repos.repository(call.hub, repo), "repositories")
-
-
-@routes("GET", "/user", "signed in")
-def me(call: Call) -> Answer:
-    if call.caller.kind != "user":
-        raise Refused(403, "Resource not accessible by integration")
-    return 200, people.profile(call.hub, call.by, call.hub.now())
 
 
 @routes("GET", "/users/<login>", "any")

@@ -15,6 +15,7 @@ from sandbox.github.faults import Fault
 from sandbox.github.git import GitError
 from sandbox.github.routes.repos import commit_named
 from sandbox.github.shapes import runs as run_shapes
+from sandbox.github.sign_in import SignIn
 from sandbox.github.state import Account, Json, Repository, Role, Thread, iso
 from sandbox.github.verbs import apps, branches, checks, threads
 
@@ -94,7 +95,7 @@ def told_repo(repo: Repository) -> Json:
     }
 
 
-def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
+def blueprint(doors: Doors, signing_in: SignIn, about: Callable[[], Json]) -> Blueprint:
     """The controls; `about` tells what a service needs to know (App id, keys, secret)."""
     control = Blueprint("control", __name__, url_prefix="/_sandbox")
     hub, hooks = doors.hub, doors.hooks
@@ -150,9 +151,17 @@ def blueprint(doors: Doors, about: Callable[[], Json]) -> Blueprint:
 
     @control.post("/token")
     def token() -> Response:
-        """A token of a person: what they do with it goes through the ordinary API."""
+        """A token of a person, or (`app`) as of one who signed in to the first App's service."""
         with hub.lock:
-            return jsonify({"token": user_token(hub, person(str(sent("login"))))})
+            app = hub.first_app if optional("app") else None
+            return jsonify({"token": user_token(hub, person(str(sent("login"))), app)})
+
+    @control.post("/revoke")
+    def revoke() -> Response:
+        """A person takes back what they allowed an App: its tokens of theirs are worth nothing."""
+        with hub.lock:
+            signing_in.revoke(person(str(sent("login"))))
+            return jsonify({})
 
     @control.post("/users")
     def users() -> Response:

@@ -111,6 +111,7 @@ def register(hub: Hub, owner: Account, name: str, manifest: Json) -> tuple[App, 
         created_at=hub.now(),
         hook_url=manifest["hook_attributes"]["url"],
         hook_secret=secrets.token_hex(20),
+        client_secret=secrets.token_hex(20),
         manifest=manifest,
     )
     hub.apps[app.id] = app
