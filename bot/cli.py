@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from bot import operations, settings
+from bot import figures, operations, settings
 from bot.core import reports
 from bot.core.ceilings import CLASSES, Ceilings
 from bot.core.explain import explain as explained
@@ -197,7 +197,7 @@ def explain(labels: str, comment: str, role: str, policy: Path | None) -> None:
     click.echo(json.dumps(explained(labels, comment, role, text), indent=2))
 
 
-for _command in (exam, setup, *operations.COMMANDS):
+for _command in (exam, setup, *figures.COMMANDS, *operations.COMMANDS):
     main.add_command(_command)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -177,6 +178,15 @@ def failed(problems: Iterable[str]) -> click.exceptions.Exit:
     for problem in problems:
         click.echo(problem, err=True)
     return click.exceptions.Exit(1)
+
+
+@contextmanager
+def named() -> Iterator[None]:
+    """Name what of the settings is missing or wrong, all of it, and start nothing."""
+    try:
+        yield
+    except settings.SettingsError as error:
+        raise failed(error.problems) from None
 
 
 def refuse(why: str) -> NoReturn:

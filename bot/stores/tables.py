@@ -213,6 +213,19 @@ turns = Table(
     Index(None, "run", "prefix"),
     Index(None, "state", "lease_until_at"),
     Index(None, "settled_at"),
+    # Few turns are corrected, and few are estimates: those are found without a look at the others.
+    Index(
+        "ix_turns_corrects",
+        "corrects",
+        sqlite_where=text("corrects IS NOT NULL"),
+        postgresql_where=text("corrects IS NOT NULL"),
+    ),
+    Index(
+        "ix_turns_estimated",
+        "settled_at",
+        sqlite_where=text("state = 'estimated'"),
+        postgresql_where=text("state = 'estimated'"),
+    ),
 )
 
 # What reconciliation books to no run: corrections of stretches in which several runs had estimates (M2).

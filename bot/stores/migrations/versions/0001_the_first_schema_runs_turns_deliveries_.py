@@ -443,6 +443,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_turns")),
     )
     with op.batch_alter_table("turns", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_turns_corrects",
+            ["corrects"],
+            unique=False,
+            sqlite_where=sa.text("corrects IS NOT NULL"),
+            postgresql_where=sa.text("corrects IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_turns_estimated",
+            ["settled_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'estimated'"),
+            postgresql_where=sa.text("state = 'estimated'"),
+        )
         batch_op.create_index(batch_op.f("ix_turns_run_prefix"), ["run", "prefix"], unique=False)
         batch_op.create_index(batch_op.f("ix_turns_settled_at"), ["settled_at"], unique=False)
         batch_op.create_index(
