@@ -33,7 +33,9 @@ from bot.stores.pulls import Pulls
 from bot.stores.queue import Queue
 from bot.stores.queue import migrate as migrate_queue
 from bot.stores.reconciliation import Reconciliation
+from bot.stores.rollups import Rollups
 from bot.stores.runs import Runs
+from bot.stores.sessions import Sessions
 from bot.stores.signals import SignalStore
 from bot.stores.switch import Switch
 from bot.stores.tables import runs
@@ -65,6 +67,8 @@ class Services:
     labelings: Labelings
     pulls: Pulls
     onboardings: Onboardings
+    rollups: Rollups
+    sessions: Sessions
     signals: SignalStore
     processes: Processes
     ledger: Ledger
@@ -113,6 +117,8 @@ def build(settings: Settings, kind: str, clock: str = "") -> Services:
         labelings=Labelings(database),
         pulls=Pulls(database),
         onboardings=Onboardings(database),
+        rollups=Rollups(database),
+        sessions=Sessions(database),
         signals=SignalStore(database),
         processes=Processes(database),
         # Only a gateway sends many statements at once.

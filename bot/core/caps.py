@@ -126,6 +126,18 @@ class Spender:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """A slice of a cap that somebody opened (R21): whose (`name`), by whom, why, how much, when in ms."""
+
+    scope: str
+    name: str
+    by: str
+    reason: str
+    usd: Usd
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fit:
     """What a launch gets: its ceiling in dollars, and a clamp in words where that is less than asked."""
 
@@ -172,17 +184,33 @@ def applying(
     one with the least counts: people rename themselves, and admins their repositories.
     """
     found = []
-    usd = _least(caps.people, person[1], before.person, caps.everyone)
     if line is not None:
         found.append(of_line(*line))
-    elif usd is not None:
-        found.append(Cap(Scope.PERSON, str(person[0]), person[1], usd))
-    own = _least(caps.repositories, repository[1], before.repository, None)
-    if own is not None:
-        found.append(Cap(Scope.REPOSITORY, str(repository[0]), repository[1], own))
+    elif (own := of_person(caps, person, before.person)) is not None:
+        found.append(own)
+    if (its := of_repository(caps, repository, before.repository)) is not None:
+        found.append(its)
     if caps.installation is not None:
-        found.append(Cap(Scope.INSTALLATION, str(installation), "the whole installation", caps.installation))
+        found.append(of_installation(installation, caps.installation))
     return tuple(found)
+
+
+def of_person(caps: Caps, person: tuple[int, str], before: frozenset[str] = frozenset()) -> Cap | None:
+    """A person's own month; `before`: what they were called in earlier runs."""
+    usd = _least(caps.people, person[1], before, caps.everyone)
+    return None if usd is None else Cap(Scope.PERSON, str(person[0]), person[1], usd)
+
+
+def of_repository(
+    caps: Caps, repository: tuple[int, str], before: frozenset[str] = frozenset()
+) -> Cap | None:
+    """A month of all runs in a repository."""
+    usd = _least(caps.repositories, repository[1], before, None)
+    return None if usd is None else Cap(Scope.REPOSITORY, str(repository[0]), repository[1], usd)
+
+
+def of_installation(id: int, usd: Usd) -> Cap:
+    return Cap(Scope.INSTALLATION, str(id), "the whole installation", usd)
 
 
 def of_line(name: str, line: Line) -> Cap:

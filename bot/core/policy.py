@@ -20,6 +20,7 @@ from bot.core.limits import MOST
 from bot.core.money import Usd
 from bot.core.roles import Role
 from bot.core.rules import Allowance, Rules, Stuck
+from bot.core.visibility import Viewers
 
 __all__ = ["FORBIDDEN", "Policy", "PolicyError", "forbidden", "parse", "tighten"]
 
@@ -61,6 +62,7 @@ class Policy:
     lines: Mapping[str, Line] = field(default_factory=dict)
     teams: Mapping[str, Team] = field(default_factory=dict)
     approvers: tuple[str, ...] = ()  # in lower case
+    viewers: Viewers = field(default_factory=Viewers)
     given: frozenset[str] = frozenset()
 
     @property
@@ -109,6 +111,7 @@ def parse(text: str | bytes | None, *, service: bool = False) -> Policy:
     policy = replace(
         policy, lines=_lines(said.get("lines", {}), root), teams=_teams(said.get("teams", {}), root)
     )
+    policy = replace(policy, viewers=_viewers(said.get("viewers", {})))
     listed = said.get("paths", {}).get("forbidden", ())
     return replace(policy, forbidden=_union(FORBIDDEN, listed))
 
@@ -161,6 +164,11 @@ def _lines(said: Mapping[str, Any], root: document.Node) -> Mapping[str, Line]:
         people = frozenset(member.lower() for member in members)
         found[name] = Line(monthly, people, told.get("api_key_env", ""), told.get("concurrency"))
     return found
+
+
+def _viewers(said: Mapping[str, Any]) -> Viewers:
+    role = Role.parse(said["role"]) if "role" in said else None
+    return Viewers(role, frozenset(name.lower() for name in said.get("people", ())))
 
 
 def _teams(said: Mapping[str, Any], root: document.Node) -> Mapping[str, Team]:
@@ -259,6 +267,7 @@ def tighten(service: Policy, repo: Policy) -> Policy:
         lines=service.lines,
         teams=service.teams,
         approvers=service.approvers,
+        viewers=service.viewers,
         given=service.given | repo.given,
         **taken,
     )

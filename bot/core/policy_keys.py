@@ -326,6 +326,18 @@ LINE = Table(
         "concurrency": Key(_number(1, 1_000), "how many runs on it may be live at once"),
     }
 )
+VIEWERS = Table(
+    {
+        "role": Key(
+            _choice("triage", "write", "maintain", "admin"),
+            "whoever has it in a repository sees what each person spent there",
+        ),
+        "people": Key(
+            Many(_words(LOGIN, 100, "the name of a person on GitHub")),
+            "who see what each person spent anywhere",
+        ),
+    }
+)
 TEAM = Table({"members": _MEMBERS, "api_key_env": _KEY})
 _LINES = Named(r"[a-z0-9][a-z0-9_-]{0,38}", "a line's name, such as evals", LINE)
 # The service's own file has these besides.
@@ -340,6 +352,7 @@ SERVICE_KEYS = Table(
         "approvers": Key(
             Many(_words(LOGIN, 100, "the name of a person on GitHub")), "who may open what others may not"
         ),
+        "viewers": Key(VIEWERS, "who may see other people's figures on the dashboard; nobody when not given"),
     }
 )
 

@@ -7,13 +7,13 @@ the cap's month.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from bot.core.caps import Cap, Fit, Names, Reached, Scope, Spender, Standing, fit, slice_of
+from bot.core.caps import Cap, Fit, Names, Opened, Reached, Scope, Spender, Standing, fit, slice_of
 from bot.core.money import Usd
 from bot.stores.database import Database
 from bot.stores.runs import NewRun, Runs
@@ -60,6 +60,27 @@ class People:
         its = sa.select(sa.func.lower(runs.c.repository)).where(runs.c.repository_id == repository).distinct()
         with self.database.read() as tx:
             return Names(frozenset(tx.execute(his).scalars()), frozenset(tx.execute(its).scalars()))
+
+    def called(self, people: Collection[int]) -> Mapping[int, frozenset[str]]:
+        """What each of these people was called in the runs so far, in lower case."""
+        query = (
+            sa.select(runs.c.actor_id, sa.func.lower(runs.c.actor))
+            .where(runs.c.actor_id.in_(sorted(people)))
+            .distinct()
+        )
+        found: dict[int, set[str]] = {}
+        with self.database.read() as tx:
+            for id, name in tx.execute(query).all():
+                found.setdefault(id, set()).add(name)
+        return {id: frozenset(names) for id, names in found.items()}
+
+    def opened(self, month: str, cap: Cap | None = None) -> tuple[Opened, ...]:
+        """The slices that were opened in a month, of one cap or of all, oldest first."""
+        of = _is(acknowledgements, cap, month) if cap else (acknowledgements.c.month == month,)
+        query = sa.select(acknowledgements).where(*of).order_by(acknowledgements.c.acknowledged_at)
+        with self.database.read() as tx:
+            rows = tx.execute(query).all()
+        return tuple(Opened(r.scope, r.name, r.by, r.reason, Usd(r.nanos), r.acknowledged_at) for r in rows)
 
     def standings(self, caps: Sequence[Cap], month: str) -> tuple[Standing, ...]:
         """How each cap stands in a month."""

@@ -343,6 +343,21 @@ switches = Table(
     Column("paused_at", BigInteger, nullable=False),
 )
 
+# Browsers that are signed in; what is over is forgotten when the next one signs in.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(64), primary_key=True),  # hash of the cookie
+    Column("person", BigInteger, nullable=False),  # GitHub's number
+    Column("login", String(100), nullable=False),
+    Column("sealed", Text, nullable=False),  # their token at GitHub, unreadable here
+    Column("seen", Text, nullable=False),  # JSON: repositories and roles, as GitHub said at looked_at
+    Column("opened_at", BigInteger, nullable=False),
+    Column("looked_at", BigInteger, nullable=False),
+    Column("until_at", BigInteger, nullable=False),
+    Index(None, "until_at"),
+)
+
 # Who changed, acknowledged, paused what; only ever added to.
 audit = Table(
     "audit",

@@ -37,12 +37,13 @@ from bot.clients.github.shapes import (
     Repo,
     WorkflowRun,
 )
-from bot.clients.github.users import Access, User
+from bot.clients.github.users import User
 from bot.core.attribution import Place
 from bot.core.changeset import File
 from bot.core.marks import Output
 from bot.core.onboarding import Label
 from bot.core.roles import Role
+from bot.core.visibility import Access
 
 if TYPE_CHECKING:
     from bot.clients.github.connection import Connection

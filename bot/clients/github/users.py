@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bot.clients.github.shapes import Json, Repo
 from bot.core.roles import Role
+from bot.core.visibility import Access
 
 if TYPE_CHECKING:
     from bot.clients.github.connection import Connection
@@ -30,14 +31,6 @@ class User:
 
     id: int
     login: str
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """A repository of the App's in which a person has a role; that anyone may read it is none."""
-
-    repo: Repo
-    role: Role
 
 
 def user(wire: Connection, token: str) -> User:

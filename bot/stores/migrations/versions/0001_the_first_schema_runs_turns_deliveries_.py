@@ -90,6 +90,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repository", name=op.f("pk_switches")),
     )
     op.create_table(
+        "sessions",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("person", sa.BigInteger(), nullable=False),
+        sa.Column("login", sa.String(length=100), nullable=False),
+        sa.Column("sealed", sa.Text(), nullable=False),
+        sa.Column("seen", sa.Text(), nullable=False),
+        sa.Column("opened_at", sa.BigInteger(), nullable=False),
+        sa.Column("looked_at", sa.BigInteger(), nullable=False),
+        sa.Column("until_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+    )
+    op.create_index(op.f("ix_sessions_until_at"), "sessions", ["until_at"], unique=False)
+    op.create_table(
         "audit",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
