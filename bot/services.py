@@ -40,6 +40,7 @@ from bot.stores.signals import SignalStore
 from bot.stores.switch import Switch
 from bot.stores.tables import runs
 from bot.stores.threads import Threads
+from bot.stores.waiting import WaitingLine
 
 if TYPE_CHECKING:
     from bot.clients.usage_api import UsageApi
@@ -57,6 +58,7 @@ class Services:
     queue: Queue
     runs: Runs
     people: People
+    waiting: WaitingLine
     switch: Switch
     threads: Threads
     handover: Handover
@@ -107,6 +109,7 @@ def build(settings: Settings, kind: str, clock: str = "") -> Services:
         queue=queue,
         runs=store,
         people=People(database, store),
+        waiting=WaitingLine(database, queue),
         switch=Switch(database),
         threads=Threads(database),
         handover=Handover(database, queue, blobs),

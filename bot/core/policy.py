@@ -21,6 +21,7 @@ from bot.core.money import Usd
 from bot.core.roles import Role
 from bot.core.rules import Allowance, Rules, Stuck
 from bot.core.visibility import Viewers
+from bot.core.waiting import Concurrency
 
 __all__ = ["FORBIDDEN", "Policy", "PolicyError", "forbidden", "parse", "tighten"]
 
@@ -61,6 +62,7 @@ class Policy:
     caps: Caps = field(default_factory=Caps)
     lines: Mapping[str, Line] = field(default_factory=dict)
     teams: Mapping[str, Team] = field(default_factory=dict)
+    concurrency: Concurrency = field(default_factory=Concurrency)
     approvers: tuple[str, ...] = ()  # in lower case
     viewers: Viewers = field(default_factory=Viewers)
     given: frozenset[str] = frozenset()
@@ -104,6 +106,7 @@ def parse(text: str | bytes | None, *, service: bool = False) -> Policy:
     )
     if "parallel" in said.get("sweep", {}):
         policy = replace(policy, parallel=said["sweep"]["parallel"])
+    policy = replace(policy, concurrency=replace(policy.concurrency, **said.get("concurrency", {})))
     policy = replace(policy, allow=_allow(said.get("allow", {})))
     policy = replace(policy, stuck=replace(policy.stuck, **said.get("stuck", {})))
     approvers = tuple(name.lower() for name in said.get("approvers", ()))
@@ -260,6 +263,12 @@ def tighten(service: Policy, repo: Policy) -> Policy:
             repeats=least_of("stuck.repeats", service.stuck.repeats, repo.stuck.repeats),
             idle=least_of("stuck.idle", service.stuck.idle, repo.stuck.idle),
             errors=least_of("stuck.errors", service.stuck.errors, repo.stuck.errors),
+        ),
+        concurrency=Concurrency(
+            person=least_of("concurrency.person", service.concurrency.person, repo.concurrency.person),
+            repository=least_of(
+                "concurrency.repository", service.concurrency.repository, repo.concurrency.repository
+            ),
         ),
         retention=least_of("retention", service.retention, repo.retention),
         forbidden=_union(service.forbidden, repo.forbidden),

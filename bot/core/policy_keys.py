@@ -238,6 +238,15 @@ KEYS = Table(
         "sweep": Key(
             Table({"parallel": Key(_number(1, 20), "how many runs at once")}), "runs over a task list"
         ),
+        "concurrency": Key(
+            Table(
+                {
+                    "person": Key(_number(1, 1_000), "how many runs of one person"),
+                    "repository": Key(_number(1, 1_000), "how many runs in one repository"),
+                }
+            ),
+            "how many runs may be live at once; further ones wait in line",
+        ),
         "paths": Key(
             Table(
                 {
@@ -323,7 +332,9 @@ LINE = Table(
         "monthly": Key(MONEY, "a month of it"),
         "members": _MEMBERS,
         "api_key_env": _KEY,
-        "concurrency": Key(_number(1, 1_000), "how many runs on it may be live at once"),
+        "concurrency": Key(
+            _number(1, 1_000), "how many runs on it may be live at once; further ones wait in line"
+        ),
     }
 )
 VIEWERS = Table(

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from bot.core.money import Usd
 from bot.core.signals import BUCKETS, Only, Spread, Tokens
 from bot.stores.only import of_runs
-from bot.stores.tables import runs
+from bot.stores.tables import LIVE, runs
 
-ENDED = runs.c.state.not_in(("open", "running"))
+ENDED = runs.c.state.not_in(LIVE)
 ASKED = runs.c.steps > 0  # a run that asked nothing of a model says nothing
 
 

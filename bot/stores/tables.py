@@ -33,6 +33,11 @@ metadata = MetaData(
 )
 
 
+# States of a run (L1). One that waits costs and holds nothing, and yet is its thread's one.
+STARTED = ("open", "running")
+LIVE = ("queued", *STARTED)
+
+
 def _count(name: str) -> Column[int]:
     return Column(name, BigInteger, nullable=False, server_default="0")
 
@@ -57,6 +62,7 @@ runs = Table(
     Column("actor_id", BigInteger),  # GitHub's number of the person: a name can be changed, and a cap stays
     Column("line", String(40), nullable=False, server_default=""),  # the budget line that it is on
     Column("key_name", String(64), nullable=False, server_default=""),  # the key it is sent with; "": default
+    Column("sweep", String(12), nullable=False, server_default=""),  # the sweep that it is an item of
     Column("month", String(7), nullable=False, server_default=""),  # of the launch, in the caps' time zone
     Column(
         "opened_by", String(100), nullable=False, server_default=""
@@ -81,13 +87,16 @@ runs = Table(
     Column("rules", Text, nullable=False, server_default="{}"),  # JSON of core/rules: what the gateway obeys
     Column("retention_days", Integer, nullable=False, server_default="30"),  # of its blobs
     # State (L1) and how it came to it.
-    Column("state", String(12), nullable=False),  # open | running | done | halted | failed | lost
+    Column(
+        "state", String(12), nullable=False
+    ),  # queued | open | running | done | halted | failed | lost | refused
     Column("reason", String(32)),
     Column("message", Text, nullable=False, server_default=""),
     Column("notice", Text, nullable=False, server_default=""),  # what its person is told of the month
     Column("attempt", Integer, nullable=False, server_default="1"),
     Column("token_hash", String(64), unique=True),
     Column("opened_at", BigInteger, nullable=False),
+    Column("queued_at", BigInteger),  # when this attempt got in line, if it had to
     Column("started_at", BigInteger),
     Column("deadline_at", BigInteger),
     Column("lease_until_at", BigInteger),
@@ -147,8 +156,8 @@ runs = Table(
         "repository_id",
         "thread",
         unique=True,
-        sqlite_where=text("state IN ('open', 'running')"),
-        postgresql_where=text("state IN ('open', 'running')"),
+        sqlite_where=text("state IN ('queued', 'open', 'running')"),
+        postgresql_where=text("state IN ('queued', 'open', 'running')"),
     ),
     # One live run a job, whose steps come one after the other.
     Index(
@@ -164,6 +173,7 @@ runs = Table(
     Index(None, "actor_id", "month"),
     Index(None, "installation", "month"),
     Index(None, "line", "month"),
+    Index(None, "sweep"),
 )
 
 turns = Table(
@@ -305,7 +315,8 @@ handled = Table(
     Column("handled_at", BigInteger, nullable=False),
 )
 
-# A month of a person, a repository or an installation; its row is the lock under which launches are fitted.
+# A month of a person, a repository, an installation or a line; its row is the lock under which launches are
+# fitted. What knows no month (a sweep's total, how many may be live at once) has a row with month "".
 months = Table(
     "months",
     metadata,

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from bot.stores.database import Database
 from bot.stores.runs import STEP, Run, from_row
-from bot.stores.tables import runs
+from bot.stores.tables import LIVE, runs
 
 
 class Threads:
@@ -26,7 +26,7 @@ class Threads:
         return self._first(
             runs.c.repository_id == repository_id,
             runs.c.thread == thread,
-            runs.c.state.in_(("open", "running")),
+            runs.c.state.in_(LIVE),
         )
 
     def all(self, repository_id: int, thread: int) -> tuple[Run, ...]:

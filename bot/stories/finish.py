@@ -42,6 +42,8 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     story.step("end it", _end, services, run_id, attempt, result, why)
     story.step("wait for what is in flight", _settled, services, run_id)
     run = run_of(services, run_id)
+    if run.state == "refused":
+        story.step("record the refusal", _refused, services, run)
     # A run that broke off may have been unable to look at its tree again: then what it had uploaded counts.
     unseen = result is None or (result.outcome != "done" and not result.changeset.base)
     changes = _left(services, run) if result is None or unseen else result.changeset
@@ -67,7 +69,7 @@ def _end(services: Services, run_id: str, attempt: int, result: Result | None, w
     """The state it ends in; one that the gateway or `/agent stop` has ended stays as it is."""
     run = run_of(services, run_id)
     if result is None:
-        what = "never started" if run.state == "open" else "was lost"
+        what = "never started" if run.state in ("queued", "open") else "was lost"
         services.runs.end(run_id, "lost", message=f"{what}: {why}", attempt=attempt)
     elif result.outcome == "done":
         services.runs.end(run_id, "done", message=result.message, attempt=attempt)
@@ -81,6 +83,21 @@ def _end(services: Services, run_id: str, attempt: int, result: Result | None, w
         )
     if result is not None and result.tool_calls > run.spent.tool_calls:
         services.runs.set(run_id, tool_calls=result.tool_calls)
+
+
+def _refused(services: Services, run: Run) -> None:
+    """So that whoever may open the cap for its person finds whose it is."""
+    services.refusals.record(
+        repository_id=run.repository_id or 0,
+        repository=run.repository,
+        thread=run.thread or 0,
+        comment_kind=run.comment_kind or "",
+        comment_id=run.comment_id or 0,
+        actor=run.actor,
+        actor_id=run.actor_id or 0,
+        reason=str(run.reason or "refused"),
+        message=run.message,
+    )
 
 
 def _left(services: Services, run: Run) -> Changeset:

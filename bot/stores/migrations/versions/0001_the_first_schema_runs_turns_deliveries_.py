@@ -277,6 +277,7 @@ def upgrade() -> None:
         sa.Column("actor_id", sa.BigInteger(), nullable=True),
         sa.Column("line", sa.String(length=40), server_default="", nullable=False),
         sa.Column("key_name", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("sweep", sa.String(length=12), server_default="", nullable=False),
         sa.Column("month", sa.String(length=7), server_default="", nullable=False),
         sa.Column("opened_by", sa.String(length=100), server_default="", nullable=False),
         sa.Column("task_class", sa.String(length=16), nullable=False),
@@ -302,6 +303,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), server_default="1", nullable=False),
         sa.Column("token_hash", sa.String(length=64), nullable=True),
         sa.Column("opened_at", sa.BigInteger(), nullable=False),
+        sa.Column("queued_at", sa.BigInteger(), nullable=True),
         sa.Column("started_at", sa.BigInteger(), nullable=True),
         sa.Column("deadline_at", sa.BigInteger(), nullable=True),
         sa.Column("lease_until_at", sa.BigInteger(), nullable=True),
@@ -372,6 +374,7 @@ def upgrade() -> None:
             batch_op.f("ix_runs_repository_id_thread"), ["repository_id", "thread"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_runs_state"), ["state"], unique=False)
+        batch_op.create_index(batch_op.f("ix_runs_sweep"), ["sweep"], unique=False)
         batch_op.create_index(
             "uq_runs_live_job",
             ["repository_id", "opened_by"],
@@ -383,8 +386,8 @@ def upgrade() -> None:
             "uq_runs_live_thread",
             ["repository_id", "thread"],
             unique=True,
-            sqlite_where=sa.text("state IN ('open', 'running')"),
-            postgresql_where=sa.text("state IN ('open', 'running')"),
+            sqlite_where=sa.text("state IN ('queued', 'open', 'running')"),
+            postgresql_where=sa.text("state IN ('queued', 'open', 'running')"),
         )
 
     op.create_table(
