@@ -1,4 +1,4 @@
-"""`python -m bot metrics` as it is typed."""
+"""`python -m bot metrics` and `whatif` as they are typed."""
 
 from __future__ import annotations
 
@@ -64,3 +64,27 @@ def test_a_month_is_a_rollup_of_its_own(rows: Rows, database_url: str) -> None:
 def test_without_tables_it_says_what_makes_them(tmp_path: Path) -> None:
     said = told(f"sqlite:///{tmp_path / 'none.db'}", "metrics", code=1)
     assert "python -m bot migrate" in said
+
+
+def test_past_runs_are_replayed_under_other_ceilings(rows: Rows, database_url: str) -> None:
+    window = ("--since", "2026-09-01", "--until", "2027-01-01", "--json")
+    found = json.loads(told(database_url, "whatif", "--steps", "1", *window))
+    asked = [run for run in rows.runs if run["ended_at"] and run["steps"]]
+    assert sum(one["runs"] for one in found) == len(asked)
+    first: dict[str, int] = {}
+    for turn in rows.turns:
+        if turn["state"] in ("settled", "estimated"):
+            first.setdefault(turn["run"], turn["id"])
+    mine = {run["id"] for run in asked}
+    kept = [t for t in rows.turns if t["run"] in mine and first.get(t["run"]) in (t["id"], t.get("corrects"))]
+    spent = sum(turn.get("nanos", 0) for turn in kept)
+    assert sum(round(float(one["would_have_spent_usd"]) * 10**9) for one in found) == spent
+    assert "Past runs under steps 1" in told(database_url, "whatif", "--steps", "1", *window[:-1])
+
+
+def test_without_ceilings_each_class_is_told_what_it_may_have_or_why_not_yet(
+    rows: Rows, database_url: str
+) -> None:
+    said = told(database_url, "whatif", "--since", "2026-09-01", "--until", "2027-01-01", "--class", "bugfix")
+    assert said.startswith("bugfix: no suggestion yet, ")
+    assert "No run has ended here yet" in told(database_url, "whatif", "--since", "2028-01-01")
