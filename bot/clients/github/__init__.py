@@ -14,9 +14,10 @@ from bot.clients.github.shapes import (
     Repo,
     WorkflowRun,
 )
-from bot.clients.github.users import User
+from bot.clients.github.users import Access, User
 
 __all__ = [
+    "Access",
     "App",
     "AppliedLabel",
     "Attempt",
