@@ -1,4 +1,4 @@
-"""What whoever runs the service types: migrate, worker, serve, metrics, reconcile, pause, unpause.
+"""What whoever runs the service types: migrate, worker, serve, reconcile, pause, unpause.
 
 The service's parts are imported when a command asks for them, so that `exec` starts quickly.
 """
@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
 
 from bot import settings
-from bot.options import failed, who
+from bot.options import named, who
 
 
 @click.command()
@@ -38,7 +36,7 @@ def worker() -> None:
     from bot import services
     from bot.stories.worker import work
 
-    with _named(), services.opened(_settings(), "worker") as opened_services:
+    with named(), services.opened(_settings(), "worker") as opened_services:
         work(opened_services)
 
 
@@ -55,53 +53,6 @@ def serve(host: str, port: int) -> None:
     if not settings.set_up_mode(settings.environment()):
         _settings()
     raise click.exceptions.Exit(serve_both(settings.environment(), host, port))
-
-
-@click.command()
-@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day of the window, UTC.")
-@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The day after its last, UTC.")
-@click.option("--by", type=click.Choice(["developer", "repo", "class"]), help="Split the spend.")
-@click.option(
-    "--month", type=click.DateTime(["%Y-%m"]), help="The month by person, such as 2026-11, instead."
-)
-@click.option("--json", "as_json", is_flag=True, help="For machines: money as decimal strings.")
-def metrics(
-    since: datetime | None,
-    until: datetime | None,
-    by: str | None,
-    month: datetime | None,
-    as_json: bool,
-) -> None:
-    """Cost per merged pull request, budget exhaustion rate, spend; or with --month who spent what on what."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from bot.core import rollup, signals
-    from bot.services import service_policy_of
-    from bot.stores.database import Database
-    from bot.stores.rollups import Rollups
-    from bot.stores.signals import SignalStore
-
-    env = settings.environment()
-    if month is not None and (since or until or by):
-        raise click.UsageError("--month is a roll-up of its own: leave --since, --until and --by out")
-    database = Database(env.get("DATABASE_URL", "").strip() or settings.DATABASE)
-    try:
-        if month is not None:
-            with _named():
-                zone = service_policy_of(env.get("POLICY_FILE", "").strip()).caps.zone
-            now = datetime.fromtimestamp(database.now_ms() / 1000, UTC)
-            people = Rollups(database).read(f"{month:%Y-%m}", now, zone)
-            click.echo(json.dumps(rollup.as_json(people), indent=2) if as_json else rollup.as_text(people))
-            return
-        found = SignalStore(database).read(_ms(since) or 0, _ms(until), by)
-    except SQLAlchemyError:
-        click.echo(
-            "There is no ledger in this DATABASE_URL (yet): run `python -m bot migrate` first.", err=True
-        )
-        raise click.exceptions.Exit(1) from None
-    finally:
-        database.close()
-    click.echo(json.dumps(signals.as_json(found), indent=2) if as_json else signals.as_text(found))
 
 
 @click.command(short_help="The ledger against Anthropic's usage report; deliveries against GitHub's log.")
@@ -133,7 +84,7 @@ def reconcile(deliveries: bool, since: datetime | None, until: datetime | None, 
             at = datetime.fromtimestamp(finding.stretch.since / 1000, UTC)
             click.echo(f"{at:%Y-%m-%d %H:%M} corrected by {finding.correction.usd}", err=True)
 
-    with _named(), services.opened(_settings(), "reconcile") as opened_services:
+    with named(), services.opened(_settings(), "reconcile") as opened_services:
         now = opened_services.database.now_ms()
         first = _ms(since) or (now // DAY - DAYS + 1) * DAY
         try:
@@ -155,7 +106,7 @@ def pause(repo: str, reason: str) -> None:
     """
     from bot import services
 
-    with _named(), services.opened(_settings(), "pause") as opened_services:
+    with named(), services.opened(_settings(), "pause") as opened_services:
         halted = opened_services.switch.pause(repo, who(), reason)
         runs = f"{halted} live run{'s were' if halted != 1 else ' was'} halted"
         click.echo(f"{opened_services.switch.paused(repo)}. {runs}. `python -m bot unpause` lifts it.")
@@ -167,7 +118,7 @@ def unpause(repo: str) -> None:
     """Lift a pause. What it has halted stays halted, and can be resumed. Exit code: 1 if there was none."""
     from bot import services
 
-    with _named(), services.opened(_settings(), "pause") as opened_services:
+    with named(), services.opened(_settings(), "pause") as opened_services:
         lifted = opened_services.switch.unpause(repo, who())
         still = [str(one) for one in opened_services.switch.all()]
     where = f"in {repo}" if repo else "everywhere"
@@ -182,7 +133,7 @@ def _deliveries() -> None:
     from bot.clients.github import GitHubError
     from bot.stories import missed
 
-    with _named(), services.opened(_settings(), "reconcile") as opened_services:
+    with named(), services.opened(_settings(), "reconcile") as opened_services:
         try:
             looked = missed.look(opened_services, lambda found: click.echo(json.dumps(asdict(found))))
         except GitHubError as error:
@@ -192,21 +143,12 @@ def _deliveries() -> None:
 
 
 def _settings() -> settings.Settings:
-    with _named():
+    with named():
         return settings.read(settings.environment())
-
-
-@contextmanager
-def _named() -> Iterator[None]:
-    """Name what is missing or wrong, all of it, and start nothing."""
-    try:
-        yield
-    except settings.SettingsError as error:
-        raise failed(error.problems) from None
 
 
 def _ms(day: datetime | None) -> int | None:
     return None if day is None else int(day.replace(tzinfo=UTC).timestamp() * 1000)
 
 
-COMMANDS = (migrate, worker, serve, metrics, reconcile, pause, unpause)
+COMMANDS = (migrate, worker, serve, reconcile, pause, unpause)

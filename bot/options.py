@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -82,23 +83,6 @@ def keeping_options(command: F) -> F:
             ),
             click.option(
                 "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as JSON."
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def service_options(command: F) -> F:
-    """--line --local: which budget it counts for where TOLLGATE_URL names a service, or none of it."""
-    for option in reversed(
-        [
-            click.option("--line", metavar="NAME", help="With a service: the budget line that it is on."),
-            click.option(
-                "--local",
-                "alone",
-                is_flag=True,
-                help="Without the service that TOLLGATE_URL names: by a gateway and a key of this machine.",
             ),
         ]
     ):
@@ -194,6 +178,15 @@ def failed(problems: Iterable[str]) -> click.exceptions.Exit:
     for problem in problems:
         click.echo(problem, err=True)
     return click.exceptions.Exit(1)
+
+
+@contextmanager
+def named() -> Iterator[None]:
+    """Name what of the settings is missing or wrong, all of it, and start nothing."""
+    try:
+        yield
+    except settings.SettingsError as error:
+        raise failed(error.problems) from None
 
 
 def refuse(why: str) -> NoReturn:

@@ -23,7 +23,6 @@ from bot.stores.database import Database
 from bot.stores.deliveries import Deliveries, Refusals
 from bot.stores.handover import Handover
 from bot.stores.labelings import Labelings
-from bot.stores.laptops import Laptops
 from bot.stores.ledger import Ledger
 from bot.stores.looks import Looks
 from bot.stores.onboardings import Onboardings
@@ -34,11 +33,14 @@ from bot.stores.pulls import Pulls
 from bot.stores.queue import Queue
 from bot.stores.queue import migrate as migrate_queue
 from bot.stores.reconciliation import Reconciliation
+from bot.stores.rollups import Rollups
 from bot.stores.runs import Runs
+from bot.stores.sessions import Sessions
 from bot.stores.signals import SignalStore
 from bot.stores.switch import Switch
 from bot.stores.tables import runs
 from bot.stores.threads import Threads
+from bot.stores.waiting import WaitingLine
 
 if TYPE_CHECKING:
     from bot.clients.usage_api import UsageApi
@@ -56,6 +58,7 @@ class Services:
     queue: Queue
     runs: Runs
     people: People
+    waiting: WaitingLine
     switch: Switch
     threads: Threads
     handover: Handover
@@ -64,9 +67,10 @@ class Services:
     refusals: Refusals
     approvals: Approvals
     labelings: Labelings
-    laptops: Laptops
     pulls: Pulls
     onboardings: Onboardings
+    rollups: Rollups
+    sessions: Sessions
     signals: SignalStore
     processes: Processes
     ledger: Ledger
@@ -105,6 +109,7 @@ def build(settings: Settings, kind: str, clock: str = "") -> Services:
         queue=queue,
         runs=store,
         people=People(database, store),
+        waiting=WaitingLine(database, queue),
         switch=Switch(database),
         threads=Threads(database),
         handover=Handover(database, queue, blobs),
@@ -113,9 +118,10 @@ def build(settings: Settings, kind: str, clock: str = "") -> Services:
         refusals=Refusals(database),
         approvals=Approvals(database),
         labelings=Labelings(database),
-        laptops=Laptops(database),
         pulls=Pulls(database),
         onboardings=Onboardings(database),
+        rollups=Rollups(database),
+        sessions=Sessions(database),
         signals=SignalStore(database),
         processes=Processes(database),
         # Only a gateway sends many statements at once.

@@ -14,6 +14,7 @@ from bot.stores import credentials
 from bot.stores.credentials import CredentialsError, Place
 
 ANTHROPIC = "https://api.anthropic.com"
+SHORTEST_SECRET = 32  # characters
 DATABASE = "sqlite:///tollgate.db"
 
 
@@ -32,8 +33,8 @@ class Settings:
     database_url: str
     public_url: str
     github_app_id: int
+    github_client_id: str  # "" where nobody told; without it nobody can sign in
     github_app_url: str  # the App's own page, "" where nobody told
-    github_client_id: str  # of the App, for people who log in; "" where nobody told: nobody can
     github_api_url: str
     github_web_url: str  # the pages that belong to the API
     github_oidc_issuer: str
@@ -50,7 +51,14 @@ class Settings:
 class Secrets:
     """Keys, never printed: no repr, no dataclass."""
 
-    __slots__ = ("anthropic_admin_key", "anthropic_keys", "github_private_key", "github_webhook_secret")
+    __slots__ = (
+        "anthropic_admin_key",
+        "anthropic_keys",
+        "github_client_secret",
+        "github_private_key",
+        "github_webhook_secret",
+        "session",
+    )
 
     def __init__(
         self,
@@ -58,11 +66,15 @@ class Secrets:
         github_private_key: str,
         github_webhook_secret: str,
         anthropic_admin_key: str = "",
+        github_client_secret: str = "",
+        session: str = "",
     ) -> None:
         self.anthropic_keys = anthropic_keys  # by the name of its variable: ANTHROPIC_API_KEY…
         self.github_private_key = github_private_key
         self.github_webhook_secret = github_webhook_secret
         self.anthropic_admin_key = anthropic_admin_key  # reads the usage report; empty: nothing reconciles
+        self.github_client_secret = github_client_secret
+        self.session = session  # seals what the dashboard keeps; empty: there is no dashboard
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +198,15 @@ def look(env: Mapping[str, str]) -> tuple[Settings, list[str]]:
     for name, value in keys.items():
         if is_path(value) and not Path(value).is_file():
             told.problems.append(f"{name} names {value}, which is not a file")
+    client_id, client_secret, session = _signing_in(told)
     public_url = told.public_url()
     api, web = told.github()
     settings = Settings(
         database_url=told.get("DATABASE_URL") or DATABASE,
         public_url=public_url.rstrip("/"),
         github_app_id=int(app_id) if app_id.isascii() and app_id.isdigit() else 0,
+        github_client_id=client_id,
         github_app_url=told.get("GITHUB_APP_URL"),
-        github_client_id=told.get("GITHUB_CLIENT_ID"),
         github_api_url=api,
         github_web_url=web,
         github_oidc_issuer=told.url("GITHUB_OIDC_ISSUER", "https://token.actions.githubusercontent.com"),
@@ -204,7 +217,7 @@ def look(env: Mapping[str, str]) -> tuple[Settings, list[str]]:
         content_per_minute=told.number("GITHUB_CONTENT_PER_MINUTE", 80),
         content_per_hour=told.number("GITHUB_CONTENT_PER_HOUR", 500),
         hold_lease_ms=round(told.seconds("HOLD_LEASE_SECONDS", 60) * 1000),
-        secrets=Secrets(keys, private_key, secret, told.get("ANTHROPIC_ADMIN_KEY")),
+        secrets=Secrets(keys, private_key, secret, told.get("ANTHROPIC_ADMIN_KEY"), client_secret, session),
     )
     return settings, told.problems
 
@@ -215,6 +228,20 @@ def read(env: Mapping[str, str]) -> Settings:
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _signing_in(told: _Env) -> tuple[str, str, str]:
+    """What signing in takes, client id, its secret and SESSION_SECRET: without the last nothing of it."""
+    session = told.get("SESSION_SECRET")
+    if not session:
+        return told.get("GITHUB_CLIENT_ID"), "", ""
+    if len(session) < SHORTEST_SECRET:
+        told.problems.append(
+            f"SESSION_SECRET has {len(session)} characters, and {SHORTEST_SECRET} is the least: make one by "
+            "`openssl rand -hex 32`"
+        )
+    where = "SESSION_SECRET asks for it (the dashboard); the App's settings page at GitHub shows it"
+    return told.need("GITHUB_CLIENT_ID", where), told.need("GITHUB_CLIENT_SECRET", where), session
 
 
 def _with_credentials(told: _Env) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 import threading
 from collections.abc import Callable
@@ -41,6 +42,7 @@ def stay(
             "PORT": service.rpartition(":")[2],
             "DATABASE_URL": f"sqlite:///{folder / 'tollgate.db'}",
             "CREDENTIALS_FILE": str(folder / "app.json"),
+            "SESSION_SECRET": secrets.token_hex(32),
             "GITHUB_API_URL": github.url,
             "GITHUB_OIDC_ISSUER": github.about["oidc_issuer"],
             "ANTHROPIC_BASE_URL": claude.url,

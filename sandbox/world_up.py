@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -95,6 +96,9 @@ def environment(
         "GITHUB_APP_ID": str(about["app_id"]),
         "GITHUB_APP_PRIVATE_KEY": str(folder / "app.pem"),
         "GITHUB_WEBHOOK_SECRET": about["webhook_secret"],
+        "GITHUB_CLIENT_ID": about["client_id"],
+        "GITHUB_CLIENT_SECRET": about["client_secret"],
+        "SESSION_SECRET": secrets.token_hex(32),
         "GITHUB_API_URL": github.url,
         "GITHUB_OIDC_ISSUER": about["oidc_issuer"],
         "ANTHROPIC_API_KEY": KEY,

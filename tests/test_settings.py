@@ -48,6 +48,23 @@ def test_a_file_that_is_not_there_is_named_with_what_makes_it(tmp_path: Path) ->
     assert len(caught.value.problems) == 4
 
 
+def test_signing_in_takes_a_secret_and_the_apps_credentials_or_nothing(file: Path) -> None:
+    env, long = REST | {"CREDENTIALS_FILE": str(file)}, "s" * 32
+    assert settings.read(env).secrets.session == ""
+    with pytest.raises(SettingsError) as caught:
+        settings.read(env | {"SESSION_SECRET": "short"})
+    for problem in (
+        "SESSION_SECRET has 5 characters",
+        "GITHUB_CLIENT_ID is not",
+        "GITHUB_CLIENT_SECRET is not",
+    ):
+        assert problem in str(caught.value)
+    file.write_text(json.dumps(KEPT | {"GITHUB_CLIENT_ID": "Iv1", "GITHUB_CLIENT_SECRET": "hidden"}))
+    found = settings.read(env | {"SESSION_SECRET": long})
+    assert (found.github_client_id, found.secrets.github_client_secret) == ("Iv1", "hidden")
+    assert (found.secrets.session, "hidden" in repr(found), long in repr(found)) == (long, False, False)
+
+
 @pytest.mark.parametrize(
     ("env", "waits"),
     [

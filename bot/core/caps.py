@@ -7,7 +7,7 @@ spend, an ended one with what it spent. So runs side by side cannot overdraw it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
@@ -26,6 +26,12 @@ class Scope(StrEnum):
     REPOSITORY = "repository"
     INSTALLATION = "installation"
     LINE = "line"
+    SWEEP = "sweep"
+
+    @property
+    def monthly(self) -> bool:
+        """Whether it begins anew each month; a sweep's total is one for as long as it takes."""
+        return self is not Scope.SWEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +73,26 @@ class Team:
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """One cap that holds for a launch. `id`: GitHub's number of whose it is, or a line's name; `name`: how
-    people call it; `at_once`: how many runs under it may be live."""
+    """One cap that holds for a launch. `id`: GitHub's number of whose it is, a line's name or a sweep's id;
+    `name`: how people call it."""
 
     scope: Scope
     id: str
     name: str
     usd: Usd
-    at_once: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A cap in a month: what is spent, what live runs may still spend, how often it was acknowledged."""
+    """A cap in a month ("" where it knows none): what is spent, what live runs may still spend, how often it
+    was acknowledged. A run that waits holds nothing."""
 
     cap: Cap
     month: str
     spent: Usd
     held: Usd
     acknowledged: int = 0
-    live: int = 0  # runs
+    live: int = 0  # runs of that month: open or running
 
     @property
     def most(self) -> Usd:
@@ -102,11 +108,6 @@ class Standing:
     def reached(self) -> bool:
         """Nothing more can be launched under it."""
         return self.left < LEAST
-
-    @property
-    def crowded(self) -> bool:
-        """As many runs are live under it as may be, whatever money is left."""
-        return self.cap.at_once is not None and self.live >= self.cap.at_once
 
     @property
     def percent(self) -> int:
@@ -126,6 +127,18 @@ class Spender:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """A slice of a cap that somebody opened (R21): whose (`name`), by whom, why, how much, when in ms."""
+
+    scope: str
+    name: str
+    by: str
+    reason: str
+    usd: Usd
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fit:
     """What a launch gets: its ceiling in dollars, and a clamp in words where that is less than asked."""
 
@@ -135,7 +148,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Why a launch gets nothing: the cap that leaves the least, or under which too many are live."""
+    """Why a launch gets nothing: the cap that leaves the least."""
 
     standing: Standing
 
@@ -143,6 +156,11 @@ class Reached:
 def slice_of(cap: Usd) -> Usd:
     """What one acknowledgement opens; rounded down, for a cap is never beaten by rounding."""
     return Usd(cap.nanos // SLICES)
+
+
+def period(cap: Cap, month: str) -> str:
+    """What a cap counts of a launch in `month`: that month, or "" for as long as there are runs under it."""
+    return month if cap.scope.monthly else ""
 
 
 def month_of(now_ms: int, zone: str) -> str:
@@ -172,22 +190,38 @@ def applying(
     one with the least counts: people rename themselves, and admins their repositories.
     """
     found = []
-    usd = _least(caps.people, person[1], before.person, caps.everyone)
     if line is not None:
         found.append(of_line(*line))
-    elif usd is not None:
-        found.append(Cap(Scope.PERSON, str(person[0]), person[1], usd))
-    own = _least(caps.repositories, repository[1], before.repository, None)
-    if own is not None:
-        found.append(Cap(Scope.REPOSITORY, str(repository[0]), repository[1], own))
+    elif (own := of_person(caps, person, before.person)) is not None:
+        found.append(own)
+    if (its := of_repository(caps, repository, before.repository)) is not None:
+        found.append(its)
     if caps.installation is not None:
-        found.append(Cap(Scope.INSTALLATION, str(installation), "the whole installation", caps.installation))
+        found.append(of_installation(installation, caps.installation))
     return tuple(found)
 
 
+def of_person(caps: Caps, person: tuple[int, str], before: frozenset[str] = frozenset()) -> Cap | None:
+    """A person's own month; `before`: what they were called in earlier runs."""
+    usd = _least(caps.people, person[1], before, caps.everyone)
+    return None if usd is None else Cap(Scope.PERSON, str(person[0]), person[1], usd)
+
+
+def of_repository(
+    caps: Caps, repository: tuple[int, str], before: frozenset[str] = frozenset()
+) -> Cap | None:
+    """A month of all runs in a repository."""
+    usd = _least(caps.repositories, repository[1], before, None)
+    return None if usd is None else Cap(Scope.REPOSITORY, str(repository[0]), repository[1], usd)
+
+
+def of_installation(id: int, usd: Usd) -> Cap:
+    return Cap(Scope.INSTALLATION, str(id), "the whole installation", usd)
+
+
 def of_line(name: str, line: Line) -> Cap:
-    """A budget line's month, and how many runs on it may be live."""
-    return Cap(Scope.LINE, name, f"the line {name}", line.monthly, line.concurrency)
+    """A budget line's month."""
+    return Cap(Scope.LINE, name, f"the line {name}", line.monthly)
 
 
 def _least(named: Mapping[str, Usd], name: str, before: frozenset[str], otherwise: Usd | None) -> Usd | None:
@@ -209,8 +243,6 @@ def fit(asked: Usd, standings: Sequence[Standing], spent: Usd = ZERO) -> Fit | R
 
     `spent`: what the same run has spent in earlier attempts, which `asked` contains and `standings` do not.
     """
-    if (full := next((one for one in standings if one.crowded), None)) is not None:
-        return Reached(full)
     tightest = min(standings, key=lambda one: one.left, default=None)
     if tightest is None or asked <= tightest.left:
         return Fit(asked)
@@ -220,11 +252,17 @@ def fit(asked: Usd, standings: Sequence[Standing], spent: Usd = ZERO) -> Fit | R
     return Fit(tightest.left, f"cost: {asked} is more than {left}")
 
 
+def held_only(asked: Usd, standings: Sequence[Standing], spent: Usd = ZERO) -> bool:
+    """Whether what is refused would fit if live runs gave back all that they hold."""
+    free = [replace(one, held=ZERO) for one in standings]
+    return isinstance(fit(asked, free, spent), Fit)
+
+
 def whose(standing: Standing) -> str:
     """`alice's cap for 2026-11`."""
     cap = standing.cap
     name = f"{cap.name}'s cap" if cap.scope is Scope.PERSON else f"the cap of {cap.name}"
-    return f"{name} for {standing.month}"
+    return f"{name} for {standing.month}" if standing.month else name
 
 
 def due(standing: Standing) -> bool:

@@ -9,7 +9,7 @@ from bot.core.money import ZERO, Usd
 
 
 class Reason(StrEnum):
-    """Why a run halted (INTERFACE section 5)."""
+    """Why a run halted, or was refused (INTERFACE section 5)."""
 
     COST = "cost_ceiling"
     TOKENS = "token_ceiling"
@@ -20,6 +20,7 @@ class Reason(StrEnum):
     STOPPED = "stopped"
     UPSTREAM_LIMIT = "upstream_limit"
     BOUND_EXCEEDED = "bound_exceeded"
+    CAP_REACHED = "cap_reached"  # refused, before it began
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ def halt_message(reason: Reason, step: int, ceilings: Ceilings, detail: str | No
         Reason.STUCK: f"stuck_loop: {detail or 'the same again and again'}",
         Reason.STOPPED: detail or "stopped",
         Reason.UPSTREAM_LIMIT: "the spend limit of the API key was reached upstream",
+        Reason.CAP_REACHED: detail or "a monthly cap is reached",
         Reason.BOUND_EXCEEDED: detail or "an answer cost more than its bound",
     }[reason]
     return f"halted at step {step}: {why}"

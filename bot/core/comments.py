@@ -44,9 +44,10 @@ _DETAILS = (
 
 
 def accepted(report: Report) -> str:
-    """The first comment: what holds and why, before anything is spent."""
+    """The first comment: what holds and why, before anything is spent; in line, also what it waits for."""
     return _parts(
         f"**{headlines.outcome(report)}** · {_limits(report)}",
+        f"{report.waits_for} It costs nothing until it starts." if report.waits_for else "",
         _asked(report),
         _resumed(report),
         "A run never spends past one of these:",

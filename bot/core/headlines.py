@@ -37,10 +37,18 @@ def _ended(report: Report, said: str) -> str:
             return _with("Lost", said.removeprefix("was lost: "))
         case "refused":
             return _with("Refused", said)
+        case "queued":
+            return f"Queued: {ordinal(report.position)} in line" if report.position else "Queued"
         case "open":
             return "Waiting for its workflow to start"
         case _:
             return f"Running: step {report.spent.steps} of {report.ceilings.steps}"
+
+
+def ordinal(number: int) -> str:
+    """`1st`, `2nd`, `3rd`, `4th`, `11th`."""
+    last = 0 if 10 < number % 100 < 20 else number % 10
+    return f"{number:,}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') }"
 
 
 def _with(word: str, said: str) -> str:

@@ -13,8 +13,8 @@ from bot.core.money import Usd
 from bot.core.outcomes import Report
 
 VERBS = {name: verb for verb, name in CLASS_OF.items()}
-LIVE = ("open", "running")
-BROKEN_OFF = ("halted", "failed", "lost")
+LIVE = ("queued", "open", "running")
+BROKEN_OFF = ("halted", "failed", "lost", "refused")
 UNDECIDED = ("branch", "refused", "held")  # the kinds of Published that wait for a person
 # The commands that decide about it, by the names of the buttons that do the same.
 DECISIONS = {"/agent accept": "accept", "/agent discard": "discard"}
@@ -35,6 +35,8 @@ class Offer:
 
 def offers(report: Report) -> tuple[Offer, ...]:
     """The commands that apply to it as it stands."""
+    if report.outcome == "queued":
+        return (Offer("/agent stop", "takes it out of the line"),)
     if report.outcome in LIVE:
         return (Offer("/agent stop", "ends it and keeps what it has made"),)
     if report.settled:
@@ -49,12 +51,19 @@ def _again(report: Report) -> tuple[Offer, ...]:
     option, called = raised(report)
     most = f" with twice the {called} ceiling, as far as your role allows it" if option else ""
     if not report.resumable:
-        return (Offer(command(report, option), f"starts it again{most}", words=True),)
+        return (*_ack(report), Offer(command(report, option), f"starts it again{most}", words=True))
     if report.reason is Reason.CACHED_TOKENS:
         return ()  # no option raises that one
     resume = " ".join(filter(None, ("/agent resume", option)))
     stuck = report.reason is Reason.STUCK
-    return (Offer(resume, f"goes on from where it stopped{most}; what it has spent counts on", words=stuck),)
+    goes_on = f"goes on from where it stopped{most}; what it has spent counts on"
+    return (*_ack(report), Offer(resume, goes_on, words=stuck))
+
+
+def _ack(report: Report) -> tuple[Offer, ...]:
+    if report.reason is not Reason.CAP_REACHED:
+        return ()
+    return (Offer("/agent ack", "opens the next quarter of the cap, by whoever may", words=True),)
 
 
 def _decisions(report: Report) -> tuple[Offer, ...]:

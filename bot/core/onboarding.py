@@ -128,6 +128,10 @@ def _shown(name: str) -> Iterator[str]:
         case "stuck":
             stuck = policy.stuck
             yield f"#stuck: {{repeats: {stuck.repeats}, idle: {stuck.idle}, errors: {stuck.errors}}}"
+        case "concurrency":
+            yield "#concurrency:"
+            yield f"#  person: {policy.concurrency.person}"
+            yield f"#  repository: {policy.concurrency.repository}"
         case "retention":
             yield f"#retention: {policy.retention}d"
         case "allow":

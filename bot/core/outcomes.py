@@ -100,7 +100,7 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run, whole. `outcome`: open | running | done | halted | failed | lost | refused."""
+    """One run, whole. `outcome`: queued | open | running | done | halted | failed | lost | refused."""
 
     run: str
     outcome: str
@@ -134,3 +134,5 @@ class Report:
     resumable: bool = False  # a further attempt has something to go on from (L4)
     pieces: tuple[Piece, ...] = ()  # of a planning run (class split)
     sizes: tuple[Size, ...] = ()  # what a piece of each class usually costs
+    position: int = 0  # in line, from 1; 0: it is in none
+    waits_for: str = ""  # a sentence of ours

@@ -20,6 +20,8 @@ from bot.core.limits import MOST
 from bot.core.money import Usd
 from bot.core.roles import Role
 from bot.core.rules import Allowance, Rules, Stuck
+from bot.core.visibility import Viewers
+from bot.core.waiting import Concurrency
 
 __all__ = ["FORBIDDEN", "Policy", "PolicyError", "forbidden", "parse", "tighten"]
 
@@ -60,7 +62,9 @@ class Policy:
     caps: Caps = field(default_factory=Caps)
     lines: Mapping[str, Line] = field(default_factory=dict)
     teams: Mapping[str, Team] = field(default_factory=dict)
+    concurrency: Concurrency = field(default_factory=Concurrency)
     approvers: tuple[str, ...] = ()  # in lower case
+    viewers: Viewers = field(default_factory=Viewers)
     given: frozenset[str] = frozenset()
 
     @property
@@ -102,6 +106,7 @@ def parse(text: str | bytes | None, *, service: bool = False) -> Policy:
     )
     if "parallel" in said.get("sweep", {}):
         policy = replace(policy, parallel=said["sweep"]["parallel"])
+    policy = replace(policy, concurrency=replace(policy.concurrency, **said.get("concurrency", {})))
     policy = replace(policy, allow=_allow(said.get("allow", {})))
     policy = replace(policy, stuck=replace(policy.stuck, **said.get("stuck", {})))
     approvers = tuple(name.lower() for name in said.get("approvers", ()))
@@ -109,6 +114,7 @@ def parse(text: str | bytes | None, *, service: bool = False) -> Policy:
     policy = replace(
         policy, lines=_lines(said.get("lines", {}), root), teams=_teams(said.get("teams", {}), root)
     )
+    policy = replace(policy, viewers=_viewers(said.get("viewers", {})))
     listed = said.get("paths", {}).get("forbidden", ())
     return replace(policy, forbidden=_union(FORBIDDEN, listed))
 
@@ -161,6 +167,11 @@ def _lines(said: Mapping[str, Any], root: document.Node) -> Mapping[str, Line]:
         people = frozenset(member.lower() for member in members)
         found[name] = Line(monthly, people, told.get("api_key_env", ""), told.get("concurrency"))
     return found
+
+
+def _viewers(said: Mapping[str, Any]) -> Viewers:
+    role = Role.parse(said["role"]) if "role" in said else None
+    return Viewers(role, frozenset(name.lower() for name in said.get("people", ())))
 
 
 def _teams(said: Mapping[str, Any], root: document.Node) -> Mapping[str, Team]:
@@ -253,12 +264,19 @@ def tighten(service: Policy, repo: Policy) -> Policy:
             idle=least_of("stuck.idle", service.stuck.idle, repo.stuck.idle),
             errors=least_of("stuck.errors", service.stuck.errors, repo.stuck.errors),
         ),
+        concurrency=Concurrency(
+            person=least_of("concurrency.person", service.concurrency.person, repo.concurrency.person),
+            repository=least_of(
+                "concurrency.repository", service.concurrency.repository, repo.concurrency.repository
+            ),
+        ),
         retention=least_of("retention", service.retention, repo.retention),
         forbidden=_union(service.forbidden, repo.forbidden),
         caps=service.caps,
         lines=service.lines,
         teams=service.teams,
         approvers=service.approvers,
+        viewers=service.viewers,
         given=service.given | repo.given,
         **taken,
     )

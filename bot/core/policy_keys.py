@@ -238,6 +238,15 @@ KEYS = Table(
         "sweep": Key(
             Table({"parallel": Key(_number(1, 20), "how many runs at once")}), "runs over a task list"
         ),
+        "concurrency": Key(
+            Table(
+                {
+                    "person": Key(_number(1, 1_000), "how many runs of one person"),
+                    "repository": Key(_number(1, 1_000), "how many runs in one repository"),
+                }
+            ),
+            "how many runs may be live at once; further ones wait in line",
+        ),
         "paths": Key(
             Table(
                 {
@@ -323,7 +332,21 @@ LINE = Table(
         "monthly": Key(MONEY, "a month of it"),
         "members": _MEMBERS,
         "api_key_env": _KEY,
-        "concurrency": Key(_number(1, 1_000), "how many runs on it may be live at once"),
+        "concurrency": Key(
+            _number(1, 1_000), "how many runs on it may be live at once; further ones wait in line"
+        ),
+    }
+)
+VIEWERS = Table(
+    {
+        "role": Key(
+            _choice("triage", "write", "maintain", "admin"),
+            "whoever has it in a repository sees what each person spent there",
+        ),
+        "people": Key(
+            Many(_words(LOGIN, 100, "the name of a person on GitHub")),
+            "who see what each person spent anywhere",
+        ),
     }
 )
 TEAM = Table({"members": _MEMBERS, "api_key_env": _KEY})
@@ -340,6 +363,7 @@ SERVICE_KEYS = Table(
         "approvers": Key(
             Many(_words(LOGIN, 100, "the name of a person on GitHub")), "who may open what others may not"
         ),
+        "viewers": Key(VIEWERS, "who may see other people's figures on the dashboard; nobody when not given"),
     }
 )
 

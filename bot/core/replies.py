@@ -11,11 +11,13 @@ from bot.core.ceilings import Ceilings, span
 from bot.core.commands import HELP, Malformed
 from bot.core.limits import Resolved
 from bot.core.money import ZERO, Usd, total
+from bot.core.offers import LIVE
 from bot.core.onboarding import WORKFLOW
 from bot.core.outcomes import Published, Spent
 from bot.core.signals import MergedPull
 from bot.core.untrusted import code
 from bot.core.untrusted import line as on_one_line
+from bot.core.waiting import Full
 
 _BAR = "\\|"
 NOTHING = "Nothing was started and nothing was spent."
@@ -94,8 +96,6 @@ def nothing_left(spent: Spent, short: Mapping[str, str], clamps: Sequence[str]) 
 
 def reached(standing: Standing) -> str:
     """Which cap is reached, on one line."""
-    if standing.crowded:
-        return f"{standing.cap.name} has {standing.live} live runs, as many as it may have"
     held = f", {standing.held} held by live runs" if standing.held else ""
     return f"{caps.whose(standing)} is reached: {standing.spent} of {standing.most} spent{held}"
 
@@ -112,15 +112,6 @@ def cap_reached(standing: Standing, spenders: Sequence[Spender], opens: Sequence
         if rows
         else ""
     )
-    if standing.crowded:
-        return f"I did not start: {reached(standing)}. {NOTHING} {what_then(standing, opens)}"
-    return f"I did not start: {reached(standing)}. {NOTHING}{table}\n\n{what_then(standing, opens)}"
-
-
-def what_then(standing: Standing, opens: Sequence[str]) -> str:
-    """What there is to do when a cap lets nothing start."""
-    if standing.crowded:
-        return "Say it again when one of them has ended."
     more = caps.slice_of(standing.cap.usd)
     if opens:
         who = " or ".join(code(name) for name in opens)
@@ -129,7 +120,11 @@ def what_then(standing: Standing, opens: Sequence[str]) -> str:
         then = "The service's policy names nobody who may open more (`approvers`); the next month does."
     if standing.held:
         then += " Live runs give back what they do not spend."
-    return then
+    return f"I did not start: {reached(standing)}. {NOTHING}{table}\n\n{then}"
+
+
+def full(why: Full) -> str:
+    return f"I did not start: {why}. {NOTHING} Say it again when one of them has ended."
 
 
 def acknowledged(opened: Sequence[Standing], reason: str) -> str:
@@ -213,13 +208,23 @@ def stopping(line: Line) -> str:
     )
 
 
+def taken_out(line: Line) -> str:
+    return f"Took run [`{line.run}`]({line.url}) out of the line before it began. Its report says the rest."
+
+
 def nothing_to_stop() -> str:
     return "There is no live run on this thread to stop."
 
 
-def status(live: Line | None) -> str:
+def status(live: Line | None, place: str = "") -> str:
+    """`place`: of a run in line, which it is and what it waits for."""
     if live is None:
         return "No run is live on this thread. `/agent cost` shows what it has cost so far."
+    if place:
+        return (
+            f"Run [`{live.run}`]({live.url}) ({live.task_class}, asked for by {live.actor}) is {place} "
+            "It costs nothing until it starts; `/agent stop` takes it out of the line."
+        )
     return (
         f"Run [`{live.run}`]({live.url}) ({live.task_class}, asked for by {live.actor}) is {live.state}: "
         f"step {live.steps} of {live.most_steps}, {live.cost} of {live.ceiling}."
@@ -325,7 +330,7 @@ def nothing_to_decide(verb: str, last: Line | None, published: Published | None)
 
 def decide_later(verb: str, line: Line) -> str:
     """Its work is not whole yet."""
-    if line.state in ("open", "running"):
+    if line.state in LIVE:
         return (
             f"Run [`{line.run}`]({line.url}) is live, so there is nothing to {verb} yet. Wait for its "
             "report, or end it with `/agent stop`."

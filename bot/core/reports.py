@@ -35,7 +35,7 @@ def marker(run: str, attempt: int) -> str:
 def markdown(report: Report, last_lines: Sequence[str] = ()) -> str:
     """The comment as it is due now, without its marker: accepted, progress or final."""
     match report.outcome:
-        case "open":
+        case "queued" | "open":
             return accepted(report)
         case "running":
             return progress(report, last_lines)
@@ -103,7 +103,6 @@ def terminal(report: Report) -> str:
             *_notes(report),
             *_check(report),
             *([headlines.unsent(report)] if headlines.unsent(report) else []),
-            *([_words(report.notice)] if report.notice else []),
             *_next(report),
         ]
     )

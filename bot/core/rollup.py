@@ -32,12 +32,16 @@ class Task:
     reason: str | None
     usd: Usd
     url: str
+    repository_id: int | None = None
+    line: str = ""
+    at: int = 0  # when it was launched, ms
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
     """A person's month. `lines`: the part on budget lines, which counts under no cap of theirs; `halted`: the
-    part of runs that were halted; `context`: the part that reading the conversation cost."""
+    part of runs that were halted; `context`: the part that reading the conversation cost; `id`: GitHub's
+    number of them."""
 
     name: str
     usd: Usd
@@ -45,11 +49,22 @@ class Person:
     lines: Usd
     halted: Usd
     context: Usd
+    id: int = 0
 
     @property
     def a_task(self) -> Usd:
         """What a task of theirs cost on average, rounded up."""
         return self.usd.over(self.tasks) if self.tasks else ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The part of a month in one repository (`id`: GitHub's number of it) or on one line."""
+
+    id: int | None
+    name: str
+    usd: Usd
+    tasks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,20 +163,21 @@ def as_json(rollup: Rollup) -> dict[str, Any]:
             }
             for person in rollup.people
         ],
-        "top": [
-            {
-                "run": task.run,
-                "actor": task.actor,
-                "repository": task.repository,
-                "thread": task.thread,
-                "class": task.task_class,
-                "state": task.state,
-                "reason": task.reason,
-                "usd": task.usd.exact,
-                "url": task.url,
-            }
-            for task in rollup.top
-        ],
+        "top": [task_json(task) for task in rollup.top],
+    }
+
+
+def task_json(task: Task) -> dict[str, Any]:
+    return {
+        "run": task.run,
+        "actor": task.actor,
+        "repository": task.repository,
+        "thread": task.thread,
+        "class": task.task_class,
+        "state": task.state,
+        "reason": task.reason,
+        "usd": task.usd.exact,
+        "url": task.url,
     }
 
 

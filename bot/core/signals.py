@@ -1,24 +1,52 @@
-"""The signals a lead reads: cost per merged pull request, and whether the ceilings bite (R25, R26, M4)."""
+"""The signals that a lead reads, and what they say (R25-R27, M4): `docs/metrics.md` has every formula.
+
+Values come from `bot.stores.signals`; `bot.core.overview` puts them into words and JSON.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bot.core.money import ZERO, Usd, total
+from bot.core.reconcile import Sums
 
 BAND = (Usd.parse("5"), Usd.parse("30"))  # what a merged pull request usually costs
 TOO_TIGHT = 0.20
 THEATRE = 0.02
 FEW = 10  # runs; fewer say nothing about a rate
+MUCH = 0.5  # of what a pull request cost: then it is named as a cause
+MANY = 4  # attempts on one pull request: then they are named too
+BADLY_SCOPED = 80  # steps (R6)
+# Tokens: each bucket of the histogram goes up to one of these, exclusive; the last has no end.
+BUCKETS = (*(digit * 10**power for power in (3, 4, 5, 6) for digit in (1, 2, 5)), 10_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """Which runs count; what is not given is any. Names count whatever the case, and also earlier ones.
+
+    `line` "" is: on no line. `visible`: the numbers of the repositories that whoever asks may see, and
+    nothing else then, also not what belongs to no repository; None: everything.
+    """
+
+    repository: str = ""
+    task_class: str = ""
+    line: str | None = None
+    developer: str = ""
+    visible: frozenset[int] | None = None
+
+
+EVERYTHING = Only()
 
 
 @dataclass(frozen=True, slots=True)
 class MergedPull:
     """A merged pull request with at least one run, and everything that was spent on it.
 
-    `reverted`: it was taken back since; the money was spent all the same.
+    `reverted`: it was taken back since; the money was spent all the same. `halted`: the part of runs that
+    were halted; `context`: the part that reading the conversation cost; `attempts`: of all its runs.
     """
 
     repository: str
@@ -28,15 +56,54 @@ class MergedPull:
     usd: Usd
     runs: int
     reverted: bool = False
+    halted: Usd = ZERO
+    context: Usd = ZERO
+    attempts: int = 0
+
+    @property
+    def outlier(self) -> bool:
+        return self.usd > BAND[1]
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Why it cost so much, as far as the numbers tell."""
+        if not self.usd:
+            return ()
+        found = []
+        for part, what in (
+            (self.halted, "on runs that were halted"),
+            (self.context, "on reading the context"),
+        ):
+            share = part.nanos / self.usd.nanos
+            if share >= MUCH:
+                found.append(f"{share:.0%} {what}")
+        if self.attempts >= MANY:
+            found.append(f"{self.attempts} attempts")
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one developer, repository or class has spent in the window."""
+    """What one developer, repository, class, engine, model or line has spent in the window.
+
+    `estimated`: the part that is an upper bound; `halted`: the part of runs that were halted.
+    """
 
     name: str
     usd: Usd
     runs: int
+    estimated: Usd
+    halted: Usd
+    sums: Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What was spent on one day, "2026-11-26" as people count it; `halted` as in Share."""
+
+    date: str
+    usd: Usd
+    halted: Usd = ZERO
 
 
 ENOUGH = 5  # past runs of a class; fewer say nothing about the next one
@@ -86,32 +153,130 @@ def size(task_class: str, here: Spread | None, around: Spread | None, ceiling: U
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Runs that ended in the window, counted by class and by how."""
+    """Runs that ended in the window, by class, repository and how. `long`: needed more than 80 steps."""
 
     task_class: str
+    repository: str
     state: str
     reason: str | None
     runs: int
+    long: int = 0
 
 
 CEILINGS = ("cost_ceiling", "token_ceiling", "step_ceiling", "wall_clock_ceiling", "cached_token_ceiling")
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """Of how many runs how many were ended by a ceiling, for one class, repository or all."""
+
+    name: str
+    runs: int
+    exhausted: int
+
+    @property
+    def value(self) -> float | None:
+        return self.exhausted / self.runs if self.runs else None
+
+    @property
+    def verdict(self) -> str:
+        rate = self.value
+        if rate is None:
+            return "no run ended in this window"
+        if self.runs < FEW:
+            return f"only {self.runs} of the {FEW} runs that it takes to judge by"
+        if rate > TOO_TIGHT:
+            return "above 20 %: the ceilings are too tight or the tasks too big"
+        if rate < THEATRE:
+            return "below 2 %: the ceilings are theatre"
+        return "healthy: between 2 % and 20 %"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What tasks used of their token ceilings: percentiles that occurred, and a histogram over BUCKETS.
+
+    `outcome` success (the agent was done) | failure (halted, failed or lost). A task is a run with all its
+    attempts; one that asked nothing of a model is none.
+    """
+
+    outcome: str
+    runs: int
+    p50: int
+    p90: int
+    p99: int
+    most: int
+    histogram: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the spend, by what became of its runs (`reason`: of the halt), and where they were."""
+
+    state: str
+    reason: str | None
+    attributed: bool  # to a merged pull request
+    threaded: bool  # on an issue or a pull request
+    usd: Usd
+    sums: Sums
+
+
+@dataclass(frozen=True, slots=True)
 class Signals:
-    """One window, whole. Pull requests count by merge date, the rest by the date of the turn (M4)."""
+    """One window, whole. Pull requests count by merge date, runs by their end, spend by the date of the turn
+    (M4)."""
 
     since: str
     until: str
+    zone: str
+    only: Only
     merged: tuple[MergedPull, ...]
-    spent: Usd
+    parts: tuple[Part, ...]
     estimated: Usd  # the part of `spent` that is an upper bound, not the upstream's word (M2)
     pooled: Usd  # the part of `spent` that corrects estimates of several runs at once; usually negative
-    unattributed: Usd  # the part of `spent` that belongs to no merged pull request
-    unmerged: Usd  # the part of `unattributed` whose run was on an issue or pull request
     ended: tuple[Ended, ...]
+    tokens: tuple[Tokens, ...]
+    days: tuple[Day, ...]  # without `pooled`
     by: str | None
-    shares: tuple[Share, ...]
+    shares: tuple[Share, ...]  # without `pooled`
+
+    @property
+    def spent(self) -> Usd:
+        """Everything, corrections too: settled = spent - estimated."""
+        return total(part.usd for part in self.parts) + self.pooled
+
+    @property
+    def unattributed(self) -> Usd:
+        """The part of `spent` that belongs to no merged pull request."""
+        return total(part.usd for part in self.parts if not part.attributed) + self.pooled
+
+    @property
+    def unmerged(self) -> Usd:
+        """The part of `unattributed` whose run was on an issue or pull request."""
+        return total(part.usd for part in self.parts if not part.attributed and part.threaded)
+
+    @property
+    def elsewhere(self) -> Usd:
+        """The part of `unattributed` that was on no thread: on laptops, in other workflows."""
+        return self.unattributed - self.unmerged - self.pooled
+
+    @property
+    def halted(self) -> Usd:
+        """The part of `spent` whose runs were halted, whatever became of their work."""
+        return total(part.usd for part in self.parts if part.state == "halted")
+
+    def halted_by(self) -> dict[str, Usd]:
+        """The same by reason, dearest first."""
+        found: dict[str, Usd] = {}
+        for part in self.parts:
+            if part.state == "halted" and part.usd:
+                found[str(part.reason)] = found.get(str(part.reason), ZERO) + part.usd
+        return dict(sorted(found.items(), key=lambda item: (-item[1].nanos, item[0])))
+
+    @property
+    def sums(self) -> Sums:
+        """Tokens by counter and what each cost, without `pooled`."""
+        return sum((part.sums for part in self.parts), Sums())
 
     @property
     def direct(self) -> Usd | None:
@@ -124,39 +289,51 @@ class Signals:
         return self.spent.over(len(self.merged)) if self.merged else None
 
     @property
-    def runs(self) -> int:
-        return sum(group.runs for group in self.ended)
-
-    @property
-    def exhausted(self) -> int:
-        """Runs that a ceiling ended."""
-        return sum(group.runs for group in self.ended if group.reason in CEILINGS)
-
-    @property
-    def exhaustion_rate(self) -> float | None:
-        return self.exhausted / self.runs if self.runs else None
-
-    def exhausted_by(self, what: str) -> dict[str, int]:
-        """`what`: "reason" or "task_class"."""
-        found: dict[str, int] = {}
-        for group in self.ended:
-            if group.reason in CEILINGS:
-                name = getattr(group, what)
-                found[name] = found.get(name, 0) + group.runs
-        return found
-
-    @property
-    def elsewhere(self) -> Usd:
-        """The part of `unattributed` that was on no thread: on laptops, in other workflows."""
-        return self.unattributed - self.unmerged - self.pooled
-
-    @property
     def reverted(self) -> tuple[MergedPull, ...]:
         return tuple(pull for pull in self.merged if pull.reverted)
 
     @property
     def outliers(self) -> tuple[MergedPull, ...]:
-        return tuple(pull for pull in self.merged if pull.usd > BAND[1])
+        return tuple(pull for pull in self.merged if pull.outlier)
+
+    @property
+    def exhaustion(self) -> Rate:
+        """Runs that a ceiling ended, of all that ended."""
+        return _rate("all", self.ended)
+
+    def exhaustion_by(self, what: str) -> tuple[Rate, ...]:
+        """`what`: "task_class" or "repository"; most halts first."""
+        groups: dict[str, list[Ended]] = {}
+        for group in self.ended:
+            groups.setdefault(getattr(group, what), []).append(group)
+        rates = (_rate(name, found) for name, found in groups.items())
+        return tuple(sorted(rates, key=lambda rate: (-rate.exhausted, -rate.runs, rate.name)))
+
+    def halts_by_ceiling(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for group in self.ended:
+            if group.reason in CEILINGS:
+                found[group.reason] = found.get(group.reason, 0) + group.runs
+        return found
+
+    @property
+    def badly_scoped(self) -> tuple[tuple[str, int, int], ...]:
+        """Classes of which more than a fifth keeps needing more than 80 steps: name, such runs, all (R6)."""
+        counted: dict[str, tuple[int, int]] = {}
+        for group in self.ended:
+            long, runs = counted.get(group.task_class, (0, 0))
+            counted[group.task_class] = long + group.long, runs + group.runs
+        return tuple(
+            (name, long, runs)
+            for name, (long, runs) in sorted(counted.items())
+            if runs >= FEW and long > runs * TOO_TIGHT
+        )
+
+
+def _rate(name: str, ended: Iterable[Ended]) -> Rate:
+    groups = tuple(ended)
+    exhausted = sum(group.runs for group in groups if group.reason in CEILINGS)
+    return Rate(name, sum(group.runs for group in groups), exhausted)
 
 
 def judge_cost(cost: Usd | None) -> str:
@@ -170,117 +347,6 @@ def judge_cost(cost: Usd | None) -> str:
     return f"within the usual band of {low} to {high}"
 
 
-def judge_exhaustion(signals: Signals) -> str:
-    rate = signals.exhaustion_rate
-    if rate is None:
-        return "no run ended in this window"
-    few = f" (only {signals.runs} runs: too few to judge by)" if signals.runs < FEW else ""
-    if rate > TOO_TIGHT:
-        return f"above 20 %: the ceilings are too tight or the tasks too big{few}"
-    if rate < THEATRE:
-        return f"below 2 %: the ceilings are theatre{few}"
-    return f"healthy: between 2 % and 20 %{few}"
-
-
-def as_json(signals: Signals) -> dict[str, Any]:
-    """For machines: money as decimal strings."""
-    rate = signals.exhaustion_rate
-    return {
-        "since": signals.since,
-        "until": signals.until,
-        "cost_per_merged_pr": {
-            "direct": _exact(signals.direct),
-            "fully_loaded": _exact(signals.fully_loaded),
-            "merged": len(signals.merged),
-            "reverted": len(signals.reverted),
-            "reverted_usd": total(pull.usd for pull in signals.reverted).exact,
-            "band": [BAND[0].exact, BAND[1].exact],
-            "verdict": judge_cost(signals.direct),
-        },
-        "budget_exhaustion": {
-            "rate": None if rate is None else round(rate, 4),
-            "halted_by_a_ceiling": signals.exhausted,
-            "runs": signals.runs,
-            "by_ceiling": signals.exhausted_by("reason"),
-            "by_class": signals.exhausted_by("task_class"),
-            "verdict": judge_exhaustion(signals),
-        },
-        "spend": {
-            "usd": signals.spent.exact,
-            "estimated_usd": signals.estimated.exact,
-            "pooled_usd": signals.pooled.exact,
-            "attributed_usd": (signals.spent - signals.unattributed).exact,
-            "unattributed_usd": signals.unattributed.exact,
-            "unmerged_usd": signals.unmerged.exact,
-            "elsewhere_usd": signals.elsewhere.exact,
-        },
-        "by": signals.by,
-        "shares": [{"name": s.name, "usd": s.usd.exact, "runs": s.runs} for s in signals.shares],
-        "merged": [
-            {
-                "repository": pull.repository,
-                "number": pull.number,
-                "title": pull.title,
-                "author": pull.author,
-                "usd": pull.usd.exact,
-                "runs": pull.runs,
-                "outlier": pull in signals.outliers,
-                "reverted": pull.reverted,
-            }
-            for pull in signals.merged
-        ],
-    }
-
-
-def as_text(signals: Signals) -> str:
-    """For people, on a terminal."""
-    direct, loaded, rate = signals.direct, signals.fully_loaded, signals.exhaustion_rate
-    merged = len(signals.merged)
-    lines = [
-        f"Window: {signals.since} to {signals.until} (UTC)",
-        "",
-        f"Cost per merged pull request   direct {direct or '-'}, fully loaded {loaded or '-'}"
-        f"   ({merged} merged with a run)",
-        f"                               {judge_cost(direct)}",
-        f"Budget exhaustion rate         {'-' if rate is None else f'{rate:.1%}'}"
-        f"   ({signals.exhausted} of {signals.runs} runs halted by a ceiling)",
-        f"                               {judge_exhaustion(signals)}",
-        f"Spend                          {signals.spent}"
-        + (f" ({signals.estimated} of it estimated)" if signals.estimated != ZERO else ""),
-        f"  of merged pull requests      {signals.spent - signals.unattributed}",
-        f"  unattributed                 {signals.unattributed} ({signals.unmerged} on what has not merged, "
-        f"{signals.elsewhere} on no issue or pull request)",
-    ]
-    if signals.reverted:
-        lines.append(
-            f"Reverted since                 {len(signals.reverted)} of the merged, "
-            f"{total(pull.usd for pull in signals.reverted)} (they count all the same)"
-        )
-    if signals.pooled:
-        lines.append(
-            f"Corrected, of no run           {signals.pooled} (estimates of several runs, reconciled)"
-        )
-    for title, counts in (
-        ("Halts by ceiling", signals.exhausted_by("reason")),
-        ("Halts by class", signals.exhausted_by("task_class")),
-    ):
-        if counts:
-            listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-            lines.append(f"{title:<31}{listed}")
-    if signals.merged:
-        lines += ["", "Merged pull requests, dearest first"]
-        for pull in signals.merged:
-            mark = "   outlier" if pull in signals.outliers else ""
-            mark += "   reverted" if pull.reverted else ""
-            runs = f"{pull.runs} run{'s' if pull.runs != 1 else ''}"
-            lines.append(f"  {pull.usd!s:>12}  {pull.repository}#{pull.number}  {pull.title}  ({runs}){mark}")
-    if signals.by:
-        lines += ["", f"Spend by {signals.by}"]
-        lines += [f"  {share.usd!s:>12}  {share.name}  ({share.runs} runs)" for share in signals.shares]
-        if signals.pooled:
-            lines.append(f"  {signals.pooled!s:>12}  (corrected, of no run)")
-    return "\n".join(lines)
-
-
-def _exact(usd: Usd | None) -> str | None:
-    return None if usd is None else usd.exact
+def nearest(percent: int, count: int) -> int:
+    """The rank, from 1, of the value that so many in a hundred do not exceed."""
+    return -(-count * percent // 100)

@@ -17,7 +17,7 @@ from bot.stores.blobs import Blobs
 from bot.stores.database import Database
 from bot.stores.queue import Queue
 from bot.stores.runs import LEASE_MS, SERVED, Run, from_row
-from bot.stores.tables import blobs, runs
+from bot.stores.tables import LIVE, STARTED, blobs, runs
 
 RESULT = "result"
 # What a run leaves behind after every turn (L4): its conversation, and its changes as a result has them.
@@ -26,6 +26,7 @@ LINES = 10
 DAY_MS = 86_400_000
 HAND_IN_MS = 180_000  # an ended run's runner may take so long to post what it made
 STRANDED_MS = 20 * 60_000
+LINE_TIMES = 3  # a place in line is told so much less often than what a running run has cost
 EDIT_MS = 60_000  # longer than any one call to GitHub may take
 
 
@@ -148,13 +149,13 @@ class Handover:
         """Never claimed, silent, or ended long ago without a result."""
         now = self.database.now
         silent = runs.c.lease_until_at < now
-        late = sa.and_(
-            runs.c.state.not_in(("open", "running")), sa.or_(silent, runs.c.ended_at < now - HAND_IN_MS)
-        )
+        # Without a lease it ended in line, and nobody has anything to hand in.
+        nobody = sa.or_(runs.c.lease_until_at.is_(None), silent)
+        late = sa.and_(runs.c.state.not_in(LIVE), sa.or_(nobody, runs.c.ended_at < now - HAND_IN_MS))
         query = sa.select(runs.c.id, runs.c.attempt).where(
             runs.c.origin.in_(SERVED),
             runs.c.finishing_at.is_(None),
-            sa.or_(sa.and_(runs.c.state.in_(("open", "running")), silent), late),
+            sa.or_(sa.and_(runs.c.state.in_(STARTED), silent), late),
         )
         with self.database.read() as tx:
             return tuple(Overdue(row[0], row[1]) for row in tx.execute(query).all())
@@ -170,7 +171,7 @@ class Handover:
     # -- the live comment --
 
     def to_report(self, every_ms: int) -> tuple[Run, ...]:
-        """Running runs whose comment was not edited for so long."""
+        """Runs whose live comment was not edited for so long; in line, for LINE_TIMES as long."""
         with self.database.read() as tx:
             rows = tx.execute(sa.select(runs).where(*self._may_report(every_ms))).mappings().all()
         return tuple(from_row(row) for row in rows)
@@ -201,12 +202,14 @@ class Handover:
             return bool(tx.execute(query).scalar_one_or_none())
 
     def _may_report(self, every_ms: int) -> tuple[sa.ColumnElement[bool], ...]:
-        now = self.database.now
+        now, waited = self.database.now, runs.c.queued_at.is_not(None)
+        every = sa.case((runs.c.state == "queued", every_ms * LINE_TIMES), else_=every_ms)
         return (
-            runs.c.state == "running",
+            # What stood in line is told when it is let in, too.
+            sa.or_(runs.c.state.in_(("queued", "running")), sa.and_(runs.c.state == "open", waited)),
             runs.c.finishing_at.is_(None),
             runs.c.report_comment_id.is_not(None),
-            sa.or_(runs.c.reported_at.is_(None), runs.c.reported_at < now - every_ms),
+            sa.or_(runs.c.reported_at.is_(None), runs.c.reported_at < now - every),
             sa.or_(runs.c.reporting_until_at.is_(None), runs.c.reporting_until_at < now),
         )
 

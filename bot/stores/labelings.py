@@ -12,7 +12,7 @@ from bot.core.limits import Lowered
 from bot.core.roles import Role
 from bot.stores.database import Database
 from bot.stores.runs import Run, from_row
-from bot.stores.tables import labelings, runs
+from bot.stores.tables import LIVE, labelings, runs
 
 # A delivery's time is its thread's last change, the event's that of the label: seconds, and not always alike.
 APART_MS = 5_000
@@ -86,7 +86,7 @@ class Labelings:
         What is in flight stays held; the next hold is checked against the new ceilings.
         """
         with self.database.begin() as tx:
-            mine = sa.and_(runs.c.id == run, runs.c.attempt == attempt, runs.c.state.in_(("open", "running")))
+            mine = sa.and_(runs.c.id == run, runs.c.attempt == attempt, runs.c.state.in_(LIVE))
             row = tx.execute(sa.select(runs).where(mine).with_for_update()).mappings().first()
             if row is None:
                 return False

@@ -1,24 +1,46 @@
 """What a month's caps are used up by, and launches that must fit under them (R20, R21, P4).
 
-Nothing is counted beside the runs themselves: a live run counts with all that it may still spend, so that its
-hold against a cap is its own row. Launches under the same cap are fitted one after another, under the lock of
-the cap's month.
+Launches under the same cap or limit are fitted one after another, under the lock of its row (see fitting).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from bot.core.caps import Cap, Fit, Names, Reached, Scope, Spender, Standing, fit, slice_of
-from bot.core.money import Usd
+from bot.core.caps import (
+    Cap,
+    Fit,
+    Names,
+    Opened,
+    Reached,
+    Spender,
+    Standing,
+    fit,
+    held_only,
+    period,
+    slice_of,
+)
+from bot.core.money import ZERO, Usd
+from bot.core.waiting import Full, Limit
+from bot.stores import fitting
 from bot.stores.database import Database
+from bot.stores.fitting import Under
 from bot.stores.runs import NewRun, Runs
 from bot.stores.switch import Paused, paused, record
 from bot.stores.tables import acknowledgements, months, runs
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The run is there, in state `queued`: it waits for room, and `stories/admit` opens it."""
+
+
+# True: it is open. False: see `Runs.open`. Nothing was opened where it is Reached, Full or Paused.
+Opening = bool | Queued | Reached | Full | Paused
 
 
 class People:
@@ -26,18 +48,42 @@ class People:
         self.database = database
         self.runs = store
 
-    def open(self, new: NewRun, caps: Sequence[Cap]) -> bool | Reached | Paused:
+    def open(
+        self, new: NewRun, caps: Sequence[Cap], *, limits: Sequence[Limit] = (), waits: bool = True
+    ) -> Opening:
         """Open it, clamped to what its month's caps leave; Reached, and nothing opened, if that is too
-        little; Paused where nothing runs; False as `Runs.open`."""
+        little; Paused where nothing runs; False as `Runs.open`.
+
+        Where a limit leaves no room, or others wait under it: Queued, if it `waits`. What cannot wait, a step
+        or a laptop, takes what room there is before those who wait; where there is none it is told Full.
+        """
         with self.database.begin() as tx:
             if off := paused(tx, new.repository, new.repository_id):
                 return off
-            fitted = fit(new.ceilings.usd, self._locked(tx, caps, new.month))
-            return fitted if isinstance(fitted, Reached) else self.runs.open_in(tx, _clamped(new, fitted))
+            fitted = self._fitted(tx, new, Under(caps, limits, new.month), waits)
+            if isinstance(fitted, Reached | Full):
+                return fitted
+            fitting_run, queued = fitted
+            made = self.runs.open_in(tx, fitting_run, queued=queued)
+            return Queued() if made and queued else made
+
+    def line_up(self, new: NewRun) -> bool | Paused:
+        """Put it in line, whatever room or money there is: True, or as `open`. See `stories/admit`."""
+        with self.database.begin() as tx:
+            if off := paused(tx, new.repository, new.repository_id):
+                return off
+            return self.runs.open_in(tx, new, queued=True)
 
     def reopen(
-        self, attempt: int, new: NewRun, caps: Sequence[Cap], resumed: dict[str, Any] | None = None
-    ) -> bool | Reached | Paused:
+        self,
+        attempt: int,
+        new: NewRun,
+        caps: Sequence[Cap],
+        resumed: dict[str, Any] | None = None,
+        *,
+        limits: Sequence[Limit] = (),
+        waits: bool = True,
+    ) -> Opening:
         """The same for a further attempt: it stays in the month of its launch, with what it has spent."""
         try:
             with self.database.begin() as tx:
@@ -45,14 +91,32 @@ class People:
                 row = tx.execute(sa.select(*columns).where(runs.c.id == new.id)).one()
                 if off := paused(tx, row.repository, row.repository_id):
                     return off
-                spent = Usd(row.spent_nanos)
-                standings = self._locked(tx, caps, new.month, but=new.id)
-                fitted = fit(new.ceilings.usd, standings, spent)
-                if isinstance(fitted, Reached):
+                under = Under(caps, limits, new.month)
+                fitted = self._fitted(tx, new, under, waits, Usd(row.spent_nanos))
+                if isinstance(fitted, Reached | Full):
                     return fitted
-                return self.runs.reopen_in(tx, new.id, attempt, _clamped(new, fitted), resumed)
+                fitting_run, queued = fitted
+                made = self.runs.reopen_in(tx, new.id, attempt, fitting_run, resumed, queued=queued)
+                return Queued() if made and queued else made
         except sa.exc.IntegrityError:
             return False
+
+    def _fitted(
+        self, tx: sa.Connection, new: NewRun, under: Under, waits: bool, spent: Usd = ZERO
+    ) -> tuple[NewRun, bool] | Reached | Full:
+        """The run as it fits, and whether it has to wait; what is in line is clamped when it is let in.
+
+        What has to wait for room waits for the money too that live runs may give back.
+        """
+        fitting.lock(tx, self.database, (under,))
+        standings = [fitting.standing(tx, cap, under.month, but=new.id) for cap in under.caps]
+        asked = new.ceilings.usd
+        fitted, full = fit(asked, standings, spent), fitting.crowded(tx, under.limits, waits=waits)
+        if waits and full is not None and held_only(asked, standings, spent):
+            return new, True
+        if isinstance(fitted, Reached):
+            return fitted
+        return full or (_clamped(new, fitted), False)
 
     def names(self, person: int | None, repository: int | None) -> Names:
         """What the person and the repository of these numbers were called in the runs so far."""
@@ -61,10 +125,31 @@ class People:
         with self.database.read() as tx:
             return Names(frozenset(tx.execute(his).scalars()), frozenset(tx.execute(its).scalars()))
 
+    def called(self, people: Collection[int]) -> Mapping[int, frozenset[str]]:
+        """What each of these people was called in the runs so far, in lower case."""
+        query = (
+            sa.select(runs.c.actor_id, sa.func.lower(runs.c.actor))
+            .where(runs.c.actor_id.in_(sorted(people)))
+            .distinct()
+        )
+        found: dict[int, set[str]] = {}
+        with self.database.read() as tx:
+            for id, name in tx.execute(query).all():
+                found.setdefault(id, set()).add(name)
+        return {id: frozenset(names) for id, names in found.items()}
+
+    def opened(self, month: str, cap: Cap | None = None) -> tuple[Opened, ...]:
+        """The slices that were opened in a month, of one cap or of all, oldest first."""
+        of = {"scope": cap.scope, "owner": cap.id, "month": period(cap, month)} if cap else {"month": month}
+        query = sa.select(acknowledgements).filter_by(**of).order_by(acknowledgements.c.acknowledged_at)
+        with self.database.read() as tx:
+            rows = tx.execute(query).all()
+        return tuple(Opened(r.scope, r.name, r.by, r.reason, Usd(r.nanos), r.acknowledged_at) for r in rows)
+
     def standings(self, caps: Sequence[Cap], month: str) -> tuple[Standing, ...]:
         """How each cap stands in a month."""
         with self.database.read() as tx:
-            return tuple(_standing(tx, cap, month) for cap in caps)
+            return tuple(fitting.standing(tx, cap, month) for cap in caps)
 
     def acknowledge(
         self,
@@ -84,7 +169,8 @@ class People:
         kind, id = comment
         about = {"repository_id": repository_id, "comment_kind": kind, "comment_id": id, "scope": cap.scope}
         with self.database.begin() as tx:
-            (standing,) = self._locked(tx, (cap,), month)
+            fitting.lock(tx, self.database, (Under((cap,), (), month),))
+            standing = fitting.standing(tx, cap, month)
             known = tx.execute(sa.select(acknowledgements.c.month).filter_by(**about)).first()
             if known is not None:
                 return standing
@@ -93,7 +179,7 @@ class People:
             opened = sa.insert(acknowledgements).values(
                 **about,
                 owner=cap.id,
-                month=month,
+                month=period(cap, month),
                 name=cap.name,
                 by=by,
                 reason=reason,
@@ -107,9 +193,10 @@ class People:
 
     def tell(self, cap: Cap, month: str, run: str) -> bool:
         """Whether `run` is the one whose report tells that most of the month is gone: the first that asks."""
-        row = sa.update(months).where(*_is(months, cap, month))
+        counted = period(cap, month)
+        row = sa.update(months).filter_by(scope=cap.scope, owner=cap.id, month=counted)
         with self.database.begin() as tx:
-            self._insert(tx, cap, month)
+            fitting.make(tx, self.database, cap.scope, cap.id, counted)
             mine = sa.or_(months.c.told_in.is_(None), months.c.told_in == run)
             return tx.execute(row.where(mine).values(told_in=run)).rowcount == 1
 
@@ -117,67 +204,17 @@ class People:
         """The runs that cost most of it."""
         query = (
             sa.select(runs.c.id, runs.c.repository, runs.c.thread, runs.c.task_class, runs.c.spent_nanos)
-            .where(_under(cap), runs.c.month == month, runs.c.spent_nanos > 0)
+            .where(fitting.under(cap.scope, cap.id), runs.c.spent_nanos > 0)
+            .where(runs.c.month == month if cap.scope.monthly else sa.true())
             .order_by(runs.c.spent_nanos.desc(), runs.c.id)
             .limit(most)
         )
         with self.database.read() as tx:
             return tuple(Spender(r[0], r[1], r[2], r[3], Usd(r[4])) for r in tx.execute(query).all())
 
-    def _locked(
-        self, tx: sa.Connection, caps: Sequence[Cap], month: str, but: str | None = None
-    ) -> tuple[Standing, ...]:
-        """How each stands, and no launch under any of them until this transaction is over."""
-        # Always in the same order, so that two launches never wait for each other.
-        for cap in sorted(caps, key=lambda cap: (cap.scope, cap.id)):
-            self._insert(tx, cap, month)
-            tx.execute(sa.select(months.c.month).where(*_is(months, cap, month)).with_for_update())
-        return tuple(_standing(tx, cap, month, but) for cap in caps)
-
-    def _insert(self, tx: sa.Connection, cap: Cap, month: str) -> None:
-        insert = self.database.insert(months)
-        values = {"scope": cap.scope, "owner": cap.id, "month": month}
-        tx.execute(insert.values(values).on_conflict_do_nothing())
-
-
-def _standing(tx: sa.Connection, cap: Cap, month: str, but: str | None = None) -> Standing:
-    live = runs.c.state.in_(("open", "running"))
-    unspent = runs.c.ceiling_nanos - runs.c.spent_nanos
-    # What is in flight counts beyond the ceiling too, should a bound ever be beaten.
-    held = sa.case((sa.and_(live, unspent > runs.c.held_nanos), unspent), else_=runs.c.held_nanos)
-    query = (
-        sa.select(
-            sa.func.coalesce(sa.func.sum(runs.c.spent_nanos), 0),
-            sa.func.coalesce(sa.func.sum(held), 0),
-            sa.func.coalesce(sa.func.sum(sa.case((live, 1), else_=0)), 0),
-        )
-        .where(_under(cap), runs.c.month == month)
-        .where(runs.c.id != but if but is not None else sa.true())
-    )
-    spent, reserved, alive = tx.execute(query).one()
-    opened = sa.select(sa.func.count()).where(*_is(acknowledgements, cap, month))
-    slices = tx.execute(opened).scalar_one()
-    return Standing(cap, month, Usd(int(spent)), Usd(int(reserved)), slices, int(alive))
-
-
-def _under(cap: Cap) -> sa.ColumnElement[bool]:
-    """The runs that a cap is over. What is on a line is on nobody's own."""
-    match cap.scope:
-        case Scope.PERSON:
-            return sa.and_(runs.c.actor_id == int(cap.id), runs.c.line == "")
-        case Scope.REPOSITORY:
-            return runs.c.repository_id == int(cap.id)
-        case Scope.INSTALLATION:
-            return runs.c.installation == int(cap.id)
-        case Scope.LINE:
-            return runs.c.line == cap.id
-
-
-def _is(table: sa.Table, cap: Cap, month: str) -> tuple[sa.ColumnElement[bool], ...]:
-    return table.c.scope == cap.scope, table.c.owner == cap.id, table.c.month == month
-
 
 def _clamped(new: NewRun, fitted: Fit) -> NewRun:
+    """A run with the ceiling that it gets."""
     if not fitted.clamp:
         return new
     return replace(new, ceilings=replace(new.ceilings, usd=fitted.usd), clamps=(*new.clamps, fitted.clamp))

@@ -29,12 +29,21 @@ FAILED = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 ASIDE = "aside"  # stands for the worker of a story that is put aside
 
 
+FIRST_TURN = 1_577_836_800_000  # 2020: turns are seconds since then
+LAST_TURN = 2**31 - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """When a story is told: after those of its line with a lower number, 1 to 2**31 - 1, that are there."""
 
     line: str
     number: int
+
+
+def turn_at(repository_id: int, thread: int, at_ms: int) -> Turn:
+    """Of what is asked for on a thread, in the order in which it was, to the second."""
+    return Turn(f"{repository_id}/{thread}", min(max((at_ms - FIRST_TURN) // 1000, 1), LAST_TURN))
 
 
 class Queue:

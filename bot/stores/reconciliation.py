@@ -26,7 +26,7 @@ from bot.core.reconcile import (
     compare,
 )
 from bot.stores.database import Database
-from bot.stores.tables import pool_corrections, runs, turns
+from bot.stores.tables import LIVE, pool_corrections, runs, turns
 
 RECONCILED = "reconciled"  # how such a correction "ended"; every other one is the answer's own word
 _SUMS = COUNTERS + COSTS
@@ -155,7 +155,7 @@ def _entries(tx: sa.Connection, database: Database, since: int, until: int) -> t
             mended.c.corrects,
             mended.c.told,
             *(sa.func.coalesce(mended.c[name], 0).label(f"more_{name}") for name in _SUMS),
-            runs.c.state.in_(("open", "running")).label("live"),
+            runs.c.state.in_(LIVE).label("live"),
             (runs.c.ceiling_nanos - runs.c.spent_nanos).label("room_nanos"),
             (runs.c.ceiling_tokens - runs.c.spent_tokens).label("room_tokens"),
         )

@@ -3,51 +3,122 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from bot.core.mine import MOST_RUNS, Mine, Spend
-from bot.core.money import Usd
-from bot.core.offers import LIVE
-from bot.core.rollup import TOP, Person, Rollup, Task, elapsed
+from bot.core.money import ZERO, Usd
+from bot.core.rollup import TOP, Part, Person, Rollup, Task, elapsed
 from bot.stores.database import Database
 from bot.stores.tables import runs
 
+SLOT = 900_000  # ms; in every time zone days begin at one of these
+
 
 class Rollups:
+    """`repositories`: only runs in these (GitHub's numbers), None: wherever they were."""
+
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def read(self, month: str, now: datetime, zone: str = "UTC", actor_id: int | None = None) -> Rollup:
+    def read(
+        self,
+        month: str,
+        now: datetime,
+        zone: str = "UTC",
+        actor_id: int | None = None,
+        repositories: Collection[int] | None = None,
+    ) -> Rollup:
         """Everybody's month, or one person's."""
-        where = [runs.c.month == month, runs.c.actor_id.is_not(None)]
-        if actor_id is not None:
-            where.append(runs.c.actor_id == actor_id)
+        where = _where(month, actor_id, repositories)
         with self.database.read() as tx:
-            people, top = self._people(tx, where), self._top(tx, where)
+            people, top = self._people(tx, where), self._tasks(tx, where, TOP)
         return Rollup(month, elapsed(month, now, zone), people, top)
 
-    def mine(self, month: str, actor_id: int | None) -> Mine:
-        """One person's month by run; None: everybody's, of a machine that knows no service."""
-        where = [runs.c.month == month, runs.c.actor_id == actor_id] if actor_id is not None else []
-        by_line = (
-            sa.select(runs.c.line, sa.func.sum(runs.c.spent_nanos), sa.func.sum(runs.c.estimated_nanos))
-            .where(*where)
-            .group_by(runs.c.line)
-            .order_by(runs.c.line)
+    def tasks(
+        self, month: str, actor_id: int, repositories: Collection[int] | None = None, most: int = 500
+    ) -> tuple[Task, ...]:
+        """A person's runs, dearest first; also those that cost nothing."""
+        with self.database.read() as tx:
+            return self._tasks(tx, _where(month, actor_id, repositories), most, 0)
+
+    def by_repository(
+        self, month: str, actor_id: int | None = None, repositories: Collection[int] | None = None
+    ) -> tuple[Part, ...]:
+        """The month by repository, dearest first."""
+        name = sa.func.max(runs.c.repository)
+        return self._parts(runs.c.repository_id, name, _where(month, actor_id, repositories))
+
+    def by_line(
+        self, month: str, actor_id: int | None = None, repositories: Collection[int] | None = None
+    ) -> tuple[Part, ...]:
+        """The month by budget line, dearest first; "" is what counts under people's own caps."""
+        return self._parts(sa.null(), runs.c.line, _where(month, actor_id, repositories), runs.c.line)
+
+    def by_day(
+        self,
+        month: str,
+        zone: str,
+        actor_id: int | None = None,
+        repositories: Collection[int] | None = None,
+        line: str | None = None,
+    ) -> Mapping[int, Usd]:
+        """What the runs launched on each day of the month have cost by now; days without any are left out.
+
+        `line`: only what is on it, "" for what is on none.
+        """
+        slot = runs.c.opened_at - runs.c.opened_at % SLOT
+        query = (
+            sa.select(slot, sa.func.sum(runs.c.spent_nanos))
+            .where(*_where(month, actor_id, repositories), runs.c.spent_nanos > 0)
+            .where(sa.true() if line is None else runs.c.line == line)
+            .group_by(slot)
         )
-        dearest = (
-            sa.select(runs)
-            .where(*where, sa.or_(runs.c.spent_nanos > 0, runs.c.state.in_(("open", "running"))))
-            .order_by(runs.c.spent_nanos.desc(), runs.c.id)
-            .limit(MOST_RUNS)
+        found: dict[int, Usd] = {}
+        local = ZoneInfo(zone)
+        with self.database.read() as tx:
+            for at, nanos in tx.execute(query).all():
+                day = datetime.fromtimestamp(int(at) / 1000, UTC).astimezone(local).day
+                found[day] = found.get(day, ZERO) + Usd(int(nanos))
+        return found
+
+    def person(self, login: str, repositories: Collection[int] | None = None) -> tuple[int, str] | None:
+        """The number and the latest name of whoever has launched runs under this name last."""
+        query = (
+            sa.select(runs.c.actor_id)
+            .where(sa.func.lower(runs.c.actor) == login.lower(), runs.c.actor_id.is_not(None))
+            .where(sa.true() if repositories is None else runs.c.repository_id.in_(sorted(repositories)))
+            .order_by(runs.c.opened_at.desc())
+            .limit(1)
         )
         with self.database.read() as tx:
-            found = tx.execute(by_line).all()
-            spends = tuple(_spend(row) for row in tx.execute(dearest).mappings())
-        lines = {row[0]: Usd(int(row[1])) for row in found}
-        return Mine(month, lines, Usd(sum(int(row[2]) for row in found)), spends)
+            id = tx.execute(query).scalar()
+            if id is None:
+                return None
+            latest = sa.select(runs.c.actor).where(runs.c.actor_id == id).order_by(runs.c.opened_at.desc())
+            return int(id), str(tx.execute(latest.limit(1)).scalar_one())
+
+    def _parts(
+        self,
+        key: sa.ColumnElement[Any],
+        name: sa.ColumnElement[str],
+        where: list[sa.ColumnElement[bool]],
+        group: sa.ColumnElement[str] | None = None,
+    ) -> tuple[Part, ...]:
+        spent, tasks = sa.func.sum(runs.c.spent_nanos), sa.func.sum(sa.case((runs.c.steps > 0, 1), else_=0))
+        query = (
+            sa.select(key, name, spent, tasks)
+            .where(*where)
+            .group_by(key if group is None else group)
+            .having(spent > 0)
+            .order_by(spent.desc(), name)
+        )
+        with self.database.read() as tx:
+            rows = tx.execute(query).all()
+        return tuple(Part(r[0], r[1], Usd(int(r[2])), int(r[3])) for r in rows)
 
     @staticmethod
     def _people(tx: sa.Connection, where: list[sa.ColumnElement[bool]]) -> tuple[Person, ...]:
@@ -65,6 +136,7 @@ class Rollups:
                 part(runs.c.line != ""),
                 part(runs.c.state == "halted"),
                 sa.func.sum(context),
+                runs.c.actor_id,
             )
             .where(*where)
             .group_by(runs.c.actor_id)
@@ -73,17 +145,19 @@ class Rollups:
         )
         rows = tx.execute(query).all()
         return tuple(
-            Person(r[0], Usd(int(r[1])), int(r[2]), Usd(int(r[3])), Usd(int(r[4])), Usd(int(r[5])))
+            Person(r[0], Usd(int(r[1])), int(r[2]), Usd(int(r[3])), Usd(int(r[4])), Usd(int(r[5])), int(r[6]))
             for r in rows
         )
 
     @staticmethod
-    def _top(tx: sa.Connection, where: list[sa.ColumnElement[bool]]) -> tuple[Task, ...]:
+    def _tasks(
+        tx: sa.Connection, where: list[sa.ColumnElement[bool]], most: int, least: int = 1
+    ) -> tuple[Task, ...]:
         query = (
             sa.select(runs)
-            .where(*where, runs.c.spent_nanos > 0)
+            .where(*where, runs.c.spent_nanos >= least)
             .order_by(runs.c.spent_nanos.desc(), runs.c.id)
-            .limit(TOP)
+            .limit(most)
         )
         return tuple(
             Task(
@@ -96,28 +170,23 @@ class Rollups:
                 row["reason"],
                 Usd(row["spent_nanos"]),
                 _url(row),
+                row["repository_id"],
+                row["line"],
+                row["opened_at"],
             )
             for row in tx.execute(query).mappings().all()
         )
 
 
-def _spend(row: sa.RowMapping) -> Spend:
-    return Spend(
-        run=row["id"],
-        origin=row["origin"],
-        engine=row["engine"],
-        task_class=row["task_class"],
-        repository=row["repository"],
-        thread=row["thread"],
-        line=row["line"],
-        state=row["state"],
-        reason=row["reason"],
-        opened_at=row["opened_at"],
-        usd=Usd(row["spent_nanos"]),
-        estimated=Usd(row["estimated_nanos"]),
-        held=Usd(max(0, row["ceiling_nanos"] - row["spent_nanos"]) if row["state"] in LIVE else 0),
-        url=_url(row),
-    )
+def _where(
+    month: str, actor_id: int | None, repositories: Collection[int] | None
+) -> list[sa.ColumnElement[bool]]:
+    where = [runs.c.month == month, runs.c.actor_id.is_not(None)]
+    if actor_id is not None:
+        where.append(runs.c.actor_id == actor_id)
+    if repositories is not None:
+        where.append(runs.c.repository_id.in_(sorted(repositories)))
+    return where
 
 
 def _url(row: sa.RowMapping) -> str:

@@ -24,12 +24,10 @@ from bot.core.rules import STRICTEST, Rules
 from bot.core.signals import Size
 from bot.stores.database import Database
 from bot.stores.switch import record
-from bot.stores.tables import blobs, runs, turns
+from bot.stores.tables import LIVE, blobs, runs, turns
 
 STEP = "step"  # the origin of a run that a step of somebody's workflow is
-LAPTOP = "laptop"  # of one on a person's own machine that counts with the service (P7)
-APART = (STEP, LAPTOP)  # whose work and report stay with whoever opened them, not on a thread
-SERVED = ("github", *APART)  # whose runner is another machine; the watchdog ends them
+SERVED = ("github", STEP)  # whose runner is another machine; the watchdog ends them
 LEASE_MS = 90_000  # of a runner; it calls at least every 20 s
 CLAIM_MS = 15 * 60_000  # a dispatched workflow that has not claimed by then never will
 
@@ -51,9 +49,9 @@ class NewRun:
     actor_id: int | None = None
     month: str = ""
     line: str = ""
+    sweep: str = ""
     key_name: str = ""
     opened_by: str = ""
-    branch: str = ""
     installation: int | None = None
     repository_id: int | None = None
     repository: str = ""
@@ -86,6 +84,7 @@ class Run:
     actor_id: int | None
     month: str
     line: str
+    sweep: str
     key_name: str
     opened_by: str
     task_class: str
@@ -103,6 +102,7 @@ class Run:
     notice: str
     attempt: int
     opened_at: int
+    queued_at: int | None
     started_at: int | None
     deadline_at: int | None
     lease_until_at: int | None
@@ -132,7 +132,8 @@ class Run:
 
     @property
     def live(self) -> bool:
-        return self.state in ("open", "running")
+        """Not over: running, about to, or waiting in line."""
+        return self.state in LIVE
 
 
 def new_id() -> str:
@@ -157,8 +158,8 @@ class Runs:
         with self.database.begin() as tx:
             return self.open_in(tx, new)
 
-    def open_in(self, tx: sa.Connection, new: NewRun) -> bool:
-        """The same inside a transaction."""
+    def open_in(self, tx: sa.Connection, new: NewRun, *, queued: bool = False) -> bool:
+        """The same inside a transaction; `queued`: it waits in line first."""
         insert = self.database.insert(runs)
         values = {
             "id": new.id,
@@ -174,9 +175,9 @@ class Runs:
             "actor_id": new.actor_id,
             "month": new.month,
             "line": new.line,
+            "sweep": new.sweep,
             "key_name": new.key_name,
             "opened_by": new.opened_by,
-            "branch": new.branch,
             "task_class": new.task_class,
             "engine": new.engine,
             "model": new.model,
@@ -184,9 +185,8 @@ class Runs:
             "task": new.task,
             "snapshot": json.dumps(new.snapshot),
             **_limits(new),
-            "state": "open",
             "opened_at": self.database.now,
-            "lease_until_at": self.database.now + CLAIM_MS,
+            **self._begins(queued),
             "price_book": new.price_book,
         }
         made = tx.execute(insert.values(values).on_conflict_do_nothing().returning(runs.c.id))
@@ -235,7 +235,7 @@ class Runs:
         mine = sa.true() if attempt is None else runs.c.attempt == attempt
         ended = (
             sa.update(runs)
-            .where(runs.c.id == run, mine, runs.c.state.in_(("open", "running")))
+            .where(runs.c.id == run, mine, runs.c.state.in_(LIVE))
             .values(state=state, reason=reason, message=message, ended_at=self.database.now)
         )
         with self.database.begin() as tx:
@@ -269,7 +269,7 @@ class Runs:
         free = sa.and_(
             runs.c.settled_as.is_(None),
             runs.c.attempt == attempt,
-            runs.c.state.not_in(("open", "running")),
+            runs.c.state.not_in(LIVE),
             runs.c.finished_at.is_not(None),
         )
         mine = sa.select(runs.c.id).filter_by(id=run, settled_as=how, settled_in=story)
@@ -292,7 +292,7 @@ class Runs:
 
     def live_in(self, installation: int, repositories: Collection[int] | None) -> list[str]:
         """The live runs of an installation; of these repositories, or of all."""
-        here = sa.and_(runs.c.installation == installation, runs.c.state.in_(("open", "running")))
+        here = sa.and_(runs.c.installation == installation, runs.c.state.in_(LIVE))
         if repositories is not None:
             here = sa.and_(here, runs.c.repository_id.in_(repositories))
         with self.database.read() as tx:
@@ -319,6 +319,8 @@ class Runs:
         attempt: int,
         new: NewRun,
         resumed: dict[str, Any] | None = None,
+        *,
+        queued: bool = False,
     ) -> bool:
         """A further attempt as `new` has it; False unless `attempt` is the last and over, and no other run of
         its thread is live (L3: IntegrityError).
@@ -331,11 +333,10 @@ class Runs:
         )
         stopped = sa.func.coalesce(runs.c.ended_at, last.scalar_subquery(), runs.c.started_at)
         values = _limits(new) | {
-            "state": "open",
+            **self._begins(queued),
             "attempt": attempt + 1,
             "opened_by": new.opened_by,
             "earlier_ms": sa.func.coalesce(stopped - runs.c.started_at, runs.c.earlier_ms),
-            "lease_until_at": self.database.now + CLAIM_MS,
             "price_book": new.price_book,
             "resumed": json.dumps(resumed or {}),
             "message": "",
@@ -345,13 +346,19 @@ class Runs:
         }
         if new.snapshot:
             values["snapshot"] = json.dumps(new.snapshot)
-        # A laptop's command that came to its end may be followed by another one on the same counters.
-        broken = sa.or_(runs.c.state.in_(BROKEN_OFF), runs.c.origin == LAPTOP)
-        over = sa.and_(broken, runs.c.finished_at.is_not(None), runs.c.settled_as.is_(None))
+        over = sa.and_(
+            runs.c.state.in_(BROKEN_OFF), runs.c.finished_at.is_not(None), runs.c.settled_as.is_(None)
+        )
         # On one machine a lock says that nothing runs any more, whatever a crash has left in the row.
         free = sa.or_(runs.c.origin.not_in(SERVED), over)
         again = sa.update(runs).where(runs.c.id == run, runs.c.attempt == attempt, free).values(values)
         return tx.execute(again).rowcount == 1
+
+    def _begins(self, queued: bool) -> dict[str, Any]:
+        """The columns of a state in which an attempt begins: in line, or open for its runner to claim."""
+        if queued:
+            return {"state": "queued", "queued_at": self.database.now, "lease_until_at": None}
+        return {"state": "open", "queued_at": None, "lease_until_at": self.database.now + CLAIM_MS}
 
     def set(self, run: str, **columns: Any) -> None:
         """Facts that no other process competes for: comment id, check id, result …; JSON for dicts."""
@@ -504,9 +511,9 @@ _OF_AN_ATTEMPT = (
 _COUNTERS = ("steps", "tool_calls", "input", "cache_write_5m", "cache_write_1h", "cache_read", "output")
 _PLAIN = (
     "id", "origin", "installation", "repository_id", "repository", "thread", "thread_kind",
-    "comment_kind", "comment_id", "actor", "actor_id", "month", "line", "key_name", "opened_by",
+    "comment_kind", "comment_id", "actor", "actor_id", "month", "line", "sweep", "key_name", "opened_by",
     "task_class", "engine", "model", "effort", "task", "state", "message", "notice", "attempt",
-    "opened_at", "started_at", "deadline_at", "lease_until_at", "ended_at", "price_book",
+    "opened_at", "queued_at", "started_at", "deadline_at", "lease_until_at", "ended_at", "price_book",
     "report_comment_id", "check_run_id", "workflow_run_id", "workflow_url", "dispatched_at",
     "published_pull", "settled_as", "settled_by", "settled_in", "finishing_at", "finished_at",
 )  # fmt: skip

@@ -1,181 +1,243 @@
-"""Aggregates over the ledger, in SQL; `bot.core.signals` judges and words them (M4, M5)."""
+"""What was spent in a window and how its runs ended, in SQL; `bot.core.signals` judges it (M4, M5).
+
+One pass over the turns of the window for each question; a turn's run says whose it was.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from bot.core.attribution import Place, reverted
-from bot.core.money import Usd
-from bot.core.signals import Ended, MergedPull, Share, Signals, Spread
+from bot.core.money import ZERO, Usd, total
+from bot.core.prices import undated
+from bot.core.reconcile import COSTS, COUNTERS, Sums
+from bot.core.signals import (
+    BADLY_SCOPED,
+    EVERYTHING,
+    Day,
+    Ended,
+    MergedPull,
+    Only,
+    Part,
+    Share,
+    Signals,
+    Spread,
+)
 from bot.stores.database import Database
-from bot.stores.tables import attributions, pool_corrections, pulls, runs, turns
+from bot.stores.distributions import ENDED, spreads, tokens
+from bot.stores.merged import HALTED, merged, merged_pull
+from bot.stores.only import of_runs
+from bot.stores.tables import attributions, pool_corrections, runs, turns
 
-BY = {"developer": runs.c.actor, "repo": runs.c.repository, "class": runs.c.task_class}
-_COSTS = ("settled", "estimated", "corrected")
+_MODEL = sa.func.coalesce(turns.c.model, turns.c.model_asked)
+# A number that stays, where there is one, and the name that people know.
+BY: dict[str, tuple[sa.ColumnElement[Any], sa.ColumnElement[str]]] = {
+    "developer": (runs.c.actor_id, runs.c.actor),
+    "repo": (runs.c.repository_id, runs.c.repository),
+    "class": (sa.null(), runs.c.task_class),
+    "engine": (sa.null(), runs.c.engine),
+    "model": (sa.null(), _MODEL),
+    "line": (sa.null(), runs.c.line),
+}
+NAMELESS = {"line": "(on no line)", "model": "(not told)", "engine": "(not told)"}
+_BOOKED = ("settled", "estimated", "corrected")
+_SUMS = COUNTERS + COSTS
+_QUARTER = 900_000  # ms: no time zone is off by less, so that days can be put together from these
+_LONG = sa.or_(
+    runs.c.steps > BADLY_SCOPED,
+    sa.and_(runs.c.reason == "step_ceiling", runs.c.ceiling_steps >= BADLY_SCOPED),
+)
+
+Where = list[sa.ColumnElement[bool]]
 
 
 class SignalStore:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def read(self, since_ms: int = 0, until_ms: int | None = None, by: str | None = None) -> Signals:
-        """The signals of [since, until). `by`: developer, repo or class."""
+    def read(
+        self,
+        since_ms: int = 0,
+        until_ms: int | None = None,
+        by: str | None = None,
+        only: Only = EVERYTHING,
+        zone: str = "UTC",
+    ) -> Signals:
+        """The signals of [since, until), days as people in `zone` count them. `by`: one of BY."""
         with self.database.read() as tx:
-            until = (
-                until_ms
-                if until_ms is not None
-                else int(tx.execute(sa.select(self.database.now)).scalar_one()) + 1
-            )
-            window = sa.and_(
-                turns.c.state.in_(_COSTS), turns.c.settled_at >= since_ms, turns.c.settled_at < until
-            )
-            pooled = self._pooled(tx, since_ms, until)
+            now = sa.select(self.database.now)
+            until = until_ms if until_ms is not None else int(tx.execute(now).scalar_one()) + 1
+            where = [
+                turns.c.state.in_(_BOOKED),
+                turns.c.settled_at >= since_ms,
+                turns.c.settled_at < until,
+                *of_runs(only),
+            ]
             return Signals(
-                since=_date(since_ms) if since_ms else "the beginning",
-                until=_date(until),
-                merged=self._merged(tx, since_ms, until),
-                spent=self._sum(tx, window) + pooled,
-                estimated=self._sum(tx, sa.and_(window, turns.c.state == "estimated", ~_corrected())),
-                pooled=pooled,
-                unattributed=self._sum(tx, sa.and_(window, ~_attributed())) + pooled,
-                unmerged=self._sum(tx, sa.and_(window, ~_attributed(), _of_a_thread())),
-                ended=self._ended(tx, since_ms, until),
+                since=_minute(since_ms, zone) if since_ms else "the beginning",
+                until=_minute(until, zone),
+                zone=zone,
+                only=only,
+                merged=merged(tx, since_ms, until, only),
+                parts=_parts(tx, where),
+                estimated=_estimated(tx, where),
+                # It is of no run: who asks for some runs only does not ask for it.
+                pooled=_pooled(tx, since_ms, until) if only == EVERYTHING else ZERO,
+                ended=_ended(tx, since_ms, until, only),
+                tokens=tokens(tx, since_ms, until, only),
+                days=_days(tx, where, zone),
                 by=by,
-                shares=self._shares(tx, window, by) if by else (),
+                shares=_shares(tx, where, by) if by else (),
             )
 
     def spreads(
         self, *, repository_id: int | None = None, installation: int | None = None
     ) -> dict[str, Spread]:
-        """What the ended runs of each class have cost, in a repository or in a whole installation.
-
-        Percentiles are costs that occurred (nearest rank); a run that asked nothing of a model says nothing.
-        """
-        where = [runs.c.state.not_in(("open", "running")), runs.c.steps > 0]
+        """What the ended runs of each class have cost, in a repository or in a whole installation."""
+        where: Where = []
         if repository_id is not None:
             where.append(runs.c.repository_id == repository_id)
         if installation is not None:
             where.append(runs.c.installation == installation)
-        cost, name = runs.c.spent_nanos, runs.c.task_class
-        rank = sa.func.row_number().over(partition_by=name, order_by=cost).label("rank")
-        count = sa.func.count().over(partition_by=name).label("count")
-        ranked = sa.select(name, cost, rank, count).where(*where).subquery()
-        columns = ranked.c
-
-        def at(rank: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
-            return sa.func.max(sa.case((columns.rank == rank, columns.spent_nanos)))
-
-        query = sa.select(
-            columns.task_class,
-            sa.func.max(columns.count),
-            at((columns.count + 1) // 2),
-            at((columns.count * 9 + 9) // 10),
-        ).group_by(columns.task_class)
         with self.database.read() as tx:
-            rows = tx.execute(query).all()
-        return {r[0]: Spread(int(r[1]), Usd(int(r[2])), Usd(int(r[3]))) for r in rows}
-
-    @staticmethod
-    def _sum(tx: sa.Connection, where: sa.ColumnElement[bool]) -> Usd:
-        total = sa.func.coalesce(sa.func.sum(turns.c.nanos), 0)
-        return Usd(int(tx.execute(sa.select(total).where(where)).scalar_one()))
-
-    @staticmethod
-    def _pooled(tx: sa.Connection, since: int, until: int) -> Usd:
-        """What reconciliation booked to no run."""
-        at = pool_corrections.c.booked_at
-        total = sa.func.coalesce(sa.func.sum(pool_corrections.c.nanos), 0)
-        return Usd(int(tx.execute(sa.select(total).where(at >= since, at < until)).scalar_one()))
+            return spreads(tx, where)
 
     def pull(self, repository_id: int, number: int) -> MergedPull | None:
         """A merged pull request with all that was ever spent on it; None if no run belongs to it."""
-        this = sa.and_(pulls.c.repository_id == repository_id, pulls.c.number == number)
         with self.database.read() as tx:
-            return next(iter(self._pulls(tx, this)), None)
-
-    def _merged(self, tx: sa.Connection, since: int, until: int) -> tuple[MergedPull, ...]:
-        return self._pulls(tx, sa.and_(pulls.c.merged_at >= since, pulls.c.merged_at < until))
-
-    @staticmethod
-    def _pulls(tx: sa.Connection, where: sa.ColumnElement[bool]) -> tuple[MergedPull, ...]:
-        here = [
-            attributions.c.repository_id == pulls.c.repository_id,
-            attributions.c.number == pulls.c.number,
-        ]
-        counts = sa.and_(turns.c.run == attributions.c.run, turns.c.state.in_(_COSTS))
-        spent = sa.func.coalesce(sa.func.sum(turns.c.nanos), 0)
-        about = (pulls.c.repository_id, pulls.c.number, pulls.c.repository, pulls.c.title, pulls.c.author)
-        query = (
-            sa.select(
-                *about, spent.label("nanos"), sa.func.count(attributions.c.run.distinct()).label("runs")
-            )
-            .join_from(pulls, attributions, sa.and_(*here))
-            .outerjoin(turns, counts)
-            .where(pulls.c.merged_at.is_not(None), where)
-            .group_by(*about)
-            .order_by(spent.desc(), pulls.c.repository, pulls.c.number)
-        )
-        rows = tx.execute(query).all()
-        gone = reverted(_reverts(tx)) if rows else set()
-        return tuple(
-            MergedPull(
-                row.repository,
-                row.number,
-                row.title,
-                row.author,
-                Usd(int(row.nanos)),
-                int(row.runs),
-                (row.repository_id, row.number) in gone,
-            )
-            for row in rows
-        )
-
-    @staticmethod
-    def _ended(tx: sa.Connection, since: int, until: int) -> tuple[Ended, ...]:
-        query = (
-            sa.select(runs.c.task_class, runs.c.state, runs.c.reason, sa.func.count())
-            .where(runs.c.ended_at >= since, runs.c.ended_at < until)
-            .where(runs.c.state.not_in(("open", "running")))
-            .group_by(runs.c.task_class, runs.c.state, runs.c.reason)
-            .order_by(runs.c.task_class, runs.c.state, runs.c.reason)
-        )
-        return tuple(Ended(r[0], r[1], r[2], int(r[3])) for r in tx.execute(query).all())
-
-    @staticmethod
-    def _shares(tx: sa.Connection, window: sa.ColumnElement[bool], by: str) -> tuple[Share, ...]:
-        name, spent = BY[by], sa.func.sum(turns.c.nanos)
-        query = (
-            sa.select(name, spent, sa.func.count(turns.c.run.distinct()))
-            .join_from(turns, runs, runs.c.id == turns.c.run)
-            .where(window)
-            .group_by(name)
-            .order_by(spent.desc(), name)
-        )
-        rows = tx.execute(query).all()
-        return tuple(Share(r[0] or "(this machine)", Usd(int(r[1])), int(r[2])) for r in rows)
+            return merged_pull(tx, repository_id, number)
 
 
-def _attributed() -> sa.ColumnElement[bool]:
-    return sa.exists().where(attributions.c.run == turns.c.run)
+def _sums() -> list[sa.ColumnElement[int]]:
+    return [sa.func.sum(turns.c[name]).label(name) for name in ("nanos", *_SUMS)]
 
 
-def _of_a_thread() -> sa.ColumnElement[bool]:
-    return sa.exists().where(runs.c.id == turns.c.run, runs.c.thread.is_not(None))
+def _part(where: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.func.sum(sa.case((where, turns.c.nanos), else_=0))
 
 
-def _reverts(tx: sa.Connection) -> dict[Place, Place]:
-    """Merged pull requests that take back another one, and that other one."""
-    columns = sa.select(pulls.c.repository_id, pulls.c.number, pulls.c.reverts)
-    rows = tx.execute(columns.where(pulls.c.reverts.is_not(None), pulls.c.merged_at.is_not(None)))
-    return {(row[0], row[1]): (row[0], row[2]) for row in rows}
+def _read(row: Any) -> Sums:
+    return Sums(*(int(getattr(row, name)) for name in _SUMS))
 
 
-def _corrected() -> sa.ColumnElement[bool]:
+def _parts(tx: sa.Connection, where: Where) -> tuple[Part, ...]:
+    keys = (
+        runs.c.state,
+        runs.c.reason,
+        attributions.c.run.is_not(None).label("attributed"),
+        runs.c.thread.is_not(None).label("threaded"),
+    )
+    query = (
+        sa.select(*keys, *_sums())
+        .join_from(turns, runs, runs.c.id == turns.c.run)
+        .outerjoin(attributions, attributions.c.run == turns.c.run)
+        .where(*where)
+        .group_by(*keys)
+        .order_by(*keys)
+    )
+    return tuple(
+        Part(r.state, r.reason, bool(r.attributed), bool(r.threaded), Usd(int(r.nanos)), _read(r))
+        for r in tx.execute(query)
+    )
+
+
+def _estimates(where: Where) -> Where:
+    """Estimated turns that nothing has corrected yet."""
     later = turns.alias("later")
-    return sa.exists().where(later.c.corrects == turns.c.id)
+    return [*where, turns.c.state == "estimated", ~sa.exists().where(later.c.corrects == turns.c.id)]
 
 
-def _date(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+def _estimated(tx: sa.Connection, where: Where) -> Usd:
+    nanos = sa.func.coalesce(sa.func.sum(turns.c.nanos), 0)
+    query = sa.select(nanos).join_from(turns, runs, runs.c.id == turns.c.run).where(*_estimates(where))
+    return Usd(int(tx.execute(query).scalar_one()))
+
+
+def _pooled(tx: sa.Connection, since: int, until: int) -> Usd:
+    """What reconciliation booked to no run."""
+    at = pool_corrections.c.booked_at
+    nanos = sa.func.coalesce(sa.func.sum(pool_corrections.c.nanos), 0)
+    return Usd(int(tx.execute(sa.select(nanos).where(at >= since, at < until)).scalar_one()))
+
+
+def _ended(tx: sa.Connection, since: int, until: int, only: Only) -> tuple[Ended, ...]:
+    keys = (runs.c.task_class, runs.c.repository, runs.c.state, runs.c.reason)
+    query = (
+        sa.select(*keys, sa.func.count(), sa.func.sum(sa.case((_LONG, 1), else_=0)))
+        .where(ENDED, runs.c.ended_at >= since, runs.c.ended_at < until, *of_runs(only))
+        .group_by(*keys)
+        .order_by(*keys)
+    )
+    return tuple(Ended(r[0], r[1], r[2], r[3], int(r[4]), int(r[5])) for r in tx.execute(query))
+
+
+def _days(tx: sa.Connection, where: Where, zone: str) -> tuple[Day, ...]:
+    quarter = turns.c.settled_at // _QUARTER
+    query = (
+        sa.select(
+            quarter.label("quarter"), sa.func.sum(turns.c.nanos).label("nanos"), _part(HALTED).label("h")
+        )
+        .join_from(turns, runs, runs.c.id == turns.c.run)
+        .where(*where)
+        .group_by(quarter)
+    )
+    local = ZoneInfo(zone)
+    days: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for row in tx.execute(query):
+        date = f"{datetime.fromtimestamp(row.quarter * _QUARTER / 1000, UTC).astimezone(local):%Y-%m-%d}"
+        spent, halted = days[date]
+        days[date] = spent + int(row.nanos), halted + int(row.h)
+    return tuple(Day(date, Usd(spent), Usd(halted)) for date, (spent, halted) in sorted(days.items()))
+
+
+def _shares(tx: sa.Connection, where: Where, by: str) -> tuple[Share, ...]:
+    number, name = BY[by]
+    if by == "model":
+        name = _undated(tx, where)
+    keys = (number.label("number"), name.label("name"))
+
+    def asked(columns: list[sa.ColumnElement[Any]], where: Where) -> Any:
+        query = sa.select(*keys, *columns).join_from(turns, runs, runs.c.id == turns.c.run)
+        return tx.execute(query.where(*where).group_by("number", "name"))
+
+    nanos = sa.func.sum(turns.c.nanos)
+    open_ended = {(r[0], r[1]): int(r[2]) for r in asked([nanos], _estimates(where))}
+    columns = [
+        *_sums(),
+        sa.func.count(turns.c.run.distinct()).label("runs"),
+        _part(HALTED).label("halted"),
+        sa.func.max(runs.c.opened_at).label("latest"),
+    ]
+    # Names change; the latest of a number is the one that people know.
+    groups: dict[Any, list[tuple[int, Share]]] = defaultdict(list)
+    for r in asked(columns, where):
+        estimated = Usd(open_ended.get((r.number, r.name), 0))
+        told = Share(r.name, Usd(int(r.nanos)), int(r.runs), estimated, Usd(int(r.halted)), _read(r))
+        groups[r.name if r.number is None else r.number].append((r.latest, told))
+    shares = (
+        Share(
+            max(group, key=lambda one: one[0])[1].name or NAMELESS.get(by, "(this machine)"),
+            total(share.usd for _, share in group),
+            sum(share.runs for _, share in group),
+            total(share.estimated for _, share in group),
+            total(share.halted for _, share in group),
+            sum((share.sums for _, share in group), Sums()),
+        )
+        for group in groups.values()
+    )
+    return tuple(sorted(shares, key=lambda share: (-share.usd.nanos, share.name)))
+
+
+def _undated(tx: sa.Connection, where: Where) -> sa.ColumnElement[str]:
+    """The model that answered, without its date."""
+    query = sa.select(_MODEL).join_from(turns, runs, runs.c.id == turns.c.run).where(*where).distinct()
+    dated = {raw: undated(raw) for (raw,) in tx.execute(query) if undated(raw) != raw}
+    return sa.case(dated, value=_MODEL, else_=_MODEL) if dated else _MODEL
+
+
+def _minute(ms: int, zone: str) -> str:
+    return f"{datetime.fromtimestamp(ms / 1000, UTC).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"

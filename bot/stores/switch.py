@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from bot.core.ceilings import Reason
 from bot.stores.database import Database
-from bot.stores.tables import audit, runs, switches
+from bot.stores.tables import LIVE, audit, runs, switches
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Switch:
         same = sa.select(runs.c.repository_id).where(called, runs.c.repository_id.is_not(None))
         halted = (
             sa.update(runs)
-            .where(runs.c.state.in_(("open", "running")), runs.c.origin != "exec", runs.c.origin != "run")
+            .where(runs.c.state.in_(LIVE), runs.c.origin != "exec", runs.c.origin != "run")
             .where(sa.or_(called, runs.c.repository_id.in_(same)) if name else sa.true())
             .values(state="halted", reason=Reason.STOPPED, message=message, ended_at=self.database.now)
         )

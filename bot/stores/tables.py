@@ -33,6 +33,11 @@ metadata = MetaData(
 )
 
 
+# States of a run (L1). One that waits costs and holds nothing, and yet is its thread's one.
+STARTED = ("open", "running")
+LIVE = ("queued", *STARTED)
+
+
 def _count(name: str) -> Column[int]:
     return Column(name, BigInteger, nullable=False, server_default="0")
 
@@ -45,23 +50,23 @@ runs = Table(
     metadata,
     Column("id", String(12), primary_key=True),
     # Where it came from. L2: one run for each (repository, comment kind, comment).
-    Column("origin", String(12), nullable=False),  # github | step | laptop | exec | run | exam
+    Column("origin", String(12), nullable=False),  # github | step | exec | run | exam
     Column("installation", BigInteger),
     Column("repository_id", BigInteger),
     Column("repository", String(200), nullable=False, server_default=""),
     Column("thread", BigInteger),
     Column("thread_kind", String(8)),  # pull | issue
-    Column("comment_kind", String(16)),  # issue_comment | review_comment | step | laptop
-    Column("comment_id", BigInteger),  # of a step or a laptop: the number that it chose
+    Column("comment_kind", String(16)),  # issue_comment | review_comment | step
+    Column("comment_id", BigInteger),  # of a step: the number that it chose
     Column("actor", String(100), nullable=False, server_default=""),
     Column("actor_id", BigInteger),  # GitHub's number of the person: a name can be changed, and a cap stays
     Column("line", String(40), nullable=False, server_default=""),  # the budget line that it is on
     Column("key_name", String(64), nullable=False, server_default=""),  # the key it is sent with; "": default
+    Column("sweep", String(12), nullable=False, server_default=""),  # the sweep that it is an item of
     Column("month", String(7), nullable=False, server_default=""),  # of the launch, in the caps' time zone
     Column(
         "opened_by", String(100), nullable=False, server_default=""
-    ),  # the story that opened it, a step's job, or a laptop
-    Column("branch", String(255), nullable=False, server_default=""),  # of a laptop's checkout
+    ),  # the story that opened it, or a step's job
     # What was asked: a snapshot taken at the trigger.
     Column("task_class", String(16), nullable=False),
     Column("engine", String(32), nullable=False),
@@ -82,13 +87,16 @@ runs = Table(
     Column("rules", Text, nullable=False, server_default="{}"),  # JSON of core/rules: what the gateway obeys
     Column("retention_days", Integer, nullable=False, server_default="30"),  # of its blobs
     # State (L1) and how it came to it.
-    Column("state", String(12), nullable=False),  # open | running | done | halted | failed | lost
+    Column(
+        "state", String(12), nullable=False
+    ),  # queued | open | running | done | halted | failed | lost | refused
     Column("reason", String(32)),
     Column("message", Text, nullable=False, server_default=""),
     Column("notice", Text, nullable=False, server_default=""),  # what its person is told of the month
     Column("attempt", Integer, nullable=False, server_default="1"),
     Column("token_hash", String(64), unique=True),
     Column("opened_at", BigInteger, nullable=False),
+    Column("queued_at", BigInteger),  # when this attempt got in line, if it had to
     Column("started_at", BigInteger),
     Column("deadline_at", BigInteger),
     Column("lease_until_at", BigInteger),
@@ -148,8 +156,8 @@ runs = Table(
         "repository_id",
         "thread",
         unique=True,
-        sqlite_where=text("state IN ('open', 'running')"),
-        postgresql_where=text("state IN ('open', 'running')"),
+        sqlite_where=text("state IN ('queued', 'open', 'running')"),
+        postgresql_where=text("state IN ('queued', 'open', 'running')"),
     ),
     # One live run a job, whose steps come one after the other.
     Index(
@@ -160,20 +168,12 @@ runs = Table(
         sqlite_where=text("origin = 'step' AND state IN ('open', 'running')"),
         postgresql_where=text("origin = 'step' AND state IN ('open', 'running')"),
     ),
-    # A laptop that asks again is given what it was given; its run may be of no repository.
-    Index(
-        "uq_runs_asked_by_laptop",
-        "opened_by",
-        "comment_id",
-        unique=True,
-        sqlite_where=text("origin = 'laptop'"),
-        postgresql_where=text("origin = 'laptop'"),
-    ),
     Index(None, "state"),
     Index(None, "opened_at"),
     Index(None, "actor_id", "month"),
     Index(None, "installation", "month"),
     Index(None, "line", "month"),
+    Index(None, "sweep"),
 )
 
 turns = Table(
@@ -223,6 +223,19 @@ turns = Table(
     Index(None, "run", "prefix"),
     Index(None, "state", "lease_until_at"),
     Index(None, "settled_at"),
+    # Few turns are corrected, and few are estimates: those are found without a look at the others.
+    Index(
+        "ix_turns_corrects",
+        "corrects",
+        sqlite_where=text("corrects IS NOT NULL"),
+        postgresql_where=text("corrects IS NOT NULL"),
+    ),
+    Index(
+        "ix_turns_estimated",
+        "settled_at",
+        sqlite_where=text("state = 'estimated'"),
+        postgresql_where=text("state = 'estimated'"),
+    ),
 )
 
 # What reconciliation books to no run: corrections of stretches in which several runs had estimates (M2).
@@ -302,7 +315,8 @@ handled = Table(
     Column("handled_at", BigInteger, nullable=False),
 )
 
-# A month of a person, a repository or an installation; its row is the lock under which launches are fitted.
+# A month of a person, a repository, an installation or a line; its row is the lock under which launches are
+# fitted. What knows no month (a sweep's total, how many may be live at once) has a row with month "".
 months = Table(
     "months",
     metadata,
@@ -340,6 +354,21 @@ switches = Table(
     Column("paused_at", BigInteger, nullable=False),
 )
 
+# Browsers that are signed in; what is over is forgotten when the next one signs in.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(64), primary_key=True),  # hash of the cookie
+    Column("person", BigInteger, nullable=False),  # GitHub's number
+    Column("login", String(100), nullable=False),
+    Column("sealed", Text, nullable=False),  # their token at GitHub, unreadable here
+    Column("seen", Text, nullable=False),  # JSON: repositories and roles, as GitHub said at looked_at
+    Column("opened_at", BigInteger, nullable=False),
+    Column("looked_at", BigInteger, nullable=False),
+    Column("until_at", BigInteger, nullable=False),
+    Index(None, "until_at"),
+)
+
 # Who changed, acknowledged, paused what; only ever added to.
 audit = Table(
     "audit",
@@ -350,26 +379,6 @@ audit = Table(
     Column("action", String(32), nullable=False),  # paused | unpaused | acknowledged | …
     Column("repository", String(200), nullable=False, server_default=""),
     Column("about", Text, nullable=False, server_default="{}"),  # JSON
-)
-
-# People's machines that may open runs here (P7): each has a token of its own, which is kept as its hash.
-laptops = Table(
-    "laptops",
-    metadata,
-    Column("id", String(12), primary_key=True),
-    Column("token_hash", String(64), nullable=False, unique=True),
-    Column("actor", String(100), nullable=False),
-    Column("actor_id", BigInteger, nullable=False),
-    Column("machine", String(100), nullable=False),
-    # A repository in which they may write, by which it is asked again whether they still belong here.
-    Column("installation", BigInteger, nullable=False),
-    Column("repository_id", BigInteger, nullable=False),
-    Column("repository", String(200), nullable=False),
-    Column("made_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False),
-    Column("seen_at", BigInteger),  # when it last opened a run
-    Column("revoked_at", BigInteger),
-    Index(None, "actor_id"),
 )
 
 # Labels of ours that were put on or taken off, as we were told, with the role that whoever did it had then:

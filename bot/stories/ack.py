@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from bot.core import replies
 from bot.core.caps import Cap, Reached, Scope, Standing, applying, due, month_of, notice, of_line
 from bot.core.events import CommentCreated
 from bot.core.policy import Policy
+from bot.core.waiting import Full
 from bot.services import Services
 from bot.stores.runs import Run
 from bot.stores.switch import Paused
@@ -21,15 +20,17 @@ def refuse(story: Story, event: CommentCreated, standing: Standing) -> None:
     """The cap, what used it up, and who may open more."""
     services, cap = story.services, standing.cap
     spenders = story.step("what the month went on", services.people.dearest, cap, standing.month)
-    opens = openers(services.policy, cap)
+    opens = _openers(services.policy, cap)
     text = replies.cap_reached(standing, spenders, opens)
     asides.refuse(story, event, "cap_reached", replies.reached(standing), text)
 
 
-def no(story: Story, event: CommentCreated, why: Reached | Paused) -> None:
-    """Nothing was started: a cap is reached, or nothing runs here for now."""
+def no(story: Story, event: CommentCreated, why: Reached | Full | Paused) -> None:
+    """Nothing was started: a cap is reached, there is no room, or nothing runs here for now."""
     if isinstance(why, Reached):
         return refuse(story, event, why.standing)
+    if isinstance(why, Full):
+        return asides.refuse(story, event, "full", str(why), replies.full(why))
     text = replies.refused(f"{why}; nothing runs until that is lifted")
     return asides.refuse(story, event, "paused", str(why), text)
 
@@ -104,13 +105,10 @@ def _month(story: Story) -> str:
 
 
 def _all(services: Services, event: CommentCreated, person: tuple[int, str]) -> tuple[Cap, ...]:
-    """What the person has to fit under here, and the months of the budget lines that they may use.
-
-    Of a line only its money: how many runs on it are live is nobody's to acknowledge.
-    """
+    """What the person has to fit under here, and the months of the budget lines that they may use."""
     lines = services.policy.lines.items()
-    mine = (of_line(name, line) for name, line in lines if person[1].lower() in line.members)
-    return caps_of(services, person, event.repo, "") + tuple(replace(cap, at_once=None) for cap in mine)
+    mine = tuple(of_line(name, line) for name, line in lines if person[1].lower() in line.members)
+    return caps_of(services, person, event.repo, "") + mine
 
 
 def _person(services: Services, event: CommentCreated) -> tuple[int, str] | None:
@@ -127,7 +125,7 @@ def _may(policy: Policy, cap: Cap, event: CommentCreated) -> bool:
     return own and policy.caps.acknowledge == "self"
 
 
-def openers(policy: Policy, cap: Cap) -> tuple[str, ...]:
+def _openers(policy: Policy, cap: Cap) -> tuple[str, ...]:
     """Who may open the next slice, by name."""
     own = (cap.name,) if cap.scope is Scope.PERSON and policy.caps.acknowledge == "self" else ()
     return own or policy.approvers

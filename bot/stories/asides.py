@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.clients.github import GitHubError
-from bot.core import replies
+from bot.core import headlines, replies
 from bot.core.caps import Standing
 from bot.core.ceilings import Reason, halt_message
 from bot.core.events import REVIEW_COMMENT, CommentCreated
@@ -13,7 +13,7 @@ from bot.core.roles import Role
 from bot.services import Services
 from bot.stores.handover import finish_key
 from bot.stores.runs import Run
-from bot.stories import finish, policy_check
+from bot.stories import finish, policy_check, waiting
 from bot.stories.durable import Story, name_of
 from bot.stories.names import line, reply_marker, repo_of, run_of
 from bot.stories.ruling import Refusal
@@ -111,7 +111,9 @@ def stop(story: Story, event: CommentCreated, late: int | None = None) -> None:
         return reply(story, event, "stop", replies.nothing_to_stop())
     started = story.step("halt it", halt, services, live, f"stopped by {event.actor}")
     run = run_of(services, live)
-    reply(story, event, "stop", replies.stopping(line(run)))
+    # Without a lease nobody was ever to claim it.
+    said = replies.taken_out if run.lease_until_at is None else replies.stopping
+    reply(story, event, "stop", said(line(run)))
     if not started:
         # Nobody has claimed it, and nobody can any more: it ends here.
         story.step("have it finished", finish_unclaimed, services, run)
@@ -135,8 +137,11 @@ def halt(services: Services, run_id: str, who: str) -> bool:
 
 
 def status(story: Story, event: CommentCreated) -> None:
-    live = story.services.threads.live(event.repo.id, event.number)
-    reply(story, event, "status", replies.status(line(live) if live else None))
+    services = story.services
+    live = services.threads.live(event.repo.id, event.number)
+    stands = waiting.report(services, live.id) if live is not None and live.state == "queued" else None
+    place = f"{headlines.outcome(stands).lower()}: {stands.waits_for}" if stands and stands.waits_for else ""
+    reply(story, event, "status", replies.status(line(live) if live else None, place))
 
 
 def cost(story: Story, event: CommentCreated, standings: Sequence[Standing]) -> None:

@@ -21,7 +21,7 @@ from bot.core.results import ITS_OWN, Result
 from bot.core.signals import Size, size
 from bot.services import Services
 from bot.stores.handover import CHANGESET
-from bot.stores.runs import APART, Run
+from bot.stores.runs import STEP, Run
 from bot.stories import ack, publish
 from bot.stories.durable import Story
 from bot.stories.names import marker, repo_of, run_of
@@ -42,6 +42,8 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     story.step("end it", _end, services, run_id, attempt, result, why)
     story.step("wait for what is in flight", _settled, services, run_id)
     run = run_of(services, run_id)
+    if run.state == "refused":
+        story.step("record the refusal", _refused, services, run)
     # A run that broke off may have been unable to look at its tree again: then what it had uploaded counts.
     unseen = result is None or (result.outcome != "done" and not result.changeset.base)
     changes = _left(services, run) if result is None or unseen else result.changeset
@@ -55,9 +57,9 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     # Its thread may have been merged before it began, or while it ran.
     story.step("attribute", services.pulls.follow, run.repository_id or 0, run.thread or 0)
     story.step("wait for the live comment", _quiet, services, run_id)
-    if run.origin not in APART:  # whose job or laptop asks for its report
+    if run.origin != STEP:  # whose job asks for its report
         report(story, run_id)
-    if result is None and run.workflow_run_id is not None and run.origin not in APART:
+    if result is None and run.workflow_run_id is not None and run.origin != STEP:
         story.attempt("end its workflow", services.github.cancel, repo_of(run), run.workflow_run_id)
     story.step("it is finished", services.runs.finished, run_id, attempt)
     return run.state
@@ -67,7 +69,7 @@ def _end(services: Services, run_id: str, attempt: int, result: Result | None, w
     """The state it ends in; one that the gateway or `/agent stop` has ended stays as it is."""
     run = run_of(services, run_id)
     if result is None:
-        what = "never started" if run.state == "open" else "was lost"
+        what = "never started" if run.state in ("queued", "open") else "was lost"
         services.runs.end(run_id, "lost", message=f"{what}: {why}", attempt=attempt)
     elif result.outcome == "done":
         services.runs.end(run_id, "done", message=result.message, attempt=attempt)
@@ -83,12 +85,27 @@ def _end(services: Services, run_id: str, attempt: int, result: Result | None, w
         services.runs.set(run_id, tool_calls=result.tool_calls)
 
 
+def _refused(services: Services, run: Run) -> None:
+    """So that whoever may open the cap for its person finds whose it is."""
+    services.refusals.record(
+        repository_id=run.repository_id or 0,
+        repository=run.repository,
+        thread=run.thread or 0,
+        comment_kind=run.comment_kind or "",
+        comment_id=run.comment_id or 0,
+        actor=run.actor,
+        actor_id=run.actor_id or 0,
+        reason=str(run.reason or "refused"),
+        message=run.message,
+    )
+
+
 def _left(services: Services, run: Run) -> Changeset:
     """What the run had made by its last complete turn: it is uploaded after every one (L4).
 
-    A step's and a laptop's is in the working tree there, or gone with it.
+    A step's is in its job's working tree, or gone with it.
     """
-    kept = services.handover.latest(run.id, CHANGESET) if run.origin not in APART else None
+    kept = services.handover.latest(run.id, CHANGESET) if run.origin != STEP else None
     return changeset.read(json.loads(kept[1]) if kept else None)
 
 

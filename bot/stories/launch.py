@@ -18,10 +18,11 @@ from bot.core.events import REVIEW_COMMENT, CommentCreated
 from bot.core.offers import BROKEN_OFF
 from bot.core.roles import Role
 from bot.core.untrusted import code, listing, tail
+from bot.core.waiting import Full, Limit
 from bot.services import Services
 from bot.stores.runs import NewRun, new_id
 from bot.stores.switch import Paused
-from bot.stories import ack, approve, asides, decide, relabel, resume
+from bot.stories import ack, admit, approve, asides, decide, relabel, resume
 from bot.stories.durable import Story
 from bot.stories.names import line, run_of
 from bot.stories.ruling import (
@@ -30,13 +31,13 @@ from bot.stories.ruling import (
     cleared,
     kept,
     key_for,
+    limits_of,
     line_of,
     policy_of,
     priced,
     resolve,
 )
 from bot.stories.scene import Scene, look
-from bot.stories.send import send
 
 ENGINES = ("opus",)  # what this version runs in CI
 MOST_HUNK = 8_000  # characters
@@ -108,9 +109,11 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
     except (Refusal, GitHubError) as error:
         asides.not_started(story, event, error)
         return None
-    caps = caps_of(story.services, (event.actor_id, event.actor), event.repo, new.line)
-    opened = story.step("open the run", _open, story.services, event, new, caps)
-    if isinstance(opened, Reached | Paused):
+    person = event.actor_id, event.actor
+    caps = caps_of(story.services, person, event.repo, new.line)
+    limits = limits_of(policy_of(story.services, scene), person, event.repo, new.line)
+    opened = story.step("open the run", _open, story.services, event, new, caps, limits)
+    if isinstance(opened, Reached | Full | Paused):
         ack.no(story, event, opened)
         return None
     outcome, run_id = opened
@@ -119,7 +122,7 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
     if outcome != "opened":
         return None
     relabel.catch_up(story, run_id, scene.looked_at)
-    send(story, run_id)
+    admit.begin(story, run_id)
     return run_id
 
 
@@ -229,16 +232,16 @@ def _before(services: Services, event: CommentCreated) -> dict[str, str]:
 
 
 def _open(
-    services: Services, event: CommentCreated, new: NewRun, caps: Sequence[Cap]
-) -> tuple[str, str] | Reached | Paused:
+    services: Services, event: CommentCreated, new: NewRun, caps: Sequence[Cap], limits: Sequence[Limit]
+) -> tuple[str, str] | Reached | Full | Paused:
     """("opened", id) if this story's run is there; ("seen", id) for a comment that has another story's;
     ("busy", id of the thread's live run); else the cap that leaves too little, or why nothing runs."""
     while True:
         known = services.threads.of_comment(event.repo.id, event.kind, event.comment_id)
         if known is not None:
             return ("opened" if known.opened_by == new.opened_by else "seen"), known.id
-        opened = services.people.open(new, caps)
-        if isinstance(opened, Reached | Paused):
+        opened = services.people.open(new, caps, limits=limits)
+        if isinstance(opened, Reached | Full | Paused):
             return opened
         if opened:
             return "opened", new.id

@@ -9,12 +9,10 @@ from typing import Any
 from bot.core import events
 from bot.core.events import CommentCreated, Event
 from bot.services import Services
-from bot.stores.queue import Turn
+from bot.stores.queue import Turn, turn_at
 from bot.stories import decide, launch, lost, merge, onboard, policy_check, relabel
 from bot.stories.durable import Tell, name_of
 
-FIRST_TURN = 1_577_836_800_000  # 2020: turns are seconds since then
-LAST_TURN = 2**31 - 1
 Routes = Mapping[tuple[str, str], Tell]
 
 # The story that each event starts. Edited and deleted comments are not here: they start nothing.
@@ -66,5 +64,4 @@ def turn_of(event: Event) -> Turn | None:
     """Comments of a thread are taken in the order in which they were written, to the second."""
     if not isinstance(event, CommentCreated):
         return None
-    seconds = (event.at - FIRST_TURN) // 1000
-    return Turn(f"{event.repo.id}/{event.number}", min(max(seconds, 1), LAST_TURN))
+    return turn_at(event.repo.id, event.number, event.at)

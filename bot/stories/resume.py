@@ -7,6 +7,7 @@ start. Its snapshot stays: it goes on from the commit that it was given, and L6 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,16 +22,16 @@ from bot.core.limits import KINDS, Resolved
 from bot.core.offers import BROKEN_OFF
 from bot.core.prices import UnknownModel
 from bot.core.roles import Role
+from bot.core.waiting import Full, Limit
 from bot.services import Services
 from bot.stores.handover import CHANGESET, TRANSCRIPT
 from bot.stores.runs import NewRun, Run
 from bot.stores.switch import Paused
-from bot.stories import ack, asides, relabel
+from bot.stories import ack, admit, asides, relabel
 from bot.stories.durable import Story
 from bot.stories.names import run_of
-from bot.stories.ruling import Refusal, caps_of, cleared, kept, line_of, policy_of, resolve
+from bot.stories.ruling import Refusal, caps_of, cleared, kept, limits_of, line_of, policy_of, resolve
 from bot.stories.scene import Scene, look
-from bot.stories.send import send
 
 # The report of a halted run stands when what was in flight is settled, two minutes at the most (G5).
 REPORT_SECONDS = 180.0
@@ -39,10 +40,14 @@ LOOK_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which run goes on after which attempt, as `new` has it; `resumed` is kept with the attempt."""
+    """Which run goes on after which attempt, as `new` has it; `resumed` is kept with the attempt.
+
+    What it spends counts for `whose` it is, who started it (GitHub's number, name), whoever has it go on.
+    """
 
     run: str
     attempt: int
+    whose: tuple[int, str]
     new: NewRun
     resumed: dict[str, Any]
 
@@ -52,7 +57,7 @@ def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> 
     services = story.services
     begun = story.step("what it has begun already", _begun, services, event, story.delivery)
     if begun is not None:
-        send(story, begun)
+        admit.begin(story, begun)
         return begun
     try:
         scene = story.step("look around", look, services, event)
@@ -66,8 +71,9 @@ def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> 
     except (Refusal, GitHubError) as error:
         asides.not_started(story, event, error)
         return None
-    reopened = story.step("go on with it", _reopen, services, event, planned)
-    if isinstance(reopened, Reached | Paused):
+    limits = limits_of(policy_of(services, scene), planned.whose, event.repo, planned.new.line)
+    reopened = story.step("go on with it", _reopen, services, event, planned, limits)
+    if isinstance(reopened, Reached | Full | Paused):
         ack.no(story, event, reopened)
         return None
     outcome, run_id = reopened
@@ -79,7 +85,7 @@ def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> 
     if outcome != "opened":
         return None
     relabel.catch_up(story, run_id, scene.looked_at)
-    send(story, run_id)
+    admit.begin(story, run_id)
     return run_id
 
 
@@ -150,6 +156,7 @@ def _planned(
         price_book=services.prices.version,
         actor=run.actor,
         actor_id=run.actor_id,
+        line=run.line,
         month=run.month,
         opened_by=story.delivery,
         snapshot=run.snapshot | judged | kept(asked, totals, scene),
@@ -166,7 +173,7 @@ def _planned(
         "tokens": taken.tokens,
         "nanos": taken.cost.nanos,
     }
-    return Plan(run.id, run.attempt, new, resumed)
+    return Plan(run.id, run.attempt, (run.actor_id or event.actor_id, run.actor), new, resumed)
 
 
 def _reported(services: Services, run_id: str) -> Run:
@@ -208,16 +215,16 @@ def _takes(services: Services, run: Run, command: Resume, resolved: Resolved) ->
     return taken
 
 
-def _reopen(services: Services, event: CommentCreated, plan: Plan) -> tuple[str, str] | Reached | Paused:
+def _reopen(
+    services: Services, event: CommentCreated, plan: Plan, limits: Sequence[Limit]
+) -> tuple[str, str] | Reached | Full | Paused:
     """("opened", id) if this story's attempt is there; ("busy", id of the live run); ("decided", id); else
     the cap that leaves too little."""
     run = run_of(services, plan.run)
     if run.attempt == plan.attempt:
-        # What it spends counts for who started it, and in the month of its launch, whoever has it go on.
-        whose = run.actor_id or event.actor_id, run.actor
-        caps = caps_of(services, whose, event.repo, run.line)
-        reopened = services.people.reopen(plan.attempt, plan.new, caps, plan.resumed)
-        if isinstance(reopened, Reached | Paused):
+        caps = caps_of(services, plan.whose, event.repo, run.line)
+        reopened = services.people.reopen(plan.attempt, plan.new, caps, plan.resumed, limits=limits)
+        if isinstance(reopened, Reached | Full | Paused):
             return reopened
         if reopened:
             return "opened", plan.run

@@ -17,6 +17,8 @@ from bot.core.policy import Policy, PolicyError, tighten
 from bot.core.prices import UnknownModel
 from bot.core.roles import Role
 from bot.core.untrusted import code
+from bot.core.waiting import Limit
+from bot.core.waiting import limits as limits_for
 from bot.services import Services
 from bot.stores.runs import Run
 from bot.stories.scene import Scene
@@ -98,6 +100,13 @@ def caps_of(services: Services, person: tuple[int, str], repo: Repo, line: str) 
     where = repo.id, repo.full_name
     budget = line_of(policy, line, person[1])
     return applying(policy.caps, person, where, repo.installation, budget, before)
+
+
+def limits_of(ruling: Policy, person: tuple[int, str], repo: Repo, line: str) -> tuple[Limit, ...]:
+    """How many runs may be live beside a launch by this person, on the line if one is named."""
+    budget = ruling.lines.get(line)
+    where = repo.id, repo.full_name
+    return limits_for(ruling.concurrency, person, where, (line, budget) if budget else None)
 
 
 def priced(services: Services, model: str, now_ms: int) -> None:

@@ -8,7 +8,7 @@ from bot.clients.github import GitHubError
 from bot.core import reports
 from bot.services import Services
 from bot.stores.handover import finish_key
-from bot.stories import finish
+from bot.stories import finish, waiting
 from bot.stories.durable import Story, name_of
 from bot.stories.names import CHECK, WORKFLOW, marker, repo_of, run_name, run_of, thread_url
 
@@ -36,9 +36,9 @@ def send(story: Story, run_id: str) -> None:
 
 
 def announce(story: Story, run_id: str) -> None:
-    """The comment that will become the report, and a check run beside it."""
+    """The comment that will become the report, and a check run beside it; of one in line, with its place."""
     services, run = story.services, run_of(story.services, run_id)
-    text = reports.comment(services.runs.report(run_id))
+    text = reports.comment(waiting.report(services, run_id))
     number = run.thread or 0
     comment = story.step("comment", services.github.comment, repo_of(run), number, text, marker(run))
     story.step("remember the comment", services.runs.set, run_id, report_comment_id=comment)

@@ -17,10 +17,11 @@ from bot.core.places import Repo
 from bot.core.policy import Policy
 from bot.core.roles import Role
 from bot.core.steps import Asked
+from bot.core.waiting import Full, Limit
 from bot.services import Services
 from bot.stores.runs import STEP, NewRun, Run, new_id
 from bot.stores.switch import Paused
-from bot.stories.ruling import Refusal, caps_of, key_for, line_of, priced, within
+from bot.stories.ruling import Refusal, caps_of, key_for, limits_of, line_of, priced, within
 
 WORKFLOWS = ".github/workflows/"
 MOST_A_JOB = 50  # runs, one after the other
@@ -39,12 +40,16 @@ def open_run(services: Services, claims: Claims, asked: Asked) -> Run:
         raise Refusal("not_installed", f"the App is not installed in {claims.repository}")
     repo = Repo(installation, claims.repository_id, claims.repository)
     try:
-        new = _new_run(services, claims, asked, repo)
+        new, limits = _new_run(services, claims, asked, repo)
         page = services.github.workflow_run(repo, claims.run_id).url
-        fitted = services.people.open(new, _caps(services, claims, repo, new.line))
+        caps = _caps(services, claims, repo, new.line)
+        # A job cannot wait: its minutes would run on meanwhile.
+        fitted = services.people.open(new, caps, limits=limits, waits=False)
         if (opened := _known(services, claims, asked)) is None:
             if isinstance(fitted, Reached):
                 raise Refusal("cap_reached", replies.reached(fitted.standing))
+            if isinstance(fitted, Full):
+                raise Refusal("full", f"{fitted}; ask again when one of them has ended")
             if isinstance(fitted, Paused):
                 raise Refusal("paused", str(fitted))
             raise Refusal("busy", "this job has a live run already: its steps come one after the other")
@@ -68,8 +73,10 @@ def job(claims: Claims) -> str:
     return f"job:{claims.run_id}.{claims.run_attempt}.{claims.job_id or 0}"
 
 
-def _new_run(services: Services, claims: Claims, asked: Asked, repo: Repo) -> NewRun:
-    """The run as it would be opened. Raises Refusal."""
+def _new_run(
+    services: Services, claims: Claims, asked: Asked, repo: Repo
+) -> tuple[NewRun, tuple[Limit, ...]]:
+    """The run as it would be opened, and what it has to find room under. Raises Refusal."""
     github = services.github
     default = github.default_branch(repo)
     _own_workflow(claims, default)
@@ -89,7 +96,8 @@ def _new_run(services: Services, claims: Claims, asked: Asked, repo: Repo) -> Ne
     )
     budget = line_of(ruling, resolved.line, claims.actor)
     careful = care(resolved.task_class, ruling.effort, ruling.context)
-    return NewRun(
+    person, line = (claims.actor_id or 0, claims.actor), budget[0] if budget else ""
+    new = NewRun(
         id=new_id(),
         origin=STEP,
         ceilings=resolved.ceilings,
@@ -101,7 +109,7 @@ def _new_run(services: Services, claims: Claims, asked: Asked, repo: Repo) -> Ne
         task=asked.task,
         actor=claims.actor,
         actor_id=claims.actor_id,
-        line=budget[0] if budget else "",
+        line=line,
         key_name=key_for(services, ruling, budget, claims.actor),
         month=month_of(services.database.now_ms(), services.policy.caps.zone),
         opened_by=job(claims),
@@ -127,6 +135,7 @@ def _new_run(services: Services, claims: Claims, asked: Asked, repo: Repo) -> Ne
         rules=ruling.rules,
         retention=ruling.retention,
     )
+    return new, limits_of(ruling, person, repo, line)
 
 
 def _caps(services: Services, claims: Claims, repo: Repo, line: str) -> tuple[Cap, ...]:

@@ -16,12 +16,18 @@ from dbos import DBOS
 
 from bot.services import Services
 from bot.stores.queue import APPLICATION, STORIES, VERSION, system_url
-from bot.stories import finish, lost, missed, progress, reconcile, unsent
+from bot.stories import admit, finish, lost, missed, progress, reconcile, unsent
 from bot.stories.durable import Record, Shares, Tell, durably, register
 from bot.stories.receive import ROUTES
 
 # Every story that this process can tell.
-ALL: Sequence[Tell] = (*dict.fromkeys(ROUTES.values()), finish.finish, reconcile.daily, unsent.gather)
+ALL: Sequence[Tell] = (
+    *dict.fromkeys(ROUTES.values()),
+    finish.finish,
+    admit.admitted,
+    reconcile.daily,
+    unsent.gather,
+)
 
 POLL_SECONDS = 0.2  # between two looks for new stories
 BEAT_SECONDS = 5.0
@@ -31,6 +37,7 @@ RETENTION_SECONDS = 3_600.0
 AT_ONCE = 32  # stories told side by side
 SHARE = 16  # of them, for any one installation
 WAKE_SECONDS = 0.5
+ADMIT_SECONDS = 0.5  # between two looks whether there is room for who waits in line
 THREADS = 64
 GRACE_SECONDS = 4  # for stories under way when the process is told to end; then they are taken over
 
@@ -51,6 +58,7 @@ def work(services: Services, record: Record = durably, wait: Callable[[float], N
         (WATCH_SECONDS, lambda: take_over(services)),
         (WATCH_SECONDS, lambda: lost.watch(services)),
         (WAKE_SECONDS, services.queue.wake),
+        (ADMIT_SECONDS, lambda: admit.look(services)),
         (missed.LOOK_SECONDS, lambda: missed.look(services)),
         (DAY_SECONDS, lambda: reconcile.enqueue(services)),
         (min(1.0, services.settings.progress_seconds), lambda: progress.edit(services)),

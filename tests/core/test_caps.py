@@ -24,10 +24,13 @@ from bot.core.caps import (
     applying,
     due,
     fit,
+    held_only,
     key_of,
     month_of,
     notice,
+    period,
     slice_of,
+    whose,
 )
 from bot.core.money import ZERO, Usd
 from bot.core.policy import Policy, PolicyError, parse, tighten
@@ -103,19 +106,27 @@ EVALS = Line(Usd.parse("3000"), frozenset({"dana"}), "ANTHROPIC_API_KEY_EVALS", 
 def test_on_a_line_its_month_takes_the_place_of_the_persons_and_the_others_hold() -> None:
     caps = Caps(everyone=Usd.parse("200"), installation=Usd.parse("9000"))
     found = applying(caps, (7, "dana"), (1, "acme/x"), 3, ("evals", EVALS))
-    assert [(str(cap.scope), cap.id, cap.at_once) for cap in found] == [
-        ("line", "evals", 2), ("installation", "3", None),
-    ]  # fmt: skip
+    assert [(str(cap.scope), cap.id) for cap in found] == [("line", "evals"), ("installation", "3")]
 
 
-def test_too_many_live_runs_on_a_line_refuse_the_next_whatever_money_is_left() -> None:
-    (cap,) = applying(Caps(), (7, "dana"), (1, "acme/x"), 3, ("evals", EVALS))
-    for live, starts in ((0, True), (1, True), (2, False), (9, False)):
-        got = fit(Usd.parse("1"), [Standing(cap, "2026-11", ZERO, ZERO, live=live)])
-        assert isinstance(got, Fit) == starts
-    text = replies.cap_reached(Standing(cap, "2026-11", ZERO, ZERO, live=2), (), ("ada",))
-    assert "the line evals has 2 live runs, as many as it may have" in text
-    assert "/agent ack" not in text
+@pytest.mark.parametrize(
+    ("spent", "held", "waits"),
+    [
+        pytest.param("10", "190", True, id="live runs hold all that is left"),
+        pytest.param("199.60", "0.30", False, id="it is spent"),
+        pytest.param("0", "0", True, id="it fits"),
+    ],
+)
+def test_what_live_runs_only_hold_may_come_back(spent: str, held: str, waits: bool) -> None:
+    standing = Standing(CAP, "2026-11", Usd.parse(spent), Usd.parse(held))
+    assert held_only(Usd.parse("5"), [standing]) == waits
+
+
+def test_a_sweeps_total_knows_no_month() -> None:
+    cap = Cap(Scope.SWEEP, "s1", "sweep s1", Usd.parse("50"))
+    assert period(cap, "2026-11") == ""
+    assert whose(Standing(cap, "", ZERO, ZERO)) == "the cap of sweep s1"
+    assert period(CAP, "2026-11") == "2026-11"
 
 
 def test_the_key_is_the_lines_else_the_teams_else_the_default() -> None:

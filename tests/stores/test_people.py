@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from bot.core.caps import Cap, Reached, Scope
 from bot.core.ceilings import CLASSES, Reason
 from bot.core.money import ZERO, Usd, total
+from bot.core.waiting import Full, Limit
 from bot.stores.database import Database
-from bot.stores.people import People
+from bot.stores.people import People, Queued
 from bot.stores.runs import NewRun, Runs, new_id
 from bot.stores.tables import runs
 
@@ -126,14 +127,24 @@ def test_a_line_never_touches_its_members_own_cap(people: People) -> None:
 
 @pytest.mark.slow
 def test_no_more_runs_are_live_on_a_line_than_it_may_have(people: People) -> None:
-    line = Cap(Scope.LINE, "evals", "the line evals", Usd.parse("9000"), at_once=3)
+    line = Cap(Scope.LINE, "evals", "the line evals", Usd.parse("9000"))
+    most = Limit(Scope.LINE, "evals", "the line evals", 3)
+
+    def launch(thread: int) -> object:
+        # Half of them cannot wait, and a month does not begin anew what is live.
+        new = a_run(thread=thread, line="evals", month=f"2026-1{thread % 3}")
+        return people.open(new, (line,), limits=(most,), waits=thread % 2 == 0)
+
     with ThreadPoolExecutor(16) as pool:
-        outcomes = list(
-            pool.map(lambda thread: people.open(a_run(thread=thread, line="evals"), (line,)), range(1, 41))
-        )
+        outcomes = list(pool.map(launch, range(1, 41)))
     assert outcomes.count(True) == 3
-    [standing] = people.standings((line,), MONTH)
-    assert standing.live == 3
+    assert all(isinstance(one, Queued | Full) for one in outcomes if one is not True)
+    with people.database.read() as tx:
+        rows = tx.execute(sa.select(runs.c.state, sa.func.count()).group_by(runs.c.state)).all()
+    assert {row[0]: row[1] for row in rows} == {
+        "open": 3,
+        "queued": sum(isinstance(one, Queued) for one in outcomes),
+    }
 
 
 def test_another_month_and_another_name_of_the_same_person(people: People) -> None:

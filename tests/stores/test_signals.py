@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from bot.core import overview
 from bot.core import signals as words
 from bot.core.attribution import Place
 from bot.core.ceilings import CLASSES, Reason
@@ -68,6 +69,8 @@ class World:
                     settled_at=self.now, nanos=by.nanos,
                 )
             )  # fmt: skip
+            added = {"spent_nanos": runs.c.spent_nanos + by.nanos}
+            tx.execute(sa.update(runs).where(runs.c.id == run).values(added))
 
     def merge(self, number: int, closes: tuple[Place, ...] = (), **given: Any) -> int:
         facts = {
@@ -159,17 +162,23 @@ def test_the_exhaustion_rate_counts_halts_by_a_ceiling_only(database: Database) 
     world.run(9, CENT, reason=Reason.STUCK)
     world.run(10, CENT, reason=Reason.STOPPED)
     found = world.signals.read()
-    assert (found.exhausted, found.runs) == (2, 11)
-    assert found.exhausted_by("reason") == {"cost_ceiling": 1, "step_ceiling": 1}
-    assert found.exhausted_by("task_class") == {"bugfix": 1, "feature": 1}
-    assert words.judge_exhaustion(found).startswith("healthy")
+    rate = found.exhaustion
+    assert (rate.exhausted, rate.runs) == (2, 11)
+    assert rate.verdict.startswith("healthy")
+    assert found.halts_by_ceiling() == {"cost_ceiling": 1, "step_ceiling": 1}
+    assert [(one.name, one.exhausted, one.runs) for one in found.exhaustion_by("task_class")] == [
+        ("bugfix", 1, 10),
+        ("feature", 1, 1),
+    ]
+    assert [one.name for one in found.exhaustion_by("repository")] == ["o/r"]
 
 
 def test_an_empty_ledger_has_no_rates_and_says_so(database: Database) -> None:
     found = SignalStore(database).read()
-    assert (found.direct, found.exhaustion_rate) == (None, None)
-    assert "no pull request with a run was merged" in words.as_text(found)
-    assert words.as_json(found)["cost_per_merged_pr"]["direct"] is None
+    assert (found.direct, found.exhaustion.value) == (None, None)
+    assert "Nothing was spent yet" in overview.as_text(found)
+    assert "Try a longer window" in overview.as_text(SignalStore(database).read(1))
+    assert overview.as_json(found)["cost_per_merged_pr"]["direct"] is None
 
 
 def test_what_a_class_usually_costs_is_told_by_repository_and_installation(database: Database) -> None:

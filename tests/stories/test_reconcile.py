@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from bot import services, settings
-from bot.core import signals as words
+from bot.core import overview as words
 from bot.core.ceilings import Reason
 from bot.core.money import ZERO
 from bot.core.reconcile import Finding, Sums

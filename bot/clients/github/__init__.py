@@ -14,10 +14,9 @@ from bot.clients.github.shapes import (
     Repo,
     WorkflowRun,
 )
-from bot.clients.github.users import Access, User
+from bot.clients.github.users import User
 
 __all__ = [
-    "Access",
     "App",
     "AppliedLabel",
     "Attempt",

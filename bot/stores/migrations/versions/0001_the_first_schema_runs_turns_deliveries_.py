@@ -90,6 +90,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repository", name=op.f("pk_switches")),
     )
     op.create_table(
+        "sessions",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("person", sa.BigInteger(), nullable=False),
+        sa.Column("login", sa.String(length=100), nullable=False),
+        sa.Column("sealed", sa.Text(), nullable=False),
+        sa.Column("seen", sa.Text(), nullable=False),
+        sa.Column("opened_at", sa.BigInteger(), nullable=False),
+        sa.Column("looked_at", sa.BigInteger(), nullable=False),
+        sa.Column("until_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+    )
+    op.create_index(op.f("ix_sessions_until_at"), "sessions", ["until_at"], unique=False)
+    op.create_table(
         "audit",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -118,26 +131,6 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_labelings_repository_id"), ["repository_id", "thread", "recorded_at"], unique=False
         )
-
-    op.create_table(
-        "laptops",
-        sa.Column("id", sa.String(length=12), nullable=False),
-        sa.Column("token_hash", sa.String(length=64), nullable=False),
-        sa.Column("actor", sa.String(length=100), nullable=False),
-        sa.Column("actor_id", sa.BigInteger(), nullable=False),
-        sa.Column("machine", sa.String(length=100), nullable=False),
-        sa.Column("installation", sa.BigInteger(), nullable=False),
-        sa.Column("repository_id", sa.BigInteger(), nullable=False),
-        sa.Column("repository", sa.String(length=200), nullable=False),
-        sa.Column("made_at", sa.BigInteger(), nullable=False),
-        sa.Column("expires_at", sa.BigInteger(), nullable=False),
-        sa.Column("seen_at", sa.BigInteger(), nullable=True),
-        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_laptops")),
-        sa.UniqueConstraint("token_hash", name=op.f("uq_laptops_token_hash")),
-    )
-    with op.batch_alter_table("laptops", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_laptops_actor_id"), ["actor_id"], unique=False)
 
     op.create_table(
         "months",
@@ -284,9 +277,9 @@ def upgrade() -> None:
         sa.Column("actor_id", sa.BigInteger(), nullable=True),
         sa.Column("line", sa.String(length=40), server_default="", nullable=False),
         sa.Column("key_name", sa.String(length=64), server_default="", nullable=False),
+        sa.Column("sweep", sa.String(length=12), server_default="", nullable=False),
         sa.Column("month", sa.String(length=7), server_default="", nullable=False),
         sa.Column("opened_by", sa.String(length=100), server_default="", nullable=False),
-        sa.Column("branch", sa.String(length=255), server_default="", nullable=False),
         sa.Column("task_class", sa.String(length=16), nullable=False),
         sa.Column("engine", sa.String(length=32), nullable=False),
         sa.Column("model", sa.String(length=100), nullable=False),
@@ -310,6 +303,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), server_default="1", nullable=False),
         sa.Column("token_hash", sa.String(length=64), nullable=True),
         sa.Column("opened_at", sa.BigInteger(), nullable=False),
+        sa.Column("queued_at", sa.BigInteger(), nullable=True),
         sa.Column("started_at", sa.BigInteger(), nullable=True),
         sa.Column("deadline_at", sa.BigInteger(), nullable=True),
         sa.Column("lease_until_at", sa.BigInteger(), nullable=True),
@@ -380,13 +374,7 @@ def upgrade() -> None:
             batch_op.f("ix_runs_repository_id_thread"), ["repository_id", "thread"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_runs_state"), ["state"], unique=False)
-        batch_op.create_index(
-            "uq_runs_asked_by_laptop",
-            ["opened_by", "comment_id"],
-            unique=True,
-            sqlite_where=sa.text("origin = 'laptop'"),
-            postgresql_where=sa.text("origin = 'laptop'"),
-        )
+        batch_op.create_index(batch_op.f("ix_runs_sweep"), ["sweep"], unique=False)
         batch_op.create_index(
             "uq_runs_live_job",
             ["repository_id", "opened_by"],
@@ -398,8 +386,8 @@ def upgrade() -> None:
             "uq_runs_live_thread",
             ["repository_id", "thread"],
             unique=True,
-            sqlite_where=sa.text("state IN ('open', 'running')"),
-            postgresql_where=sa.text("state IN ('open', 'running')"),
+            sqlite_where=sa.text("state IN ('queued', 'open', 'running')"),
+            postgresql_where=sa.text("state IN ('queued', 'open', 'running')"),
         )
 
     op.create_table(
@@ -471,6 +459,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_turns")),
     )
     with op.batch_alter_table("turns", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_turns_corrects",
+            ["corrects"],
+            unique=False,
+            sqlite_where=sa.text("corrects IS NOT NULL"),
+            postgresql_where=sa.text("corrects IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_turns_estimated",
+            ["settled_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'estimated'"),
+            postgresql_where=sa.text("state = 'estimated'"),
+        )
         batch_op.create_index(batch_op.f("ix_turns_run_prefix"), ["run", "prefix"], unique=False)
         batch_op.create_index(batch_op.f("ix_turns_settled_at"), ["settled_at"], unique=False)
         batch_op.create_index(

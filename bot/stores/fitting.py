@@ -1,0 +1,95 @@
+"""What a launch is weighed against, in its own transaction: the locks, the months, the live runs.
+
+Nothing is counted beside the runs themselves: a live run counts with all that it may still spend, so that its
+hold against a cap is its own row; one that waits in line counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from bot.core.caps import Cap, Scope, Standing, period
+from bot.core.money import Usd
+from bot.core.waiting import Full, Limit
+from bot.stores.database import Database
+from bot.stores.tables import LIVE, STARTED, acknowledgements, months, runs
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """What one launch has to fit under: money by its month, and room."""
+
+    caps: Sequence[Cap]
+    limits: Sequence[Limit]
+    month: str
+
+
+def lock(tx: sa.Connection, database: Database, launches: Iterable[Under]) -> None:
+    """No other launch under any of the same, until this transaction is over."""
+    rows = {(cap.scope, cap.id, period(cap, one.month)) for one in launches for cap in one.caps}
+    rows |= {(limit.scope, limit.id, "") for one in launches for limit in one.limits}
+    # Always in the same order, so that two never wait for each other.
+    for scope, owner, month in sorted(rows):
+        make(tx, database, scope, owner, month)
+        held = sa.select(months.c.month).filter_by(scope=scope, owner=owner, month=month)
+        tx.execute(held.with_for_update())
+
+
+def make(tx: sa.Connection, database: Database, scope: Scope, owner: str, month: str) -> None:
+    """The row of a month, if it is not there yet."""
+    values = {"scope": scope, "owner": owner, "month": month}
+    tx.execute(database.insert(months).values(values).on_conflict_do_nothing())
+
+
+def standing(tx: sa.Connection, cap: Cap, month: str, but: str | None = None) -> Standing:
+    """How a cap stands; `but`: leaving out this run."""
+    counted = period(cap, month)
+    live = runs.c.state.in_(STARTED)
+    unspent = runs.c.ceiling_nanos - runs.c.spent_nanos
+    # What is in flight counts beyond the ceiling too, should a bound ever be beaten.
+    held = sa.case((sa.and_(live, unspent > runs.c.held_nanos), unspent), else_=runs.c.held_nanos)
+    query = (
+        sa.select(
+            sa.func.coalesce(sa.func.sum(runs.c.spent_nanos), 0),
+            sa.func.coalesce(sa.func.sum(held), 0),
+            sa.func.coalesce(sa.func.sum(sa.case((live, 1), else_=0)), 0),
+        )
+        .where(under(cap.scope, cap.id))
+        .where(runs.c.month == counted if counted else sa.true())
+        .where(runs.c.id != but if but is not None else sa.true())
+    )
+    spent, reserved, alive = tx.execute(query).one()
+    opened = sa.select(sa.func.count()).select_from(acknowledgements)
+    slices = tx.execute(opened.filter_by(scope=cap.scope, owner=cap.id, month=counted)).scalar_one()
+    return Standing(cap, counted, Usd(int(spent)), Usd(int(reserved)), slices, int(alive))
+
+
+def crowded(tx: sa.Connection, limits: Iterable[Limit], *, waits: bool) -> Full | None:
+    """The first limit that leaves no room; for one that `waits`, also the first that others wait under."""
+    for limit in limits:
+        query = sa.select(
+            sa.func.coalesce(sa.func.sum(sa.case((runs.c.state.in_(STARTED), 1), else_=0)), 0),
+            sa.func.count(),
+        ).where(under(limit.scope, limit.id), runs.c.state.in_(LIVE))
+        live, all_ = (int(number) for number in tx.execute(query).one())
+        if live >= limit.at_once or (waits and all_ > live):
+            return Full(limit, live)
+    return None
+
+
+def under(scope: Scope, id: str) -> sa.ColumnElement[bool]:
+    """The runs that a cap or a limit is over. What is on a line is on nobody's own."""
+    match scope:
+        case Scope.PERSON:
+            return sa.and_(runs.c.actor_id == int(id), runs.c.line == "")
+        case Scope.REPOSITORY:
+            return runs.c.repository_id == int(id)
+        case Scope.INSTALLATION:
+            return runs.c.installation == int(id)
+        case Scope.LINE:
+            return runs.c.line == id
+        case Scope.SWEEP:
+            return runs.c.sweep == id

@@ -1,0 +1,69 @@
+"""A run in line is let in when there is room: as of now, not as of when it was asked for.
+
+Its commit, labels and policy stay those of its trigger; the switch, the caps, the budget line's members, and
+how many the service lets run at once are of the moment.
+"""
+
+from __future__ import annotations
+
+from bot.core.caps import month_of
+from bot.core.waiting import admissible
+from bot.services import Services
+from bot.stores.fitting import Under
+from bot.stores.runs import Run
+from bot.stores.waiting import Asked, Stories
+from bot.stories import finish
+from bot.stories.durable import Story, name_of
+from bot.stories.names import repo_of, run_of
+from bot.stories.ruling import Refusal, caps_of
+from bot.stories.send import announce, send
+from bot.stories.waiting import as_waiting, limits
+
+
+def begin(story: Story, run_id: str) -> None:
+    """A run that was just opened is sent off; one in line is let in if it can be, else told its place."""
+    state = story.step("whether it waits", _waits, story.services, run_id)
+    if state == "queued":
+        announce(story, run_id)
+    elif state == "open":
+        send(story, run_id)
+
+
+def _waits(services: Services, run_id: str) -> str:
+    """`open`; `queued`; `admitted`: it was in line, and has a story of its own from here on."""
+    if (state := run_of(services, run_id).state) != "queued":
+        return state
+    look(services)
+    return "queued" if run_of(services, run_id).state == "queued" else "admitted"
+
+
+def admitted(story: Story, run_id: str, attempt: int) -> str:
+    """Told once for an attempt that was let in: it is sent off; its comment is the live one from here on."""
+    run = run_of(story.services, run_id)
+    if run.attempt == attempt and run.live:
+        send(story, run_id)
+    return run_id
+
+
+def look(services: Services) -> None:
+    """Let in everybody there is room for. Whoever sees room may call it, and several at once."""
+    stay: frozenset[str] = frozenset()
+    # Who has to wait for money makes room for whoever is behind.
+    while waiting := {run.id: run for run in services.waiting.all() if run.id not in stay}:
+        line = [as_waiting(services, run) for run in waiting.values()]
+        chosen = admissible(line, services.waiting.live())
+        if not chosen:
+            return
+        asked = [_asked(services, waiting[one.one.run]) for one in chosen]
+        stay |= services.waiting.admit(asked, Stories(name_of(admitted), name_of(finish.finish)))
+
+
+def _asked(services: Services, run: Run) -> Asked:
+    try:
+        caps = caps_of(services, (run.actor_id or 0, run.actor), repo_of(run), run.line)
+    except Refusal as refusal:
+        return Asked(run, str(refusal))
+    # A further attempt stays in the month of its launch.
+    now = services.database.now_ms()
+    month = month_of(now, services.policy.caps.zone) if run.attempt == 1 else run.month
+    return Asked(run, Under(caps, limits(services, run), month))

@@ -1,0 +1,18 @@
+"""The dashboard: pages for people who have signed in with GitHub, and the same figures as JSON."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from bot.services import Services
+from bot.web.dashboard import api, people, signing_in
+from bot.web.dashboard.frame import Frame
+
+PAGES = (signing_in, people, api)  # a further page is a file, and a word here
+
+
+def door(services: Services) -> Blueprint:
+    frame = Frame(services)
+    for page in PAGES:
+        page.mount(frame)
+    return frame.blueprint

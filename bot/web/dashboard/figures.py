@@ -1,0 +1,115 @@
+"""The figures of pages and API, as far as a visitor may see them, from the stores that the CLI asks too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from bot.core.account import Account
+from bot.core.caps import Cap, Standing, of_installation, of_line, of_person, of_repository
+from bot.core.money import total
+from bot.core.rollup import Part, Rollup, Task
+from bot.core.visibility import Sight
+from bot.services import Services
+from bot.web.answers import Problem
+from bot.web.who import Visitor
+
+HIDDEN = "a repository that you may not read"
+NOT_YOURS = (
+    "Other people's figures are seen by whoever the service's policy names in `viewers`, by role or by name, "
+    "and you are not among them. Your own month is at /me"
+)
+
+
+def team(services: Services, sight: Sight, month: str) -> Rollup:
+    """The month by person, where the visitor may see people. Raises Problem 403."""
+    if not sight.others:
+        raise Problem(403, NOT_YOURS)
+    now = datetime.fromtimestamp(services.database.now_ms() / 1000, UTC)
+    where = sight.figures_of(None)
+    found = services.rollups.read(month, now, services.policy.caps.zone, repositories=where)
+    return replace(found, top=tuple(named(sight, task) for task in found.top))
+
+
+def person_of(services: Services, visitor: Visitor, login: str) -> tuple[int, str]:
+    """Whose month is asked for: number and name. Raises Problem 403, and 404 to who may see others."""
+    if login.lower() == visitor.login.lower():
+        return visitor.person, visitor.login
+    if not visitor.sight.others:
+        raise Problem(403, NOT_YOURS)  # whether there is such a person or not
+    found = services.rollups.person(login, visitor.sight.figures_of(None))
+    if found is None:
+        raise Problem(404, f"Nobody called {login[:100]} has launched a run here")
+    return found
+
+
+def account(services: Services, sight: Sight, person: tuple[int, str], month: str) -> Account:
+    """One person's month, as far as it may be seen. Raises Problem 403."""
+    id, login = person
+    where = sight.figures_of(id)
+    if where is not None and not where:
+        raise Problem(403, NOT_YOURS)
+    store, whole = services.rollups, sight.months_of(id)
+    lines = store.by_line(month, id, where)
+    cap = own_cap(services, id, login) if whole else None
+    return Account(
+        login=login,
+        month=month,
+        usd=total(part.usd for part in lines),
+        tasks=sum(part.tasks for part in lines),
+        whole=whole,
+        caps=services.people.standings((cap,) if cap else (), month),
+        lines=tuple(part for part in lines if part.name),
+        repositories=tuple(
+            part if sight.name(part.id, id) else replace(part, name=HIDDEN)
+            for part in store.by_repository(month, id, where)
+        ),
+        runs=tuple(named(sight, task, id) for task in store.tasks(month, id, where)),
+        opened=services.people.opened(month, cap) if cap else (),
+    )
+
+
+def own_cap(services: Services, person: int, login: str) -> Cap | None:
+    before = services.people.called([person]).get(person, frozenset())
+    return of_person(services.policy.caps, (person, login), before)
+
+
+def caps_of_people(services: Services, rollup: Rollup) -> dict[int, Standing]:
+    """How each person's own cap stands, by person; who has none is left out."""
+    before = services.people.called([person.id for person in rollup.people])
+    caps = {
+        person.id: cap
+        for person in rollup.people
+        if (
+            cap := of_person(
+                services.policy.caps, (person.id, person.name), before.get(person.id, frozenset())
+            )
+        )
+    }
+    return dict(zip(caps, services.people.standings(tuple(caps.values()), rollup.month), strict=True))
+
+
+def shared_caps(services: Services, visitor: Visitor, month: str) -> tuple[Standing, ...]:
+    """How the caps that are nobody's own stand: installations, repositories, lines; for who sees everyone."""
+    caps, policy = [], services.policy
+    if policy.caps.installation is not None:
+        ids = sorted({one.repo.installation for one in visitor.access})
+        caps += [of_installation(id, policy.caps.installation) for id in ids]
+    for part in services.rollups.by_repository(month) if policy.caps.repositories else ():
+        if part.id is not None and (cap := of_repository(policy.caps, (part.id, part.name))):
+            shown = cap if visitor.sight.name(part.id) else replace(cap, name=HIDDEN)
+            caps.append(shown)
+    caps += [of_line(name, line) for name, line in policy.lines.items()]
+    return services.people.standings(tuple(caps), month)
+
+
+def readable(services: Services, sight: Sight, month: str) -> tuple[Part, ...]:
+    """The sums of the repositories that the visitor may read."""
+    return services.rollups.by_repository(month, repositories=sight.readable)
+
+
+def named(sight: Sight, task: Task, person: int | None = None) -> Task:
+    """A task, without what tells of a repository that the visitor may not read."""
+    if sight.name(task.repository_id, person):
+        return task
+    return replace(task, repository=HIDDEN, thread=None, url="")

@@ -1,0 +1,114 @@
+"""Every figure is the plain count of the ledger's rows, to the last nano-dollar, on either database."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+from bot.core.money import Usd, total
+from bot.core.overview import as_json, as_text
+from bot.core.reconcile import COSTS, COUNTERS
+from bot.core.signals import BUCKETS, EVERYTHING, Only
+from bot.stores.database import Database
+from bot.stores.signals import BY, SignalStore
+from tests.stores.ledgers import HOUR, START, Recount, Rows, at_rank, random_rows
+
+ZONE = "Europe/Berlin"
+DAY = 24 * HOUR
+
+
+def windows(random: Random) -> list[tuple[int, int]]:
+    since = START + random.randrange(40 * DAY)
+    return [(0, START + 100 * DAY), (since, since + random.randrange(1, 20 * DAY))]
+
+
+def agree(database: Database, rows: Rows, since: int, until: int, visible: frozenset[int] | None) -> None:
+    """Everything that SignalStore tells of a window, beside the recount."""
+    store, plain = SignalStore(database), Recount(rows, since, until, visible)
+    only = Only(visible=visible)
+    by = {name: store.read(since, until, name, only, ZONE) for name in BY}
+    told = by["class"]
+    assert told.spent.nanos == plain.spent
+    assert told.pooled.nanos == plain.pooled
+    assert told.unattributed.nanos == plain.unattributed
+    assert told.unattributed == told.unmerged + told.elsewhere + told.pooled
+    assert told.estimated.nanos == plain.estimated
+    assert told.halted.nanos == plain.halted == sum(u.nanos for u in told.halted_by().values())
+    for name in COUNTERS + COSTS:
+        assert getattr(told.sums, name) == plain.counted(name)
+    assert told.sums.usd + told.pooled == told.spent
+    assert {day.date: day.usd.nanos for day in told.days} == plain.days(ZONE)
+    for found in by.values():
+        assert total(share.usd for share in found.shares) + found.pooled == found.spent
+        assert total(share.estimated for share in found.shares) == found.estimated
+        assert total(share.halted for share in found.shares) == found.halted
+        assert total(share.sums.usd for share in found.shares) + found.pooled == found.spent
+    shares = {name: {s.name: s.usd.nanos for s in found.shares} for name, found in by.items()}
+    assert shares["class"] == plain.by({"run": "task_class"})
+    assert shares["line"] == {n or "(on no line)": v for n, v in plain.by({"run": "line"}).items()}
+    assert shares["developer"] == plain.by_number("actor_id", "actor")
+    assert shares["repo"] == plain.by_number("repository_id", "repository")
+    models = plain.by({"turn": "model"})
+    haiku = models.pop("claude-haiku-4-5", None)
+    assert shares["model"].get("claude-haiku-4-5") == haiku
+    assert shares["model"].get("claude-opus-4-7", 0) == sum(models.values())
+    assert {p.number: p.usd.nanos for p in told.merged} == {n: v for (_, n), v in plain.merged.items()}
+    assert told.exhaustion.runs == len(plain.ended)
+    ceilings = [run for run in plain.ended if str(run["reason"]).endswith("_ceiling")]
+    assert told.exhaustion.exhausted == len(ceilings) == sum(told.halts_by_ceiling().values())
+    for rate in told.exhaustion_by("task_class"):
+        assert rate.exhausted == sum(run["task_class"] == rate.name for run in ceilings)
+    for outcome in ("success", "failure"):
+        values = plain.tokens(outcome)
+        mine = [one for one in told.tokens if one.outcome == outcome]
+        assert len(mine) == bool(values)
+        for one in mine:
+            assert (one.runs, one.most) == (len(values), values[-1])
+            assert [one.p50, one.p90, one.p99] == [at_rank(values, p) for p in (50, 90, 99)]
+            assert sum(one.histogram) == len(values)
+            below = [sum(value < bound for value in values) for bound in BUCKETS]
+            assert [sum(one.histogram[: at + 1]) for at in range(len(BUCKETS))] == below
+    spend = as_json(told)["spend"]
+    assert Usd.parse(spend["settled_usd"].lstrip("-")) == Usd(abs(plain.spent - plain.estimated))
+    if plain.booked:
+        assert str(told.spent) in as_text(told)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_figure_is_the_count_of_the_rows(database: Database, seed: int) -> None:
+    random = Random(seed)
+    rows = random_rows(random, random.choice((0, 1, 8, 40)))
+    rows.put(database)
+    for since, until in windows(random):
+        for visible in (None, frozenset({1}), frozenset[int]()):
+            agree(database, rows, since, until, visible)
+
+
+def test_windows_side_by_side_are_the_whole(database: Database) -> None:
+    random_rows(Random(99), 60).put(database)
+    store, cuts = SignalStore(database), [0, *(START + day * DAY for day in (5, 17, 18, 40, 100))]
+    parts = [store.read(since, until) for since, until in pairwise(cuts)]
+    whole = store.read(0, cuts[-1])
+    assert total(part.spent for part in parts) == whole.spent
+    assert sum(part.exhaustion.runs for part in parts) == whole.exhaustion.runs
+    assert sum(len(part.merged) for part in parts) == len(whole.merged)
+
+
+def test_filters_are_parts_of_the_whole(database: Database) -> None:
+    random_rows(Random(5), 60).put(database)
+    store = SignalStore(database)
+    whole = store.read(by="line")
+
+    def spent(**given: str) -> Usd:
+        return store.read(only=Only(**given)).spent  # type: ignore[arg-type]  # by name
+
+    everything = whole.spent - whole.pooled
+    assert spent(line="") + spent(line="evals") == everything
+    assert total(spent(task_class=name) for name in ("bugfix", "feature", "refactor")) == everything
+    # A name that somebody, or a repository, had is as good as the one it has.
+    assert spent(developer="DANA") == spent(developer="dana-new") != Usd(0)
+    assert spent(repository="o/api") == spent(repository="O/API-new") != Usd(0)
+    assert store.read(only=Only(visible=frozenset({1, 2}))).pooled == Usd(0)
+    assert store.read(only=EVERYTHING) == store.read()
