@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from flask import Blueprint, Response, redirect, render_template, request
+from markupsafe import Markup, escape
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -73,6 +74,7 @@ class Frame:
         self.blueprint.before_request(self._open)
         self.blueprint.register_error_handler(Problem, self.problem)
         self.blueprint.app_errorhandler(404)(self._nowhere)
+        self.blueprint.app_template_filter("coded")(coded)
 
     # --- doors
 
@@ -191,6 +193,15 @@ class Frame:
         if self.who.https:
             response.headers["Strict-Transport-Security"] = f"max-age={YEAR}"
         return response
+
+
+def coded(text: str) -> Markup:
+    """A sentence of ours in which `this` is code; everything in it is escaped."""
+    pieces = re.split(r"`([^`]*)`", text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if number % 2 else escape(piece)
+        for number, piece in enumerate(pieces)
+    )
 
 
 def _beside(month: str) -> tuple[str, str]:

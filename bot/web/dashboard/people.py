@@ -20,6 +20,8 @@ from bot.web.who import Visitor
 
 NOBODY = "No run was launched in this month: a comment such as `/agent fix` on a pull request launches one."
 
+LIVE = ("open", "running")
+
 
 def mount(frame: Frame) -> None:
     services = frame.services
@@ -146,7 +148,8 @@ def _tasks(id: str, title: str, tasks: tuple[Task, ...], zone: str, whose: bool 
     rows = []
     for task in tasks:
         where = f"{task.repository}#{task.thread}" if task.thread else task.repository or "this machine"
-        how = f"{task.state}: {task.reason.replace('_', ' ')}" if task.reason else task.state
+        state = "live" if task.state in LIVE else task.state
+        how = f"{state}: {task.reason.replace('_', ' ')}" if task.reason else state
         row = [
             money(task.usd),
             Cell(where, href=task.url, note=task.task_class),
