@@ -93,7 +93,10 @@ class People:
                     return off
                 under = Under(caps, limits, new.month)
                 fitted = self._fitted(tx, new, under, waits, Usd(row.spent_nanos))
-                if isinstance(fitted, Reached | Full):
+                if isinstance(fitted, Reached):
+                    # What it has spent itself is a part of what people are told.
+                    return Reached(fitting.standing(tx, fitted.standing.cap, new.month))
+                if isinstance(fitted, Full):
                     return fitted
                 fitting_run, queued = fitted
                 made = self.runs.reopen_in(tx, new.id, attempt, fitting_run, resumed, queued=queued)

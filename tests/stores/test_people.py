@@ -195,7 +195,9 @@ def test_a_run_that_goes_on_counts_once_and_is_clamped_like_a_launch(people: Peo
     people.runs.end(first.id, "halted", reason=Reason.COST)
     people.runs.finished(first.id, 2)
     spent(people, first.id, "10")
-    assert isinstance(people.reopen(2, again, (DANA,)), Reached)
+    reached = people.reopen(2, again, (DANA,))
+    assert isinstance(reached, Reached)
+    assert reached.standing.spent == Usd.parse("10"), "what it has spent itself is told too"
 
 
 def test_the_standing_is_the_sum_of_the_runs(people: People, database: Database) -> None:
