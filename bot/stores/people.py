@@ -170,7 +170,8 @@ class People:
         A comment opens one, however often it is delivered. The standing is the one afterwards.
         """
         kind, id = comment
-        about = {"repository_id": repository_id, "comment_kind": kind, "comment_id": id, "scope": cap.scope}
+        about = {"repository_id": repository_id, "comment_kind": kind, "comment_id": id}
+        about |= {"scope": cap.scope, "owner": cap.id}
         with self.database.begin() as tx:
             fitting.lock(tx, self.database, (Under((cap,), (), month),))
             standing = fitting.standing(tx, cap, month)
@@ -181,7 +182,6 @@ class People:
                 return None
             opened = sa.insert(acknowledgements).values(
                 **about,
-                owner=cap.id,
                 month=period(cap, month),
                 name=cap.name,
                 by=by,

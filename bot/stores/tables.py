@@ -326,7 +326,7 @@ months = Table(
     Column("told_in", String(12)),  # the run whose report told its person that most of it is gone
 )
 
-# Slices of a cap that somebody opened: at most one of each scope for a comment.
+# Slices of a cap that somebody opened: at most one of each cap for a comment.
 acknowledgements = Table(
     "acknowledgements",
     metadata,
@@ -334,7 +334,7 @@ acknowledgements = Table(
     Column("comment_kind", String(16), primary_key=True),
     Column("comment_id", BigInteger, primary_key=True),
     Column("scope", String(16), primary_key=True),
-    Column("owner", String(64), nullable=False),
+    Column("owner", String(64), primary_key=True),
     Column("month", String(7), nullable=False),
     Column("name", String(200), nullable=False),  # of the owner, as people call it
     Column("by", String(100), nullable=False),

@@ -49,7 +49,7 @@ def ack(story: Story, event: CommentCreated, reason: str) -> None:
             continue
         comment = (event.kind, event.comment_id)
         standing = story.step(
-            f"open the next slice: {cap.scope}",
+            f"open the next slice: {cap.scope} {cap.id}",
             services.people.acknowledge,
             cap,
             month,

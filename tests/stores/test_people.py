@@ -172,6 +172,20 @@ def test_a_reached_cap_is_opened_by_a_quarter_once_for_each_comment(people: Peop
     assert standing.acknowledged == 2
 
 
+def test_one_comment_opens_two_lines_that_are_reached(people: People) -> None:
+    lines = [Cap(Scope.LINE, name, f"the line {name}", Usd.parse("8")) for name in ("evals", "nights")]
+    about: dict[str, Any] = {
+        "by": "ada", "reason": "", "repository_id": 3, "comment": ("issue_comment", 9)
+    }  # fmt: skip
+    for thread, line in enumerate(lines, 1):
+        opened(people, "8", line, thread=thread, line=line.id)
+    for line in lines:
+        standing = people.acknowledge(line, MONTH, **about)
+        assert standing is not None
+        assert standing.most == Usd.parse("10")
+    assert [one.acknowledged for one in people.standings(lines, MONTH)] == [1, 1]
+
+
 def test_a_month_is_told_in_one_report(people: People) -> None:
     with ThreadPoolExecutor(8) as pool:
         told = list(pool.map(lambda n: people.tell(DANA, MONTH, f"run{n}"), range(8)))

@@ -154,7 +154,7 @@ def upgrade() -> None:
         sa.Column("nanos", sa.BigInteger(), nullable=False),
         sa.Column("acknowledged_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint(
-            "repository_id", "comment_kind", "comment_id", "scope", name=op.f("pk_acknowledgements")
+            "repository_id", "comment_kind", "comment_id", "scope", "owner", name=op.f("pk_acknowledgements")
         ),
     )
     op.create_index(
