@@ -49,14 +49,15 @@ class Rollups:
         self, month: str, actor_id: int | None = None, repositories: Collection[int] | None = None
     ) -> tuple[Part, ...]:
         """The month by repository, dearest first."""
-        name = sa.func.max(runs.c.repository)
+        name = _latest(runs.c.repository, runs.c.repository_id)
         return self._parts(runs.c.repository_id, name, _where(month, actor_id, repositories))
 
     def by_line(
         self, month: str, actor_id: int | None = None, repositories: Collection[int] | None = None
     ) -> tuple[Part, ...]:
         """The month by budget line, dearest first; "" is what counts under people's own caps."""
-        return self._parts(sa.null(), runs.c.line, _where(month, actor_id, repositories), runs.c.line)
+        no_number = sa.cast(sa.null(), sa.BigInteger)
+        return self._parts(no_number, runs.c.line.label("called"), _where(month, actor_id, repositories))
 
     def by_day(
         self,
@@ -103,18 +104,18 @@ class Rollups:
 
     def _parts(
         self,
-        key: sa.ColumnElement[Any],
-        name: sa.ColumnElement[str],
+        number: sa.ColumnElement[Any],
+        called: sa.Label[str],
         where: list[sa.ColumnElement[bool]],
-        group: sa.ColumnElement[str] | None = None,
     ) -> tuple[Part, ...]:
-        spent, tasks = sa.func.sum(runs.c.spent_nanos), sa.func.sum(sa.case((runs.c.steps > 0, 1), else_=0))
+        mine = sa.select(number.label("number"), called, runs.c.spent_nanos, runs.c.steps).where(*where)
+        part = mine.subquery().c
+        spent, tasks = sa.func.sum(part.spent_nanos), sa.func.sum(sa.case((part.steps > 0, 1), else_=0))
         query = (
-            sa.select(key, name, spent, tasks)
-            .where(*where)
-            .group_by(key if group is None else group)
+            sa.select(part.number, part.called, spent, tasks)
+            .group_by(part.number, part.called)
             .having(spent > 0)
-            .order_by(spent.desc(), name)
+            .order_by(spent.desc(), part.called)
         )
         with self.database.read() as tx:
             rows = tx.execute(query).all()
@@ -122,26 +123,25 @@ class Rollups:
 
     @staticmethod
     def _people(tx: sa.Connection, where: list[sa.ColumnElement[bool]]) -> tuple[Person, ...]:
-        def part(these: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-            return sa.func.sum(sa.case((these, runs.c.spent_nanos), else_=0))
+        mine = sa.select(runs, _latest(runs.c.actor, runs.c.actor_id)).where(*where).subquery().c
 
-        spent = sa.func.sum(runs.c.spent_nanos)
-        context = runs.c.cost_input_nanos + runs.c.cost_write_nanos + runs.c.cost_read_nanos
+        def part(these: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+            return sa.func.sum(sa.case((these, mine.spent_nanos), else_=0))
+
+        spent = sa.func.sum(mine.spent_nanos)
         query = (
             sa.select(
-                # Names change; the latest of a number is the one that people know.
-                sa.func.max(runs.c.actor),
+                mine.called,
                 spent,
-                sa.func.sum(sa.case((runs.c.steps > 0, 1), else_=0)),
-                part(runs.c.line != ""),
-                part(runs.c.state == "halted"),
-                sa.func.sum(context),
-                runs.c.actor_id,
+                sa.func.sum(sa.case((mine.steps > 0, 1), else_=0)),
+                part(mine.line != ""),
+                part(mine.state == "halted"),
+                sa.func.sum(mine.cost_input_nanos + mine.cost_write_nanos + mine.cost_read_nanos),
+                mine.actor_id,
             )
-            .where(*where)
-            .group_by(runs.c.actor_id)
+            .group_by(mine.actor_id, mine.called)
             .having(spent > 0)
-            .order_by(spent.desc(), sa.func.max(runs.c.actor))
+            .order_by(spent.desc(), mine.called)
         )
         rows = tx.execute(query).all()
         return tuple(
@@ -187,6 +187,12 @@ def _where(
     if repositories is not None:
         where.append(runs.c.repository_id.in_(sorted(repositories)))
     return where
+
+
+def _latest(name: sa.Column[str], number: sa.Column[int]) -> sa.Label[str]:
+    """Names change; the latest of a number is the one that people know."""
+    newest = runs.c.opened_at.desc(), runs.c.id
+    return sa.func.first_value(name).over(partition_by=number, order_by=newest).label("called")
 
 
 def _url(row: sa.RowMapping) -> str:
