@@ -134,18 +134,22 @@ def acknowledged(opened: Sequence[Standing], reason: str) -> str:
         for one in opened
     )
     why = f"The reason is kept with it: {on_one_line(reason, 200)}. " if reason.strip() else ""
-    return f"Acknowledged and recorded:\n\n{rows}\n\n{why}Nothing was started; ask for the run again."
+    still = any(one.reached for one in opened)  # a cap that was lowered may be reached by more than a slice
+    more = " a cap is still reached, so acknowledge once more, then" if still else ""
+    return f"Acknowledged and recorded:\n\n{rows}\n\n{why}Nothing was started;{more} ask for the run again."
 
 
 def nothing_reached(standings: Sequence[Standing]) -> str:
     return f"There is nothing to acknowledge, no cap is reached:\n\n{month(standings)}"
 
 
-def may_not_open(standings: Sequence[Standing], approvers: Sequence[str]) -> str:
-    """A cap is reached that the commenter may not open."""
-    which = "; ".join(reached(one) for one in standings)
-    who = " or ".join(code(name) for name in approvers) or "nobody: the service's policy names no `approvers`"
-    return f"{which}. It is opened by {who}."
+def may_not_open(barred: Sequence[tuple[Standing, Sequence[str]]]) -> str:
+    """Caps are reached that the commenter may not open, each with those who may."""
+    nobody = "nobody: the service's policy names no `approvers`"
+    return "\n\n".join(
+        f"{reached(one)}. It is opened by {' or '.join(code(name) for name in who) or nobody}."
+        for one, who in barred
+    )
 
 
 def no_caps() -> str:

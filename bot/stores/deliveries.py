@@ -7,6 +7,7 @@ delivery brings it (L2).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -78,6 +79,14 @@ class Deliveries:
             return bool(tx.execute(acts).scalar_one() == story)
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedAsk:
+    """Who was (GitHub's number, name), and the run that they wanted to go on with, if any."""
+
+    person: tuple[int, str]
+    run: str | None
+
+
 class Refusals:
     """What was asked and started nothing."""
 
@@ -96,6 +105,7 @@ class Refusals:
         actor_id: int | None,
         reason: str,
         message: str,
+        run: str | None = None,
     ) -> bool:
         """Once for each comment; the first reason stands. Whether it is this person's first here for it."""
         insert = self.database.insert(refusals).values(
@@ -108,6 +118,7 @@ class Refusals:
             actor_id=actor_id,
             reason=reason,
             message=message,
+            run=run,
             refused_at=self.database.now,
         )
         first = (
@@ -122,17 +133,18 @@ class Refusals:
             row = tx.execute(first).first()
         return row is not None and tuple(row) == (comment_kind, comment_id)
 
-    def last(self, repository_id: int, thread: int, reason: str) -> tuple[int, str] | None:
-        """(GitHub's number, name) of the person who was refused last on a thread for this reason."""
+    def last(self, repository_id: int, thread: int, reason: str) -> RefusedAsk | None:
+        """The last on a thread for this reason."""
         where = sa.and_(
             refusals.c.repository_id == repository_id,
             refusals.c.thread == thread,
             refusals.c.reason == reason,
         )
-        query = sa.select(refusals.c.actor_id, refusals.c.actor).where(where).order_by(refusals.c.id.desc())
+        columns = refusals.c.actor_id, refusals.c.actor, refusals.c.run
+        query = sa.select(*columns).where(where).order_by(refusals.c.id.desc())
         with self.database.read() as tx:
             row = tx.execute(query.limit(1)).first()
-        return (int(row[0]), str(row[1])) if row and row[0] else None
+        return RefusedAsk((int(row[0]), str(row[1])), row[2]) if row and row[0] else None
 
     def of(self, repository_id: int, comment_kind: str, comment_id: int) -> tuple[str, str] | None:
         """(reason, message) of a comment that was refused."""

@@ -427,6 +427,7 @@ refusals = Table(
     Column("actor_id", BigInteger),
     Column("reason", String(32), nullable=False),
     Column("message", Text, nullable=False),
+    Column("run", String(12)),  # that was to go on; of a start there is none
     Column("refused_at", BigInteger, nullable=False),
     UniqueConstraint("repository_id", "comment_kind", "comment_id"),
 )

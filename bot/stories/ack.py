@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bot.core import replies
 from bot.core.caps import Cap, Reached, Scope, Standing, applying, due, month_of, notice, of_line
 from bot.core.events import CommentCreated
@@ -13,22 +15,22 @@ from bot.stores.switch import Paused
 from bot.stories import asides
 from bot.stories.durable import Story
 from bot.stories.names import run_of
-from bot.stories.ruling import caps_of
+from bot.stories.ruling import Refusal, caps_of
 
 
-def refuse(story: Story, event: CommentCreated, standing: Standing) -> None:
-    """The cap, what used it up, and who may open more."""
+def refuse(story: Story, event: CommentCreated, standing: Standing, run: str | None = None) -> None:
+    """The cap, what used it up, and who may open more. `run`: the one that was to go on."""
     services, cap = story.services, standing.cap
     spenders = story.step("what the month went on", services.people.dearest, cap, standing.month)
     opens = _openers(services.policy, cap)
     text = replies.cap_reached(standing, spenders, opens)
-    asides.refuse(story, event, "cap_reached", replies.reached(standing), text)
+    asides.refuse(story, event, "cap_reached", replies.reached(standing), text, run)
 
 
-def no(story: Story, event: CommentCreated, why: Reached | Full | Paused) -> None:
+def no(story: Story, event: CommentCreated, why: Reached | Full | Paused, run: str | None = None) -> None:
     """Nothing was started: a cap is reached, there is no room, or nothing runs here for now."""
     if isinstance(why, Reached):
-        return refuse(story, event, why.standing)
+        return refuse(story, event, why.standing, run)
     if isinstance(why, Full):
         return asides.refuse(story, event, "full", str(why), replies.full(why))
     text = replies.refused(f"{why}; nothing runs until that is lifted")
@@ -37,9 +39,8 @@ def no(story: Story, event: CommentCreated, why: Reached | Full | Paused) -> Non
 
 def ack(story: Story, event: CommentCreated, reason: str) -> None:
     """Open a slice of each reached cap that stands in the way here, as far as the commenter may."""
-    services, month = story.services, _month(story)
-    person = story.step("whose cap", _person, services, event)
-    caps = _all(services, event, person or (event.actor_id, event.actor))
+    services, now = story.services, _month(story)
+    month, caps = story.step("what stands in the way", _in_the_way, services, event, now)
     if not caps:
         return asides.reply(story, event, "ack", replies.no_caps())
     opened, denied = [], []
@@ -66,10 +67,10 @@ def ack(story: Story, event: CommentCreated, reason: str) -> None:
     if opened:
         text = replies.acknowledged(opened, reason)
         if barred:
-            text += "\n\n" + replies.may_not_open(barred, services.policy.approvers)
+            text += "\n\n" + _another_s(services.policy, barred)
         return asides.reply(story, event, "ack", text)
     if barred:
-        text = replies.may_not_open(barred, services.policy.approvers)
+        text = _another_s(services.policy, barred)
         return asides.refuse(story, event, "not_approver", "a cap is another's to open", text)
     return asides.reply(story, event, "ack", replies.nothing_reached(stand))
 
@@ -111,11 +112,33 @@ def _all(services: Services, event: CommentCreated, person: tuple[int, str]) -> 
     return caps_of(services, person, event.repo, "") + mine
 
 
-def _person(services: Services, event: CommentCreated) -> tuple[int, str] | None:
-    """An approver answers for whoever was refused here last; everybody else for themselves."""
-    if event.actor.lower() not in services.policy.approvers:
-        return None
-    return services.refusals.last(event.repo.id, event.number, "cap_reached")
+def _in_the_way(services: Services, event: CommentCreated, now: str) -> tuple[str, tuple[Cap, ...]]:
+    """The month, and its caps, that an acknowledgement here is about.
+
+    A run that was to go on here, and was refused last, is its person's, in the month of its launch. Otherwise
+    an approver answers for whoever was refused here last; everybody else for themselves.
+    """
+    refused = services.refusals.last(event.repo.id, event.number, "cap_reached")
+    if refused is not None and refused.run is not None:
+        run = run_of(services, refused.run)
+        caps = _of_run(services, event, run)
+        if any(one.reached for one in services.people.standings(caps, run.month)):
+            return run.month, caps
+    approves = event.actor.lower() in services.policy.approvers
+    person = refused.person if refused and approves else (event.actor_id, event.actor)
+    return now, _all(services, event, person)
+
+
+def _of_run(services: Services, event: CommentCreated, run: Run) -> tuple[Cap, ...]:
+    """What it has to fit under to go on; nothing if its line is closed by now."""
+    try:
+        return caps_of(services, (run.actor_id or event.actor_id, run.actor), event.repo, run.line)
+    except Refusal:
+        return ()
+
+
+def _another_s(policy: Policy, barred: Sequence[Standing]) -> str:
+    return replies.may_not_open([(one, _openers(policy, one.cap)) for one in barred])
 
 
 def _may(policy: Policy, cap: Cap, event: CommentCreated) -> bool:

@@ -42,9 +42,12 @@ def _reply(services: Services, event: CommentCreated, text: str, mark: str) -> i
     return github.comment(event.repo, event.number, text, mark)
 
 
-def refuse(story: Story, event: CommentCreated, reason: str, why: str, text: str) -> None:
-    """Record that nothing was started, and say why; of a wrong policy, on its line too."""
-    _record(story, event, reason, why)
+def refuse(
+    story: Story, event: CommentCreated, reason: str, why: str, text: str, run: str | None = None
+) -> None:
+    """Record that nothing was started, or that `run` does not go on, and say why; of a wrong policy, on its
+    line too."""
+    _record(story, event, reason, why, run)
     if reason == "policy" and (page := policy_check.of_the_default_branch(story, event.repo)):
         text += replies.policy_page(page)
     reply(story, event, reason, text)
@@ -66,7 +69,7 @@ def not_entitled(story: Story, event: CommentCreated, role: Role) -> None:
         reply(story, event, "not_entitled", replies.not_entitled(str(role)))
 
 
-def _record(story: Story, event: CommentCreated, reason: str, why: str) -> bool:
+def _record(story: Story, event: CommentCreated, reason: str, why: str, run: str | None = None) -> bool:
     return story.step(
         "record the refusal",
         story.services.refusals.record,
@@ -79,6 +82,7 @@ def _record(story: Story, event: CommentCreated, reason: str, why: str) -> bool:
         actor_id=event.actor_id,
         reason=reason,
         message=why,
+        run=run,
     )
 
 

@@ -74,7 +74,7 @@ def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> 
     limits = limits_of(policy_of(services, scene), planned.whose, event.repo, planned.new.line)
     reopened = story.step("go on with it", _reopen, services, event, planned, limits)
     if isinstance(reopened, Reached | Full | Paused):
-        ack.no(story, event, reopened)
+        ack.no(story, event, reopened, planned.run)
         return None
     outcome, run_id = reopened
     if outcome == "busy":

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bot.stores.database import Database
-from bot.stores.deliveries import Deliveries, Refusals
+from bot.stores.deliveries import Deliveries, Refusals, RefusedAsk
 from bot.stores.queue import Queue, Turn, migrate
 
 
@@ -91,7 +91,9 @@ def test_the_first_reason_of_a_refusal_stands(database: Database) -> None:
         refusals.record(**about, comment_id=3, reason=reason, message="m")
     assert refusals.of(1, "issue_comment", 3) == ("first", "m")
     refusals.record(**about | {"actor": "b", "actor_id": 6}, comment_id=4, reason="first", message="m")
-    assert refusals.last(1, 2, "first") == (6, "b")
+    assert refusals.last(1, 2, "first") == RefusedAsk((6, "b"), None)
+    refusals.record(**about, comment_id=5, reason="first", message="m", run="a-run")
+    assert refusals.last(1, 2, "first") == RefusedAsk((5, "a"), "a-run")
     assert refusals.last(1, 2, "second") is None
     assert refusals.last(1, 3, "first") is None
 

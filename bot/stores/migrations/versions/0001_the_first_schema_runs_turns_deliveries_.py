@@ -253,6 +253,7 @@ def upgrade() -> None:
         sa.Column("actor_id", sa.BigInteger(), nullable=True),
         sa.Column("reason", sa.String(length=32), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("run", sa.String(length=12), nullable=True),
         sa.Column("refused_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_refusals")),
         sa.UniqueConstraint(
