@@ -194,14 +194,15 @@ class People:
             record(tx, self.database, by, "acknowledged", repository, told)
             return replace(standing, acknowledged=standing.acknowledged + 1)
 
-    def tell(self, cap: Cap, month: str, run: str) -> bool:
-        """Whether `run` is the one whose report tells that most of the month is gone: the first that asks."""
-        counted = period(cap, month)
+    def tell(self, cap: Cap, month: str, run: str, attempt: int = 1) -> bool:
+        """Whether this attempt's report is the one that tells that most of the month is gone: the first that
+        asks."""
+        counted, report = period(cap, month), f"{run}.{attempt}"
         row = sa.update(months).filter_by(scope=cap.scope, owner=cap.id, month=counted)
         with self.database.begin() as tx:
             fitting.make(tx, self.database, cap.scope, cap.id, counted)
-            mine = sa.or_(months.c.told_in.is_(None), months.c.told_in == run)
-            return tx.execute(row.where(mine).values(told_in=run)).rowcount == 1
+            mine = sa.or_(months.c.told_in.is_(None), months.c.told_in == report)
+            return tx.execute(row.where(mine).values(told_in=report)).rowcount == 1
 
     def dearest(self, cap: Cap, month: str, most: int = 5) -> tuple[Spender, ...]:
         """The runs that cost most of it."""

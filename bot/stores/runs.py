@@ -340,6 +340,7 @@ class Runs:
             "price_book": new.price_book,
             "resumed": json.dumps(resumed or {}),
             "message": "",
+            "notice": "",
             "workflow_url": "",
             "last_lines": "[]",
             **dict.fromkeys(_OF_AN_ATTEMPT),

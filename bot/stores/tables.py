@@ -323,7 +323,7 @@ months = Table(
     Column("scope", String(16), primary_key=True),  # of core/caps
     Column("owner", String(64), primary_key=True),  # GitHub's number of it, or the line's name
     Column("month", String(7), primary_key=True),
-    Column("told_in", String(12)),  # the run whose report told its person that most of it is gone
+    Column("told_in", String(20)),  # the run and attempt whose report told its person that most of it is gone
 )
 
 # Slices of a cap that somebody opened: at most one of each cap for a comment.

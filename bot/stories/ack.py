@@ -86,7 +86,7 @@ def tell(services: Services, run_id: str) -> None:
     run = run_of(services, run_id)
     for cap in _own(services, run):
         (standing,) = services.people.standings((cap,), run.month)
-        if due(standing) and services.people.tell(cap, run.month, run.id):
+        if due(standing) and services.people.tell(cap, run.month, run.id, run.attempt):
             text = notice(standing, services.policy.caps.mention)
             services.runs.set(run.id, notice=text)
 

@@ -191,6 +191,7 @@ def test_a_month_is_told_in_one_report(people: People) -> None:
         told = list(pool.map(lambda n: people.tell(DANA, MONTH, f"run{n}"), range(8)))
     assert told.count(True) == 1
     assert people.tell(DANA, MONTH, f"run{told.index(True)}")  # the same story, told again after a crash
+    assert not people.tell(DANA, MONTH, f"run{told.index(True)}", 2), "its next attempt has another report"
     assert people.tell(DANA, "2026-12", "another")
 
 

@@ -137,7 +137,7 @@ def upgrade() -> None:
         sa.Column("scope", sa.String(length=16), nullable=False),
         sa.Column("owner", sa.String(length=64), nullable=False),
         sa.Column("month", sa.String(length=7), nullable=False),
-        sa.Column("told_in", sa.String(length=12), nullable=True),
+        sa.Column("told_in", sa.String(length=20), nullable=True),
         sa.PrimaryKeyConstraint("scope", "owner", "month", name=op.f("pk_months")),
     )
     op.create_table(
