@@ -1,4 +1,4 @@
-"""What the ledger tells: `python -m bot metrics`, `whatif`.
+"""What the ledger tells: `python -m bot metrics`, `whatif`, `export`.
 
 Stores and what they bring are imported when a command asks for them, so that `exec` starts quickly.
 """
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -18,12 +19,13 @@ import click
 from bot import settings
 from bot.core.money import Usd
 from bot.core.quantities import duration, whole
-from bot.options import Quantity, named
+from bot.options import Quantity, failed, named
 
 if TYPE_CHECKING:
     from bot.stores.database import Database
 
 BY = ("developer", "repo", "class", "engine", "model", "line")
+FORMATS = ("ndjson", "csv", "parquet")
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
@@ -133,6 +135,38 @@ def whatif(
     )
 
 
+@click.command(short_help="The ledger as a file for a warehouse: each row once.")
+@click.option("--to", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file.")
+@click.option("--format", "form", required=True, type=click.Choice(FORMATS))
+@click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Remember here what was written: the next export with it has only what is new since.",
+)
+def export(to: Path, form: str, state: Path | None) -> None:
+    """The ledger as one file of rows: turns, runs, pull requests, corrections, refusals; in one schema.
+
+    A row comes once for each (table, id, version), also when an export is killed. docs/metrics.md says how to
+    load it; the schema for BigQuery and views for Looker are in bot/exports/warehouse/.
+    """
+    from bot.exports.warehouse import cursor, files
+    from bot.exports.warehouse.export import export as exported
+    from bot.stores.exported import Exported
+
+    def say(count: int) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"{count:,} rows", err=True)
+
+    with _ledger() as (database, _):
+        try:
+            count = exported(Exported(database), to, form, state, say)
+        except (files.NoParquet, cursor.Unreadable) as error:
+            raise failed([str(error)]) from None
+        except OSError as error:
+            raise failed([f"{error.filename or to}: {error.strerror}. Nothing was changed."]) from None
+    click.echo(f"{count:,} rows in {to}", err=True)
+
+
 @contextmanager
 def _ledger() -> Iterator[tuple[Database, str]]:
     """The database and the policy's time zone; without tables it says what makes them, exit code 1."""
@@ -161,4 +195,4 @@ def _ms(day: datetime | None, zone: str) -> int | None:
     return None if day is None else int(day.replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
 
 
-COMMANDS = (metrics, whatif)
+COMMANDS = (metrics, whatif, export)
