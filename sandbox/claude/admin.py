@@ -1,44 +1,87 @@
-"""The Admin API of the sandbox: the usage report made of the invoice, and the list of API keys.
+"""The Admin API of the sandbox: usage and cost reports made of the invoice, and the list of API keys.
 
-Shapes: platform.claude.com/docs/en/api/admin/{usage_report,api_keys} (copies of 2026-08-22).
+Shapes: platform.claude.com/docs/en/api/admin/{usage_report,cost_report,api_keys} (copies of 2026-08-22).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
 from sandbox.claude.checks import Refused
-from sandbox.claude.invoice import Invoice, Row
+from sandbox.claude.faults import COUNTERS, Fault, Told, mark, told
+from sandbox.claude.invoice import Invoice
 
 MINUTE = 60_000
 _WIDTHS = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}  # buckets a page: usually, at most
+_SIZES = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
 _GROUPS = ("api_key_id", "model", "inference_geo", "service_tier", "context_window", "workspace_id")
-_PATHS = ("/v1/organizations/usage_report/messages", "/v1/organizations/api_keys")
+_COST_GROUPS = ("workspace_id", "description")
+_USAGE, COST, _KEYS = (
+    "/v1/organizations/usage_report/messages",
+    "/v1/organizations/cost_report",
+    "/v1/organizations/api_keys",
+)
+_TOKENS = dict(
+    zip(
+        COUNTERS,
+        (
+            "uncached_input_tokens",
+            "cache_creation.ephemeral_5m_input_tokens",
+            "cache_creation.ephemeral_1h_input_tokens",
+            "cache_read_input_tokens",
+            "output_tokens",
+        ),
+        strict=True,
+    )
+)
+_CENT = 10_000_000  # nano-dollars
+
+Results = Callable[[list[Told], list[str]], list[dict[str, Any]]]
 
 
-def serves(path: str) -> bool:
-    return path in _PATHS
+class Reports:
+    """What the organization is told of its use. `keys`: values of API keys and the marks of the invoice."""
+
+    def __init__(self, invoice: Invoice, keys: dict[str, str]) -> None:
+        self.faults: tuple[Fault, ...] = ()
+        self._invoice = invoice
+        self._keys = keys
+
+    @staticmethod
+    def serves(path: str) -> bool:
+        return path in (_USAGE, COST, _KEYS)
+
+    def set(self, wish: Any) -> list[Any]:
+        """What they get wrong from now on: `[{"user": RUN, "model": MODEL}, …]`, see `faults.Fault`."""
+        self.faults = tuple(Fault.read(each) for each in wish)
+        return list(wish)
+
+    def answer(self, path: str, query: str, now: int, lag_ms: int, by_start: bool) -> dict[str, Any]:
+        """The answer to one GET. `now`: ms; `lag_ms`: how far the reports are behind it.
+
+        `by_start`: a request is counted in the minute in which it was asked, else in the one in which it was
+        billed. Raises Refused.
+        """
+        asked = parse_qsl(query, keep_blank_values=True)
+        if path == _KEYS:
+            others = {fault.key: mark(fault.key) for fault in self.faults if fault.key}
+            return _listed(dict(asked), self._keys | others)
+        billed = (row for row in self._invoice.rows if row.ended != "refused")
+        rows = told(billed, self.faults, now - lag_ms)
+        if path == COST:
+            if dict(asked).get("bucket_width", "1d") != "1d":
+                raise Refused("bucket_width: the cost report has days only")
+            return _buckets(asked, rows, by_start, _COST_GROUPS, _costs)
+        wanted = {value for name, value in asked if name == "api_key_ids[]"}
+        mine = [each for each in rows if not wanted or _id(each.row.key) in wanted]
+        return _buckets(asked, mine, by_start, _GROUPS, _used)
 
 
-def answer(
-    path: str, query: str, invoice: Invoice, keys: dict[str, str], now: int, lag_ms: int, by_start: bool
-) -> dict[str, Any]:
-    """The answer to one GET. `keys`: values of API keys and the marks that the invoice knows them by.
-
-    `lag_ms`: how far the report is behind `now`; `by_start`: a request is counted in the minute in which it
-    was asked, else in the one in which it was billed. Raises Refused.
-    """
-    asked = parse_qsl(query, keep_blank_values=True)
-    if path == _PATHS[1]:
-        return _keys(dict(asked), keys)
-    ready = [row for row in invoice.rows if row.at <= now - lag_ms and row.ended != "refused"]
-    return _report(asked, ready, by_start)
-
-
-def _keys(asked: dict[str, str], keys: dict[str, str]) -> dict[str, Any]:
+def _listed(asked: dict[str, str], keys: dict[str, str]) -> dict[str, Any]:
     known = [_key(value, mark) for value, mark in sorted(keys.items(), key=lambda pair: pair[1])]
     start = 0
     if after := asked.get("after_id"):
@@ -68,58 +111,98 @@ def _key(value: str, mark: str) -> dict[str, Any]:
     }
 
 
-def _report(asked: list[tuple[str, str]], rows: list[Row], by_start: bool) -> dict[str, Any]:
+def _buckets(
+    asked: list[tuple[str, str]], rows: Iterable[Told], by_start: bool, dimensions: Iterable[str], of: Results
+) -> dict[str, Any]:
     one = dict(asked)
     width = one.get("bucket_width", "1d")
     if width not in _WIDTHS:
         raise Refused(f"bucket_width: {width!r} is not one of 1m, 1h, 1d")
-    size = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta(days=1)}[width]
+    size = _SIZES[width]
     limit = _whole(one.get("limit", str(_WIDTHS[width][0])), 1, _WIDTHS[width][1])
     since = _snapped(_time(one.get("page") or one.get("starting_at"), "starting_at"), size)
     until = _time(one["ending_at"], "ending_at") if "ending_at" in one else since + limit * size
     groups = [value for name, value in asked if name == "group_by[]"]
-    wanted = {value for name, value in asked if name == "api_key_ids[]"}
-    if wrong := [group for group in groups if group not in _GROUPS]:
+    if wrong := [group for group in groups if group not in dimensions]:
         raise Refused(f"group_by: {wrong[0]!r} is not a dimension")
-    found: dict[datetime, list[Row]] = defaultdict(list)
-    for row in rows:
-        if not wanted or _id(row.key) in wanted:
-            at = datetime.fromtimestamp((row.asked_at if by_start else row.at) / 1000, UTC)
-            found[_snapped(at, size)].append(row)
+    found: dict[datetime, list[Told]] = defaultdict(list)
+    for each in rows:
+        at = datetime.fromtimestamp((each.row.asked_at if by_start else each.row.at) / 1000, UTC)
+        found[_snapped(at, size)].append(each)
     data: list[dict[str, Any]] = []
     while since < until and len(data) < limit:
         data.append(
             {
                 "starting_at": _said(since),
                 "ending_at": _said(since + size),
-                "results": _results(found[since], groups) if since in found else [],
+                "results": of(found[since], groups) if since in found else [],
             }
         )
         since += size
     return {"data": data, "has_more": since < until, "next_page": _said(since) if since < until else None}
 
 
-def _results(rows: list[Row], groups: list[str]) -> list[dict[str, Any]]:
-    parts: dict[tuple[str | None, ...], list[Row]] = defaultdict(list)
-    for row in rows:
-        parts[tuple(_dimension(row, group) if group in groups else None for group in _GROUPS)].append(row)
+def _used(rows: list[Told], groups: list[str]) -> list[dict[str, Any]]:
+    parts: dict[tuple[str | None, ...], list[Told]] = defaultdict(list)
+    for each in rows:
+        parts[tuple(_dimension(each, group) if group in groups else None for group in _GROUPS)].append(each)
     return [
         dict(zip(_GROUPS, named, strict=True))
         | {
-            "uncached_input_tokens": sum(row.input for row in some),
+            "uncached_input_tokens": _sum(some, "input"),
             "cache_creation": {
-                "ephemeral_5m_input_tokens": sum(row.cache_write_5m for row in some),
-                "ephemeral_1h_input_tokens": sum(row.cache_write_1h for row in some),
+                "ephemeral_5m_input_tokens": _sum(some, "cache_write_5m"),
+                "ephemeral_1h_input_tokens": _sum(some, "cache_write_1h"),
             },
-            "cache_read_input_tokens": sum(row.cache_read for row in some),
-            "output_tokens": sum(row.output for row in some),
+            "cache_read_input_tokens": _sum(some, "cache_read"),
+            "output_tokens": _sum(some, "output"),
             "server_tool_use": {"web_search_requests": 0},
         }
         for named, some in parts.items()
     ]
 
 
-def _dimension(row: Row, group: str) -> str | None:
+def _costs(rows: list[Told], groups: list[str]) -> list[dict[str, Any]]:
+    """`inference_geo` is null: the report is not grouped by it (same page)."""
+    parts: dict[tuple[str | None, ...], int] = defaultdict(int)
+    for each in rows:
+        for counter in COUNTERS:
+            if not getattr(each.row, counter):
+                continue
+            named: tuple[str | None, ...] = (None,) * 5
+            if "description" in groups:
+                window = _dimension(each, "context_window")
+                geo = " (US)" if each.row.inference_geo == "us" else ""
+                text = f"{each.model.name} Usage - {_TOKENS[counter]}{geo}"
+                named = (text, each.row.model, _TOKENS[counter], window, each.row.service_tier)
+            parts[named] += each.nanos(counter)
+    return [
+        {
+            "amount": _cents(nanos),
+            "currency": "USD",
+            "cost_type": "tokens" if text else None,
+            "description": text,
+            "model": model,
+            "token_type": token_type,
+            "context_window": window,
+            "service_tier": tier,
+            "inference_geo": None,
+            "workspace_id": None,
+        }
+        for (text, model, token_type, window, tier), nanos in parts.items()
+    ]
+
+
+def _cents(nanos: int) -> str:
+    return f"{nanos // _CENT}.{nanos % _CENT:07d}".rstrip("0").rstrip(".")
+
+
+def _sum(rows: Iterable[Told], counter: str) -> int:
+    return sum(getattr(each.row, counter) for each in rows)
+
+
+def _dimension(each: Told, group: str) -> str | None:
+    row = each.row
     total = row.input + row.cache_write_5m + row.cache_write_1h + row.cache_read
     return {
         "api_key_id": _id(row.key),

@@ -9,7 +9,6 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from secrets import token_hex
 from typing import Any
 
@@ -17,10 +16,11 @@ from sandbox.characters.answers import Answer, Delivery, Failure
 from sandbox.characters.cast import named
 from sandbox.characters.plain import Character, Manner
 from sandbox.characters.talk import Talk
-from sandbox.claude import admin
+from sandbox.claude.admin import COST, Reports
 from sandbox.claude.cache import Plan, PromptCache
 from sandbox.claude.checks import Refused, check
 from sandbox.claude.continuity import Continuity
+from sandbox.claude.faults import mark
 from sandbox.claude.http import Headers, Played, Request, Response, Writer
 from sandbox.claude.invoice import Invoice
 from sandbox.claude.prices import MODELS, Model, Usage, model_named
@@ -44,8 +44,10 @@ class Conduct:
 
     think_ms: int = 0  # before the first event of an answer
     generates_on: bool = True  # an answer whose reader left is generated, and billed, to its end
-    report_lag_ms: int = 300_000  # how far the usage report is behind
-    report_by_start: bool = False  # it counts a request in the minute in which it was asked, not billed
+    report_lag_ms: int = 300_000  # how far the reports are behind
+    report_by_start: bool = False  # they count a request in the minute in which it was asked, not billed
+    tells_costs: bool = True  # the cost report is open to the admin key
+    replays: bool = False  # the same body again has its first answer's request id, and is not billed again
 
 
 @dataclass(slots=True)
@@ -89,11 +91,14 @@ class Claude:
         self._cache = PromptCache()
         self._continuity = Continuity()
         self._conduct = conduct or Conduct()
-        self._ahead = 0.0  # seconds that tests have put the cache's clock forward
+        self._ahead = 0.0  # seconds that tests have put the clock of cache and reports forward
         self._open: dict[str, Booking] = {}
         self._seen: deque[tuple[Request, str, int]] = deque(maxlen=REMEMBERED)
         self._peak = 0
         self._keys: dict[str, str] = {}  # those seen, and the marks by which the invoice knows them
+        self.reports = Reports(invoice, self._keys)
+        self._replayed: dict[bytes, str] = {}  # bodies and the request ids that they had first
+        self._billed: set[str] = set()
         if key is not None:
             self._fingerprint({"x-api-key": key})
         self._routes: dict[tuple[str, str], Callable[[Request], Response | Played]] = {
@@ -104,6 +109,7 @@ class Claude:
             ("POST", "/_sandbox/character"): self._set_character,
             ("POST", "/_sandbox/clock"): self._set_clock,
             ("POST", "/_sandbox/conduct"): self._set_conduct,
+            ("POST", "/_sandbox/reports"): lambda request: _json(self.reports.set(json.loads(request.body))),
         }
 
     # Doors
@@ -122,7 +128,7 @@ class Claude:
             return self._guarded(request, self._count)
         if request.path.startswith("/v1/models") and request.method in ("GET", "HEAD"):
             return self._guarded(request, self._models)
-        if admin.serves(request.path) and request.method == "GET":
+        if Reports.serves(request.path) and request.method == "GET":
             return self._guarded(request, self._admin, self._administrator)
         return refusal(404, "Not found")
 
@@ -139,6 +145,8 @@ class Claude:
         known: Callable[[dict[str, str]], str] | None = None,
     ) -> Response | Played:
         request_id = f"req_011{token_hex(10)}"
+        if self._conduct.replays and request.body:
+            request_id = self._replayed.setdefault(request.body, request_id)
         fingerprint = ""
         try:
             fingerprint = (known or self._fingerprint)(request.headers)
@@ -161,7 +169,7 @@ class Claude:
         if self._key is not None and given != self._key:
             raise Refused("invalid x-api-key", 401, "authentication_error")
         if given not in self._keys:
-            self._keys[given] = sha256(given.encode()).hexdigest()[:12]
+            self._keys[given] = mark(given)
         return self._keys[given]
 
     # /v1/messages
@@ -309,6 +317,9 @@ class Claude:
             return
         booking.open = False
         self._open.pop(booking.request_id, None)
+        if booking.request_id in self._billed:
+            return
+        self._billed.add(booking.request_id)
         self._invoice.bill(
             _milliseconds(),
             booking.request_id,
@@ -353,15 +364,12 @@ class Claude:
         return _json(_model_json(model), headers=headers)
 
     def _admin(self, request: Request, request_id: str, key: str) -> Response:
+        now = _milliseconds() + round(self._ahead * 1000)
         how = self._conduct
-        found = admin.answer(
-            request.path,
-            request.raw_query,
-            self._invoice,
-            self._keys,
-            _milliseconds(),
-            how.report_lag_ms,
-            how.report_by_start,
+        if not how.tells_costs and request.path == COST:
+            raise Refused("This key may not read the cost report", 403, "permission_error")
+        found = self.reports.answer(
+            request.path, request.raw_query, now, how.report_lag_ms, how.report_by_start
         )
         return _json(found, headers=(("request-id", request_id),))
 
@@ -403,7 +411,7 @@ class Claude:
         return _json({"character": wish["character"]})
 
     def _set_clock(self, request: Request) -> Response:
-        """`{"advance_seconds": N}`: the prompt cache grows older by so much."""
+        """`{"advance_seconds": N}`: prompt cache and reports grow older by so much."""
         self._ahead += float(json.loads(request.body)["advance_seconds"])
         return _json({"ahead_seconds": self._ahead})
 

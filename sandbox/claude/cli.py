@@ -26,8 +26,13 @@ _EPILOG = "\b\nCharacters:\n" + "\n".join(f"  {name:<15} {words}" for name, (wor
     "--invoice", type=click.Path(dir_okay=False, path_type=Path), help="Append a line a billed answer here."
 )
 @click.option("--key", help="The only API key that is taken. Without it: any.")
-@click.option("--admin-key", help="The key of the Admin API (usage report, API keys). Without it: closed.")
-@click.option("--report-lag-ms", default=300_000, show_default=True, help="How far the report is behind.")
+@click.option("--admin-key", help="The key of the Admin API (reports, API keys). Without it: closed.")
+@click.option("--report-lag-ms", default=300_000, show_default=True, help="How far the reports are behind.")
+@click.option(
+    "--reports",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON of what the reports get wrong, as POST /_sandbox/reports takes it.",
+)
 @click.option("--dense", is_flag=True, help="A token a byte: the worst that a tokenizer may do.")
 @click.option("--think-ms", default=0, help="Pause before an answer begins.")
 @click.option(
@@ -49,6 +54,7 @@ def main(
     key: str | None,
     admin_key: str | None,
     report_lag_ms: int,
+    reports: Path | None,
     dense: bool,
     think_ms: int,
     event_ms: int,
@@ -59,7 +65,7 @@ def main(
     """Anthropic's Messages API on loopback, with a character for a mind and an invoice of its own.
 
     GET /invoice is the bill; POST /_sandbox/character, /_sandbox/conduct and /_sandbox/clock change how it
-    behaves.
+    behaves, POST /_sandbox/reports what its usage and cost reports get wrong.
     """
     manner = Manner(answer_tokens, 5 if dense else 16, event_ms, retry_after)
     conduct = Conduct(think_ms, generates_on, report_lag_ms)
@@ -72,6 +78,11 @@ def main(
         manner=manner,
         conduct=conduct,
     )
+    if reports is not None:
+        try:
+            claude.reports.set(json.loads(reports.read_text()))
+        except (ValueError, TypeError) as wrong:
+            raise click.ClickException(f"{reports}: {wrong}") from None
     asyncio.run(_serve(claude, host, port))
 
 
