@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import click
 
 from bot import settings
+from bot.core.money import Usd
 from bot.options import named, who
 
 
@@ -55,16 +56,21 @@ def serve(host: str, port: int) -> None:
     raise click.exceptions.Exit(serve_both(settings.environment(), host, port))
 
 
-@click.command(short_help="The ledger against Anthropic's usage report; deliveries against GitHub's log.")
+@click.command(short_help="The ledger against Anthropic's reports; deliveries against GitHub's log.")
 @click.option("--deliveries", is_flag=True, help="Receive what GitHub's log has and this service missed.")
-@click.option("--from", "since", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC; two days ago.")
+@click.option("--from", "since", type=click.DateTime(["%Y-%m-%d"]), help="First day, UTC; three days ago.")
 @click.option("--to", "until", type=click.DateTime(["%Y-%m-%d"]), help="The day after the last, UTC; now.")
+@click.option("--threshold", help="Drift up to which all is well, such as $0.50; else `drift` of the policy.")
 @click.option("--json", "as_json", is_flag=True, help="For machines: money as decimal strings.")
-def reconcile(deliveries: bool, since: datetime | None, until: datetime | None, as_json: bool) -> None:
-    """The ledger against Anthropic's usage report, minute by minute; needs ANTHROPIC_ADMIN_KEY.
+def reconcile(
+    deliveries: bool, since: datetime | None, until: datetime | None, threshold: str | None, as_json: bool
+) -> None:
+    """The ledger against Anthropic's usage and cost reports; needs ANTHROPIC_ADMIN_KEY.
 
-    What was charged whole because its usage was never told is corrected in further rows; what the report
-    has beyond that is shown. Exit code: 1 when the report could not be read, and nothing was changed.
+    What was charged whole because its usage was never told is corrected in further rows; where ledger and
+    invoice differ still, the drift is shown with its kind and runs. Exit code: 1 when the usage report could
+    not be read, and nothing was changed; 3 when the drift is above the threshold, or the cost report could
+    not be read.
 
     With --deliveries: GitHub's log of what it delivered since the last look against what came, which a
     worker does every five minutes. What did not come is received now and told, one line of JSON each.
@@ -75,8 +81,9 @@ def reconcile(deliveries: bool, since: datetime | None, until: datetime | None, 
     from bot import services
     from bot.clients.usage_api import UsageError
     from bot.core import statement
+    from bot.core.drift import DAY
     from bot.core.reconcile import Finding
-    from bot.stories.reconcile import DAY, DAYS
+    from bot.stories.reconcile import DAYS
     from bot.stories.reconcile import reconcile as reconciled
 
     def say(finding: Finding) -> None:
@@ -84,15 +91,24 @@ def reconcile(deliveries: bool, since: datetime | None, until: datetime | None, 
             at = datetime.fromtimestamp(finding.stretch.since / 1000, UTC)
             click.echo(f"{at:%Y-%m-%d %H:%M} corrected by {finding.correction.usd}", err=True)
 
+    def read(report: str, pages: int) -> None:
+        click.echo(f"{report}: page {pages}", err=True)
+
+    most = _amount(threshold)
     with named(), services.opened(_settings(), "reconcile") as opened_services:
         now = opened_services.database.now_ms()
-        first = _ms(since) or (now // DAY - DAYS + 1) * DAY
+        first = _ms(since) or (now // DAY - DAYS) * DAY
+        most = opened_services.policy.drift if most is None else most
         try:
-            found = reconciled(opened_services, first, min(now, _ms(until) or now), now, say=say)
+            found = reconciled(opened_services, first, min(now, _ms(until) or now), now, say=say, read=read)
         except UsageError as error:
             click.echo(str(error), err=True)
             raise click.exceptions.Exit(1) from None
-    click.echo(json.dumps(statement.as_json(found), indent=2) if as_json else statement.as_text(found))
+    told = found.findings, found.drifts, found.unread
+    click.echo(json.dumps(statement.as_json(*told), indent=2) if as_json else statement.as_text(*told))
+    if found.loud > most:
+        click.echo(f"ledger and invoice differ by {found.loud}, more than {most}", err=True)
+    raise click.exceptions.Exit(3 if found.loud > most or found.unread else 0)
 
 
 @click.command(short_help="Stop everything, or one repository: nothing starts, what runs is halted.")
@@ -145,6 +161,13 @@ def _deliveries() -> None:
 def _settings() -> settings.Settings:
     with named():
         return settings.read(settings.environment())
+
+
+def _amount(text: str | None) -> Usd | None:
+    try:
+        return None if text is None else Usd.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--threshold") from None
 
 
 def _ms(day: datetime | None) -> int | None:

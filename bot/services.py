@@ -21,6 +21,7 @@ from bot.stores.approvals import Approvals
 from bot.stores.blobs import Blobs
 from bot.stores.database import Database
 from bot.stores.deliveries import Deliveries, Refusals
+from bot.stores.drifts import Drifts
 from bot.stores.handover import Handover
 from bot.stores.labelings import Labelings
 from bot.stores.ledger import Ledger
@@ -75,6 +76,7 @@ class Services:
     processes: Processes
     ledger: Ledger
     reconciliation: Reconciliation
+    drifts: Drifts
     prices: PriceBook
     policy: Policy  # the service's own; a repository's can only tighten it
     github: GitHub
@@ -127,6 +129,7 @@ def build(settings: Settings, kind: str, clock: str = "") -> Services:
         # Only a gateway sends many statements at once.
         ledger=Ledger(database, process.id, settings.hold_lease_ms, 15 if kind == "web" else 3),
         reconciliation=Reconciliation(database),
+        drifts=Drifts(database),
         prices=prices,
         policy=rules,
         github=GitHub(

@@ -72,7 +72,7 @@ class Secrets:
         self.anthropic_keys = anthropic_keys  # by the name of its variable: ANTHROPIC_API_KEY…
         self.github_private_key = github_private_key
         self.github_webhook_secret = github_webhook_secret
-        self.anthropic_admin_key = anthropic_admin_key  # reads the usage report; empty: nothing reconciles
+        self.anthropic_admin_key = anthropic_admin_key  # reads the reports; empty: nothing reconciles
         self.github_client_secret = github_client_secret
         self.session = session  # seals what the dashboard keeps; empty: there is no dashboard
 

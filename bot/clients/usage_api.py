@@ -1,8 +1,9 @@
-"""Anthropic's Admin API, as far as it tells what was used: the usage report and the list of API keys.
+"""Anthropic's Admin API, as far as it tells what was used and billed: two reports and the list of API keys.
 
-Shapes: platform.claude.com/docs/en/api/admin/usage_report (copy of 2026-08-22), for `anthropic-version:
-2023-06-01`, which is what is sent. The keys' list is the same in 2026-10-21 (anthropic SDK 2.13.0,
-types/organization/api_key.py); that version's own usage report is another address, a beta, and not asked.
+Shapes: platform.claude.com/docs/en/api/admin/{usage_report,cost_report} (copies of 2026-08-22), for
+`anthropic-version: 2023-06-01`, which is what is sent. The keys' list is the same in 2026-10-21 (anthropic
+SDK 2.13.0, types/organization/api_key.py); that version's own reports are other addresses, a beta, and not
+asked.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import httpx2
 
+from bot.core.drift import DAY
+from bot.core.invoice import SEARCHES, Billed
+from bot.core.money import Usd
 from bot.core.reconcile import MINUTE
 from bot.core.usage import Usage
 
 VERSION = "2023-06-01"
 MINUTES = 1440  # of buckets a page, the most there is
+DAYS = 31  # the same
 KEYS = 1000  # a page, the most there is
 PAGES = 400
 TIMEOUT = 60.0
@@ -27,6 +33,22 @@ EVERY = 60.0  # seconds between two reports: "once per minute for sustained use"
 TRIES = 4
 LONGEST_WAIT = 120.0
 GROUPS = ("api_key_id", "model", "inference_geo", "service_tier", "context_window")
+USAGE, COST = "/v1/organizations/usage_report/messages", "/v1/organizations/cost_report"
+CENT = 10_000_000  # nano-dollars
+_PARTS = {
+    "uncached_input_tokens": "input",
+    "cache_creation.ephemeral_5m_input_tokens": "cache_write_5m",
+    "cache_creation.ephemeral_1h_input_tokens": "cache_write_1h",
+    "cache_read_input_tokens": "cache_read",
+    "output_tokens": "output",
+}
+
+Query = list[tuple[str, str]]
+Say = Callable[[str, int], None]  # which report, and how many pages of it are read
+
+
+def silent(report: str, pages: int) -> None:
+    """For who needs no progress."""
 
 
 class UsageError(Exception):
@@ -35,15 +57,17 @@ class UsageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What one minute's bucket has for a key, a model and where it ran. `at`: its start, ms since the epoch.
+    """What one bucket has for a key, a model and where it ran. `at`: its start, ms since the epoch.
 
-    `long`: of requests whose input was above 200,000 tokens.
+    `key_id`: "" for what no key asked, as in the Console. `long`: of requests whose input was above 200,000
+    tokens. `workspace`: "" for the default one, and where it was not asked for.
     """
 
     at: int
     key_id: str
     usage: Usage
     long: bool
+    workspace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,33 +120,58 @@ class UsageApi:
             found[name] = known
         return found
 
-    def report(self, since: int, until: int, key_ids: Sequence[str]) -> Iterator[Counted]:
+    def names(self) -> dict[str, str]:
+        """What the organization calls each of its keys, by id. Raises UsageError."""
+        return {str(key.get("id")): str(key.get("name") or "") for key in self._listed()}
+
+    def report(self, since: int, until: int, key_ids: Sequence[str], say: Say = silent) -> Iterator[Counted]:
         """What these keys used, minute by minute, [since, until) in ms. Raises UsageError."""
         self._pause()
-        query: list[tuple[str, str]] = [
-            ("starting_at", _rfc3339(since)),
-            # "Buckets that end before": one more, should that leave out one that ends just then.
-            ("ending_at", _rfc3339(until + MINUTE)),
+        query = [
             ("bucket_width", "1m"),
             ("limit", str(MINUTES)),
             *(("group_by[]", group) for group in GROUPS),
             *(("api_key_ids[]", id) for id in key_ids),
         ]
-        page: list[tuple[str, str]] = []
-        for _ in range(PAGES):
-            answer = self._get("/v1/organizations/usage_report/messages", [*query, *page])
+        for at, row in self._rows(USAGE, since, until, MINUTE, query, say):
+            yield _counted(at, row)
+
+    def days(self, since: int, until: int, say: Say = silent) -> Iterator[Counted]:
+        """What all keys of the organization used, day by day (UTC), as `report`."""
+        groups = (("group_by[]", group) for group in (*GROUPS, "workspace_id"))
+        query = [("bucket_width", "1d"), ("limit", str(DAYS)), *groups]
+        for at, row in self._rows(USAGE, since, until, DAY, query, say):
+            yield _counted(at, row)
+
+    def costs(self, since: int, until: int, say: Say = silent) -> Iterator[Billed]:
+        """What the organization was billed, day by day (UTC), [since, until) in ms. Raises UsageError."""
+        groups = (("group_by[]", group) for group in ("workspace_id", "description"))
+        query = [("bucket_width", "1d"), ("limit", str(DAYS)), *groups]
+        for at, row in self._rows(COST, since, until, DAY, query, say):
+            yield _billed(at, row)
+
+    def _rows(
+        self, path: str, since: int, until: int, width: int, query: Query, say: Say
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Each row of a report, with the start of its bucket (ms). `width`: of a bucket."""
+        # "Buckets that end before": one more, should that leave out one that ends just then.
+        window = [("starting_at", _rfc3339(since)), ("ending_at", _rfc3339(until + width))]
+        page: Query = []
+        for number in range(1, PAGES + 1):
+            answer = self._get(path, [*window, *query, *page])
+            say(path, number)
             for bucket in _list(answer, "data"):
                 at = _milliseconds(bucket, "starting_at")
-                if at < until:
+                if since <= at < until:
                     for row in _list(bucket, "results"):
-                        yield _counted(at, row)
+                        yield at, row
             if not answer.get("has_more"):
                 return
             page = [("page", str(answer.get("next_page")))]
-        raise UsageError(f"the usage report has more than {PAGES} pages; ask for fewer days")
+        raise UsageError(f"the report at {path} has more than {PAGES} pages; ask for fewer days")
 
     def _listed(self) -> Iterator[dict[str, Any]]:
-        query = [("limit", str(KEYS))]
+        query: Query = [("limit", str(KEYS))]
         for _ in range(PAGES):
             answer = self._get("/v1/organizations/api_keys", query)
             yield from _list(answer, "data")
@@ -137,7 +186,7 @@ class UsageApi:
             self._wait(left)
         self._asked_at = time.monotonic()
 
-    def _get(self, path: str, query: list[tuple[str, str]]) -> dict[str, Any]:
+    def _get(self, path: str, query: Query) -> dict[str, Any]:
         for tried in range(1, TRIES + 1):
             try:
                 answer = self._http.get(path, params=tuple(query))
@@ -177,7 +226,39 @@ def _counted(at: int, row: dict[str, Any]) -> Counted:
             service_tier=str(row.get("service_tier") or ""),
         ),
         long=row.get("context_window") == "200k-1M",
+        workspace=str(row.get("workspace_id") or ""),
     )
+
+
+def _billed(at: int, row: dict[str, Any]) -> Billed:
+    kind = str(row.get("cost_type") or "")
+    part = _PARTS.get(str(row.get("token_type")), "") if kind == "tokens" else ""
+    if row.get("currency") != "USD":
+        raise UsageError(f"a line of the cost report is in {row.get('currency')!r}, and not in US dollars")
+    if kind == "tokens" and not (part and row.get("model")):
+        raise UsageError("a line of the cost report says neither of which model nor of which tokens it is")
+    amount, rounded = _cents(row.get("amount"))
+    return Billed(
+        at=at,
+        workspace=str(row.get("workspace_id") or ""),
+        model=str(row.get("model") or ""),
+        part=SEARCHES if kind == "web_search" else part,
+        tier=str(row.get("service_tier") or ""),
+        amount=amount,
+        rounded=rounded,
+    )
+
+
+def _cents(text: Any) -> tuple[Usd, int]:
+    """An amount in cents, "123.45" for $1.2345, and what one of its last digit is in nano-dollars."""
+    try:
+        cents = Decimal(text if isinstance(text, str) else "")
+        exponent = cents.as_tuple().exponent
+        if not isinstance(exponent, int):  # NaN and infinity
+            raise InvalidOperation
+    except InvalidOperation as error:
+        raise UsageError(f"the cost report has {text!r} in the place of an amount of cents") from error
+    return Usd(round(cents * CENT)), max(1, int(CENT * Decimal(10) ** min(exponent, 0)))
 
 
 def _tokens(row: Any, name: str) -> int:

@@ -17,7 +17,7 @@ from bot.core.ceilings import CLASSES, Ceilings, least
 from bot.core.commands import ENGINES
 from bot.core.document import PolicyError
 from bot.core.limits import MOST
-from bot.core.money import Usd
+from bot.core.money import ZERO, Usd
 from bot.core.roles import Role
 from bot.core.rules import Allowance, Rules, Stuck
 from bot.core.visibility import Viewers
@@ -65,6 +65,7 @@ class Policy:
     concurrency: Concurrency = field(default_factory=Concurrency)
     approvers: tuple[str, ...] = ()  # in lower case
     viewers: Viewers = field(default_factory=Viewers)
+    drift: Usd = ZERO  # up to which ledger and invoice may differ before somebody is told
     given: frozenset[str] = frozenset()
 
     @property
@@ -111,6 +112,7 @@ def parse(text: str | bytes | None, *, service: bool = False) -> Policy:
     policy = replace(policy, stuck=replace(policy.stuck, **said.get("stuck", {})))
     approvers = tuple(name.lower() for name in said.get("approvers", ()))
     policy = replace(policy, caps=_caps(said.get("caps", {}), root), approvers=approvers)
+    policy = replace(policy, drift=said.get("drift", ZERO))
     policy = replace(
         policy, lines=_lines(said.get("lines", {}), root), teams=_teams(said.get("teams", {}), root)
     )
@@ -277,6 +279,7 @@ def tighten(service: Policy, repo: Policy) -> Policy:
         teams=service.teams,
         approvers=service.approvers,
         viewers=service.viewers,
+        drift=service.drift,
         given=service.given | repo.given,
         **taken,
     )

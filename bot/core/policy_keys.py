@@ -21,7 +21,7 @@ from bot.core.rules import ADMISSIONS
 Schema = dict[str, Any]
 
 # They can create money, or say who may: the service's own file only (P2).
-SERVICE_ONLY = ("caps", "lines", "teams", "prices", "approvers", "viewers")
+SERVICE_ONLY = ("caps", "lines", "teams", "prices", "approvers", "viewers", "drift")
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +359,9 @@ SERVICE_KEYS = Table(
         "lines": Key(_LINES, "budgets beside people's caps, by name: /agent fix line=NAME"),
         "teams": Key(
             Named(TIER.pattern, "a team's name", TEAM), "people whose runs are sent with a key of their own"
+        ),
+        "drift": Key(
+            MONEY, "by how much ledger and invoice may differ in a window before `reconcile` gives the alarm"
         ),
         "approvers": Key(
             Many(_words(LOGIN, 100, "the name of a person on GitHub")), "who may open what others may not"

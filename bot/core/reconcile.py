@@ -91,6 +91,7 @@ class Entry:
     live: bool = False
     room_nanos: int = 0
     room_tokens: int = 0
+    request_id: str = ""  # the upstream's own
 
     @property
     def minutes(self) -> tuple[int, int]:

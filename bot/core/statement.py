@@ -1,13 +1,15 @@
-"""What a reconciliation found, in words: ledger, correction, invoice and drift by day, key and model."""
+"""What a reconciliation found: ledger, correction, invoice by day, key and model, and each drift."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from bot.core.drift import Drift
+from bot.core.drift_words import sentence
 from bot.core.reconcile import COUNTERS, Finding, Sums, total
 
 HEAD = ("day (UTC)", "key", "model", "ledger before", "correction", "invoice", "drift")
@@ -49,8 +51,30 @@ def lines(findings: Iterable[Finding]) -> tuple[Line, ...]:
     return tuple(Line(*place, tuple(found)) for place, found in sorted(days.items()))
 
 
-def as_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+def as_json(findings: Iterable[Finding], drifts: Iterable[Drift] = (), unread: str = "") -> dict[str, Any]:
     """For machines: money as decimal strings, tokens by counter."""
+    return {"days": _days(findings), "drifts": [drift_as_json(each) for each in drifts], "unread": unread}
+
+
+def drift_as_json(drift: Drift) -> dict[str, Any]:
+    return {
+        "day": drift.day,
+        "key": drift.key,
+        "model": drift.model,
+        "kind": drift.kind,
+        "part": drift.part,
+        "expected_usd": drift.expected.exact,
+        "invoiced_usd": drift.invoiced.exact,
+        "drift_usd": drift.usd.exact,
+        "expected_tokens": drift.expected_tokens,
+        "invoiced_tokens": drift.invoiced_tokens,
+        "runs": list(drift.runs),
+        "explanation": sentence(drift),
+        "alarm": drift.loud,
+    }
+
+
+def _days(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     return [
         {
             "day": line.day,
@@ -64,19 +88,37 @@ def as_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     ]
 
 
-def as_text(findings: Iterable[Finding]) -> str:
+def as_text(findings: Iterable[Finding], drifts: Iterable[Drift] = (), unread: str = "") -> str:
     """For people, on a terminal."""
-    shown = lines(findings)
-    if not shown:
+    shown, found = lines(findings), tuple(drifts)
+    if not shown and not found:
         return "Neither the ledger nor the usage report has anything in this window."
-    rows = [HEAD]
+    rows: list[tuple[str, ...]] = [HEAD]
     for line in shown:
         money = (line.sums(of).usd for of in ("ledger", "correction", "invoice", "drift"))
-        rows.append((line.day, line.key, line.model, *map(str, money)))  # type: ignore[arg-type]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    text = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows]
+        rows.append((line.day, line.key, line.model, *map(str, money)))
     said = [sentence for line in shown for sentence in _sentences(line)]
-    return "\n".join([*(row.rstrip() for row in text), *([""] if said else []), *said])
+    if found:
+        said += ["", *_table([DRIFT_HEAD, *map(_drift_row, found)]), ""]
+        said += [f"{each.day} {each.kind}: {sentence(each)}" for each in found]
+    said += [unread] if unread else []
+    return "\n".join([*_table(rows), *([""] if said and said[0] else []), *said])
+
+
+DRIFT_HEAD = ("day (UTC)", "kind", "key", "model", "expected", "invoiced", "drift")
+
+
+def _drift_row(drift: Drift) -> tuple[str, ...]:
+    money = (drift.expected, drift.invoiced, drift.usd)
+    return (drift.day, drift.kind, drift.key or "(all keys)", drift.model or "(any)", *map(str, money))
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _sentences(line: Line) -> list[str]:
@@ -86,10 +128,6 @@ def _sentences(line: Line) -> list[str]:
         said.append(f"{place}: corrected {', '.join(line.runs)}")
     if pool := line.sums("pool"):
         said.append(f"{place}: {pool.usd} booked to no run: several had estimates in the same minutes")
-    if drift := line.sums("drift"):
-        more = "more" if min(drift.parts) >= 0 else "other" if max(drift.parts) > 0 else "less"
-        told = ", ".join(f"{name} {getattr(drift, name):+,}" for name in COUNTERS if getattr(drift, name))
-        said.append(f"{place}: the report has {more} than the ledger can explain ({told} tokens); not booked")
     said += [f"{place}: {count} left for the next time: {why}" for why, count in line.left.items()]
     return said
 

@@ -48,6 +48,11 @@ class Looks:
         with self.database.begin() as tx:
             tx.execute(sa.update(looks).where(looks.c.name == name).values(values))
 
+    def reached(self, name: str) -> int | None:
+        """The time (ms) up to which all was compared; None: nobody has begun."""
+        with self.database.read() as tx:
+            return tx.execute(sa.select(looks.c.through_at).where(looks.c.name == name)).scalar_one_or_none()
+
     def looked_at(self, name: str) -> int:
         """When (ms, our clock) the last look that came to its end began; 0: none has."""
         with self.database.read() as tx:

@@ -171,7 +171,7 @@ def _entries(tx: sa.Connection, database: Database, since: int, until: int) -> t
 
 _READ = (
     "id", "run", "key_name", "model", "model_asked", "state", "held_at", "max_tokens", "hold_nanos",
-    "hold_tokens", "hold_cached",
+    "hold_tokens", "hold_cached", "request_id",
 )  # fmt: skip
 
 
@@ -198,4 +198,5 @@ def _entry(row: Any) -> Entry:
         live=bool(row["live"]),
         room_nanos=row["room_nanos"],
         room_tokens=row["room_tokens"],
+        request_id=row["request_id"] or "",
     )

@@ -265,6 +265,41 @@ pool_corrections = Table(
     Index(None, "booked_at"),
 )
 
+# Where ledger and invoice differ, as the last look at that day had it: a row whose figures have changed is
+# resolved, and another one takes its place (M2).
+drifts = Table(
+    "drifts",
+    metadata,
+    Column("id", _SERIAL, primary_key=True, autoincrement=True),
+    Column("report", String(8), nullable=False),  # what it was found in: minutes | days | prices
+    Column("day", String(10), nullable=False),  # UTC
+    Column("key_name", String(200), nullable=False),
+    Column("model", String(100), nullable=False),  # without its date
+    Column("kind", String(16), nullable=False),  # of core/drift
+    Column("part", String(200), nullable=False),
+    _count("expected_nanos"),
+    _count("invoiced_nanos"),
+    _count("expected_tokens"),
+    _count("invoiced_tokens"),
+    Column("runs", Text, nullable=False, server_default="[]"),  # JSON
+    Column("hint", Text, nullable=False, server_default=""),
+    Column("found_at", BigInteger, nullable=False),
+    Column("resolved_at", BigInteger),
+    Index(None, "day"),
+    Index(
+        "uq_drifts_open",
+        "report",
+        "day",
+        "key_name",
+        "model",
+        "kind",
+        "part",
+        unique=True,
+        sqlite_where=text("resolved_at IS NULL"),
+        postgresql_where=text("resolved_at IS NULL"),
+    ),
+)
+
 deliveries = Table(
     "deliveries",
     metadata,

@@ -1,47 +1,75 @@
-"""The ledger against the upstream's usage report: estimates are corrected, what nothing explains is shown."""
+"""The ledger against the upstream's reports: estimates are corrected, what nothing explains is shown."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bot.clients.usage_api import Counted, UsageError
+from bot.clients.usage_api import Counted, Say, UsageApi, UsageError, silent
+from bot.core import drift as drifting
+from bot.core.drift import DAY, Drift, Looked, day_of, judge
+from bot.core.invoice import LONG_INPUT, Used, misprices, others
+from bot.core.money import Usd
+from bot.core.money import total as money
 from bot.core.prices import PriceBook, UnknownModel, undated
-from bot.core.reconcile import LAG, MINUTE, Finding, Minute, Sums, compare, stretches, total
+from bot.core.reconcile import LAG, Entry, Finding, Minute, Sums, compare, stretches, total
 from bot.services import Services
+from bot.stores.drifts import LOOK
 from bot.stories.durable import Story, name_of
 
-DAY = 86_400_000
-DAYS = 3  # each minute is looked at so often, for what the report learns late
-LONG_INPUT = 200_001  # tokens; the report says no more of a request than that it was above 200,000
+DAYS = 3  # each minute is looked at so often, for what the reports learn late
+MOST_DAYS = 31  # looked back at, after an outage
 
 log = logging.getLogger("tollgate.reconcile")
 
 
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What came of it. `drifts`: what stands of the days that were looked at; `unread`: why prices and other
+    keys were not looked at, if so."""
+
+    findings: tuple[Finding, ...]
+    drifts: tuple[Drift, ...]
+    unread: str = ""
+
+    @property
+    def loud(self) -> Usd:
+        """What invoice and ledger differ by, whichever has more, without what is late or not ours."""
+        return money(Usd(abs(each.usd.nanos)) for each in self.drifts if each.loud)
+
+
 def daily(story: Story) -> str:
-    """The last days' ledger against the report; a sentence of what came of it."""
+    """The last days' ledger against the reports; a sentence of what came of it."""
     return str(story.step("reconcile", _recent, story.services))
 
 
 def enqueue(services: Services) -> None:
     """Have it done once a day (UTC), by whichever worker is first."""
     if services.usage is not None:
-        day = datetime.fromtimestamp(services.database.now_ms() / 1000, UTC).date()
-        services.queue.put(name_of(daily), f"reconcile-{day.isoformat()}")
+        day = day_of(services.database.now_ms())
+        services.queue.put(name_of(daily), f"reconcile-{day}")
 
 
 def _recent(services: Services) -> str:
     now = services.database.now_ms()
+    services.looks.begin(LOOK, -DAYS * DAY)
+    reached = services.looks.reached(LOOK) or now
+    # Back to where the last one that came to its end began to judge: a worker may have been away for days.
+    since = max(min(now, reached) // DAY - DAYS, now // DAY - MOST_DAYS) * DAY
     try:
-        found = reconcile(services, (now // DAY - DAYS) * DAY, now, now)
+        found = reconcile(services, since, now, now)
     except UsageError as error:
+        services.looks.end(LOOK, None)
         log.warning("%s", error)
         return str(error)
-    drift = total(finding.drift for finding in found)
-    if drift:
-        log.warning("the invoice and the ledger differ by %s: python -m bot reconcile", drift.usd)
-    return f"corrected by {total(finding.correction for finding in found).usd}, drift {drift.usd}"
+    services.looks.end(LOOK, None if found.unread else now)
+    if found.loud > services.policy.drift:
+        log.warning("the invoice and the ledger differ by %s: python -m bot reconcile", found.loud)
+    corrected = total(finding.correction for finding in found.findings).usd
+    told = f"corrected by {corrected}, drift {found.loud}"
+    return f"{told}; {found.unread}" if found.unread else told
 
 
 def reconcile(
@@ -51,22 +79,23 @@ def reconcile(
     now: int,
     lag: int = LAG,
     say: Callable[[Finding], None] = lambda finding: None,
-) -> tuple[Finding, ...]:
-    """Correct every stretch that touches [since, until) ms, and tell `say` of each. Raises UsageError.
+    read: Say = silent,
+) -> Reconciled:
+    """Correct every stretch that touches the days of [since, until) ms, tell `say` of each, keep the drift.
 
-    A run that a ceiling has halted stays halted, whatever its spend is afterwards. Doing it again changes
-    nothing, unless the report has grown.
+    `read` hears of each page. A run that a ceiling has halted stays halted, whatever its spend is afterwards.
+    Doing it again changes nothing, unless the reports have changed. Raises UsageError.
     """
     if services.usage is None:
         raise UsageError("ANTHROPIC_ADMIN_KEY is not set: without it the usage report cannot be read")
     store = services.reconciliation
+    first, end = since // DAY * DAY, -(-until // DAY) * DAY
     known = services.usage.known(services.keys.all())
     names = {key.id: name for name, key in known.items()}
-    booked = store.read(since // MINUTE * MINUTE, until)
-    counted = services.usage.report(booked.since, min(booked.until, now), list(names))
-    report = _minutes(counted, names, services.prices)
-    found = []
-    for stretch, entries, invoice in stretches(booked.entries, report):
+    booked = store.read(first, end)
+    counted = services.usage.report(booked.since, min(booked.until, now), list(names), read)
+    looked = []
+    for stretch, entries, invoice in stretches(booked.entries, _minutes(counted, names, services.prices)):
         key = known.get(stretch.key)
         if key is None or stretch.since < key.created_at:
             finding = Finding(stretch, Sums(), invoice, left="its key is not the one of that name now")
@@ -75,8 +104,57 @@ def reconcile(
         if finding.books:
             finding = store.book(stretch, invoice, now, lag, services.prices.version)
         say(finding)
-        found.append(finding)
-    return tuple(found)
+        looked.append(Looked(finding, tuple(entries)))
+    days = {day_of(at) for at in range(first, end, DAY)}
+    found = [each for each in judge(looked, now) if each.day in days]
+    left = [each.finding.stretch for each in looked if each.finding.left]
+    unjudged = {(day_of(stretch.since), stretch.key, stretch.model) for stretch in left}
+    services.drifts.keep(drifting.MINUTES, days, found, unjudged)
+    try:
+        found += _by_day(
+            services, services.usage, names, booked.entries, first, min(end, now - lag), now, read
+        )
+        unread = ""
+    except UsageError as error:
+        unread = f"prices and other keys were not looked at: {error}"
+    return Reconciled(tuple(each.finding for each in looked), tuple(found), unread)
+
+
+def _by_day(
+    services: Services,
+    usage: UsageApi,
+    names: dict[str, str],
+    entries: tuple[Entry, ...],
+    first: int,
+    end: int,
+    now: int,
+    read: Say,
+) -> list[Drift]:
+    """Other keys' use on the days that are over, and the prices of those that are final."""
+    over, final = end // DAY * DAY, min(end, now - drifting.FINAL) // DAY * DAY
+    if over <= first:
+        return []
+    called = {id: f"{name} ({id})" if name else id for id, name in usage.names().items()} | names
+    used = [
+        Used(
+            day_of(row.at),
+            called.get(row.key_id, row.key_id or "the Console")[:200],
+            row.key_id in names,
+            row.workspace,
+            row.usage,
+            row.long,
+        )
+        for row in usage.days(first, over, read)
+    ]
+    found = others(used, services.prices)
+    services.drifts.keep(drifting.DAYS, {day_of(at) for at in range(first, over, DAY)}, found)
+    if final <= first:
+        return list(found)
+    days = {day_of(at) for at in range(first, final, DAY)}
+    settled = [each for each in used if each.day in days]
+    priced = misprices(settled, usage.costs(first, final, read), entries, services.prices)
+    services.drifts.keep(drifting.PRICES, days, priced)
+    return [*found, *priced]
 
 
 def _minutes(counted: Iterable[Counted], names: dict[str, str], prices: PriceBook) -> Iterable[Minute]:

@@ -250,7 +250,7 @@ def reconciled(world: World, claude: Started) -> None:
 
 
 def look(ready: Services, now: int) -> tuple[Finding, ...]:
-    return reconcile(ready, now - 3 * HOUR, now, now)
+    return reconcile(ready, now - 3 * HOUR, now, now).findings
 
 
 def deaths(world: World, now: int) -> int:

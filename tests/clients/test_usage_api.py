@@ -10,6 +10,8 @@ import httpx2
 import pytest
 
 from bot.clients.usage_api import KnownKey, UsageApi, UsageError
+from bot.core.invoice import Billed
+from bot.core.money import Usd
 from bot.core.usage import Usage
 from sandbox.processes import Started, start
 
@@ -190,3 +192,100 @@ def test_the_sandboxs_report_is_late_and_closed_to_all_but_the_admin_key(claude:
     with pytest.raises(UsageError, match=r"answered 401 \(invalid x-api-key\)"):
         stranger.known({"ANTHROPIC_API_KEY": KEY})
     stranger.close()
+
+
+# -- the cost report --
+
+LINE: dict[str, Any] = {
+    "amount": "123.45", "currency": "USD", "cost_type": "tokens", "description": "Claude Opus 4.7 Usage",
+    "model": "claude-opus-4-7", "token_type": "cache_creation.ephemeral_1h_input_tokens",
+    "context_window": "0-200k", "service_tier": "standard", "inference_geo": None, "workspace_id": "wrkspc_1",
+}  # fmt: skip
+DAY = 86_400_000
+
+
+def costs(line: dict[str, Any]) -> list[Billed]:
+    return list(api(lambda request: httpx2.Response(200, json=page(line))).costs(0, DAY))
+
+
+def test_a_line_of_the_cost_report_is_in_cents() -> None:
+    assert costs(LINE) == [
+        Billed(0, "wrkspc_1", "claude-opus-4-7", "cache_write_1h", "standard", Usd.parse("1.2345"), 100_000)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [
+        pytest.param("web_search", "web_searches", id="web searches"),
+        pytest.param("code_execution", "", id="code execution"),
+        pytest.param("session_usage", "", id="one that we do not know"),
+    ],
+)
+def test_lines_of_other_costs_are_told_apart(kind: str, part: str) -> None:
+    (line,) = costs(LINE | {"cost_type": kind, "token_type": None, "model": None})
+    assert (line.part, line.model, line.amount) == (part, "", Usd.parse("1.2345"))
+
+
+@pytest.mark.parametrize(
+    ("amount", "nanos", "rounded"),
+    [
+        ("0", 0, 10_000_000),
+        ("1", 10_000_000, 10_000_000),
+        ("0.0000001", 1, 1),
+        ("-2.5", -25_000_000, 1_000_000),
+    ],
+)
+def test_amounts_are_read_to_the_nano_dollar(amount: str, nanos: int, rounded: int) -> None:
+    (line,) = costs(LINE | {"amount": amount})
+    assert (line.amount.nanos, line.rounded) == (nanos, rounded)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"amount": None}, {"amount": 1.5}, {"amount": "NaN"}, {"amount": "Infinity"}, {"amount": "much"},
+        {"currency": "EUR"}, {"token_type": "new_tokens"}, {"model": None},
+    ],
+)  # fmt: skip
+def test_a_line_that_cannot_be_read_is_never_nothing(changed: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="cost report"):
+        costs(LINE | changed)
+
+
+def test_days_are_asked_for_all_keys_and_workspaces_and_each_page_is_told() -> None:
+    asked: list[httpx2.URL] = []
+    told: list[tuple[str, int]] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url)
+        following = None if "page" in request.url.params else "page_2"
+        line = ROW | LINE if "cost" in request.url.path else ROW | {"workspace_id": "wrkspc_1"}
+        return httpx2.Response(200, json=page(line, following=following))
+
+    ours = api(answer)
+    used = list(ours.days(0, DAY, lambda report, pages: told.append((report, pages))))
+    billed = list(ours.costs(0, DAY, lambda report, pages: told.append((report, pages))))
+    assert (len(used), used[0].workspace, len(billed)) == (2, "wrkspc_1", 2)
+    assert [path.rpartition("/")[2] + f" {pages}" for path, pages in told] == [
+        "messages 1", "messages 2", "cost_report 1", "cost_report 2",
+    ]  # fmt: skip
+    usage, cost = asked[0].params, asked[2].params
+    assert "api_key_ids[]" not in usage
+    assert {"api_key_id", "workspace_id"} < set(usage.get_list("group_by[]"))
+    assert cost.get_list("group_by[]") == ["workspace_id", "description"]
+    assert {each["bucket_width"] for each in (usage, cost)} == {"1d"}
+    assert cost["limit"] == "31"
+
+
+def test_the_cost_report_of_the_sandbox_is_its_invoice(claude: Started) -> None:
+    with anthropic.Anthropic(api_key=KEY, base_url=claude.url, max_retries=0) as sdk:
+        for model in ("claude-opus-4-7", "claude-haiku-4-5"):
+            sdk.messages.create(model=model, max_tokens=50, messages=[{"role": "user", "content": "hello"}])
+    invoice = claude.invoice()
+    first = invoice["rows"][0]["at"] // DAY * DAY
+    ours = UsageApi(claude.url, ADMIN)
+    billed = list(ours.costs(first, first + 2 * DAY))
+    ours.close()
+    assert sum(line.amount.nanos for line in billed) == invoice["total_nanos"]
+    assert {line.model for line in billed} == {row["model"] for row in invoice["rows"]}

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,8 @@ from bot.stores.tables import pool_corrections, turns
 from bot.stories.durable import Story, name_of
 from bot.stories.reconcile import daily, enqueue, reconcile
 from sandbox.processes import ROOT, Started, start
+from tests.stories.reconciling import ADMIN, HOUR, KEY, MODEL, environment, used
 from tests.web.gates import Gate, gated
-
-MODEL, KEY, ADMIN, HOUR = "claude-opus-4-7", "sk-test", "sk-ant-admin-test", 3_600_000
 
 
 @pytest.fixture
@@ -44,17 +42,7 @@ def claude(invoice: Path) -> Iterator[Started]:
 
 @pytest.fixture
 def env(database_url: str, claude: Started, private_key: str) -> dict[str, str]:
-    return settings.environment() | {
-        "DATABASE_URL": database_url,
-        "PUBLIC_URL": "https://tollgate.example",
-        "GITHUB_APP_ID": "1",
-        "GITHUB_APP_PRIVATE_KEY": private_key,
-        "GITHUB_WEBHOOK_SECRET": "s",
-        "GITHUB_API_URL": "http://127.0.0.1:9",
-        "ANTHROPIC_API_KEY": KEY,
-        "ANTHROPIC_ADMIN_KEY": ADMIN,
-        "ANTHROPIC_BASE_URL": claude.url,
-    }
+    return environment(database_url, claude, private_key)
 
 
 @pytest.fixture
@@ -70,29 +58,12 @@ def gate(ready: Services, claude: Started) -> Iterator[Gate]:
         yield made
 
 
-def used(gate: Gate, claude: Started, *characters: str) -> str:
-    """A run that asked once of each character, and has ended; its id."""
-    run, token = gate.run()
-    with anthropic.Anthropic(api_key=token, base_url=gate.url, max_retries=0) as sdk:
-        for character in characters:
-            claude.ask("/_sandbox/character", {"character": character})
-            with suppress(anthropic.APIStatusError):  # 502, where the upstream broke off
-                sdk.messages.create(
-                    model=MODEL,
-                    max_tokens=300,
-                    messages=[{"role": "user", "content": "hello"}],
-                    metadata={"user_id": run},
-                )
-    gate.runs.end(run, "done")
-    return run
-
-
 def look(ready: Services, at: int | None = None) -> tuple[Finding, ...]:
     """An hour later, when the report has everything; as a minute in between would be asked for, anew."""
     assert ready.usage is not None
     ready.usage._asked_at = None
     now = (ready.database.now_ms() if at is None else at) + HOUR
-    return reconcile(ready, now - 3 * HOUR, now, now)
+    return reconcile(ready, now - 3 * HOUR, now, now).findings
 
 
 def billed(claude: Started, run: str) -> int:
@@ -276,10 +247,19 @@ def test_the_command_corrects_and_prints_a_table_and_json(
         assert f"corrected {run}" in done.stdout
         assert "corrected by -$" in done.stderr
         assert gate.report(run).spent.usd.nanos == billed(later, run)
-        (line,) = json.loads(command(env, "--json").stdout)
+        (line,) = json.loads(command(env, "--json").stdout)["days"]
         assert line["ledger"] == line["invoice"]
         assert (line["correction"]["usd"], line["drift"]["usd"], line["runs"]) == ("0", "0", [])
         assert ADMIN not in done.stdout + done.stderr
+        later.ask("/_sandbox/reports", [{"user": run, "copies": 2}])
+        told = command(env)
+        assert (told.returncode, "missing_run" in told.stdout) == (3, True)
+        assert "no turn in the ledger explains it" in told.stdout
+        assert "usage_report/messages: page 1" in told.stderr
+        enough = command(env, "--json", "--threshold", "$100")
+        (drift,) = json.loads(enough.stdout)["drifts"]
+        assert (enough.returncode, drift["kind"], drift["expected_usd"]) == (0, "missing_run", "0")
+        assert command(env, "--threshold", "much").returncode == 2
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,37 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
     )
     op.create_table(
+        "drifts",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("report", sa.String(length=8), nullable=False),
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("key_name", sa.String(length=200), nullable=False),
+        sa.Column("model", sa.String(length=100), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("part", sa.String(length=200), nullable=False),
+        sa.Column("expected_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("invoiced_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("expected_tokens", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("invoiced_tokens", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("runs", sa.Text(), server_default="[]", nullable=False),
+        sa.Column("hint", sa.Text(), server_default="", nullable=False),
+        sa.Column("found_at", sa.BigInteger(), nullable=False),
+        sa.Column("resolved_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_drifts")),
+    )
+    with op.batch_alter_table("drifts", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_drifts_day"), ["day"], unique=False)
+        batch_op.create_index(
+            "uq_drifts_open",
+            ["report", "day", "key_name", "model", "kind", "part"],
+            unique=True,
+            sqlite_where=sa.text("resolved_at IS NULL"),
+            postgresql_where=sa.text("resolved_at IS NULL"),
+        )
+
+    op.create_table(
         "onboardings",
         sa.Column("repository_id", sa.BigInteger(), nullable=False),
         sa.Column("installation", sa.BigInteger(), nullable=False),

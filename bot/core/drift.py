@@ -1,0 +1,270 @@
+"""Where ledger and invoice differ after all corrections: what kind of difference it is, and whose (R30, M2).
+
+Pure judgement over the stretches of `bot.core.reconcile`. A kind is given only where the figures leave no
+other one: an exact match of every counter, or one request id on two turns. All else is `unexplained`, or
+`late` for as long as the report may still grow. Nothing is booked because of a drift.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from bot.core.money import ZERO, Usd
+from bot.core.reconcile import COUNTERS, Entry, Finding, Stretch, Sums, total
+
+DAY = 86_400_000  # ms
+# Reports are five minutes behind, "may occasionally be longer" (docs: manage-claude/usage-cost-api, copy of
+# 2026-08-22), and nobody says how much longer: what is missing from them is judged when it is a day old.
+FINAL = DAY
+RUNS = 100  # named with one drift, those with the most tokens first
+
+MISSING, DOUBLE, MODEL, CACHE_PRICE, PRICE = (
+    "missing_run",
+    "double_run",
+    "wrong_model",
+    "cache_price",
+    "price",
+)
+OTHER_KEY, LATE, UNEXPLAINED = "other_key", "late", "unexplained"
+KINDS = (MISSING, DOUBLE, MODEL, CACHE_PRICE, PRICE, UNEXPLAINED, LATE, OTHER_KEY)
+# What a drift was found in: minute by minute, day by day over all keys, day by day in the cost report.
+MINUTES, DAYS, PRICES = "minutes", "days", "prices"
+# Shown, and no reason to be alarmed: not this service's spend, and not known yet.
+QUIET = (LATE, OTHER_KEY)
+_PROMPT = COUNTERS[:4]  # what a token of the prompt may be counted as
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One difference of a day (UTC), a key and a model. `expected`: only the ledger, or our price list, has
+    it; `invoiced`: only the report has. Tokens are of all counters.
+
+    `key`: the variable of ours, another key's own name, or "" where the report knows no keys. `part`: the
+    other model, the kind of token, or a workspace. `hint`: what else the figures tell.
+    """
+
+    day: str
+    key: str
+    model: str
+    kind: str
+    part: str = ""
+    expected: Usd = ZERO
+    invoiced: Usd = ZERO
+    expected_tokens: int = 0
+    invoiced_tokens: int = 0
+    runs: tuple[str, ...] = ()
+    hint: str = ""
+    report: str = MINUTES
+
+    @property
+    def place(self) -> tuple[str, str, str, str, str, str]:
+        """What it is told apart by: there is one of each at a time."""
+        return self.report, self.day, self.key, self.model, self.kind, self.part
+
+    @property
+    def usd(self) -> Usd:
+        """What the invoice has more; below nothing: less."""
+        return self.invoiced - self.expected
+
+    @property
+    def loud(self) -> bool:
+        return self.kind not in QUIET
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A stretch as it stands after its corrections, with its turns."""
+
+    finding: Finding
+    entries: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """A stretch and what is not explained of it yet: the report less the ledger."""
+
+    stretch: Stretch
+    entries: tuple[Entry, ...]
+    more: Sums
+
+    def without(self, explained: Sums) -> _Rest:
+        return replace(self, more=self.more - explained)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        return _named(self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    at: int
+    key: str
+    model: str
+    kind: str
+    ledger: Sums
+    invoice: Sums
+    runs: tuple[str, ...]
+    part: str = ""
+
+
+def judge(looked: Iterable[Looked], now: int) -> tuple[Drift, ...]:
+    """The drift of all stretches that could be compared, by day, key, model and kind.
+
+    Its sum is the drift of the findings, to the nano-dollar.
+    """
+    seen = tuple(looked)
+    rests = [
+        _Rest(each.finding.stretch, each.entries, each.finding.drift) for each in looked if each.finding.drift
+    ]
+    pieces: list[_Piece] = []
+    rests = _doubles(rests, _twice(entry for each in seen for entry in each.entries), pieces)
+    rests = _relabelled(rests, pieces)
+    rests = _models(rests, pieces)
+    pieces += [_left(rest, now) for rest in rests if rest.more]
+    return _gathered(pieces)
+
+
+def day_of(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def _twice(entries: Iterable[Entry]) -> dict[tuple[str, str], int]:
+    """How many turns too many there are of each key's request id."""
+    told = Counter((entry.key, entry.request_id) for entry in entries if entry.request_id)
+    return {one: count - 1 for one, count in told.items() if count > 1}
+
+
+def _doubles(rests: Sequence[_Rest], spare: dict[tuple[str, str], int], pieces: list[_Piece]) -> list[_Rest]:
+    """One request of the upstream is one line of its invoice: of two turns with one id, one is too many."""
+    left = []
+    for rest in rests:
+        for entry in reversed(rest.entries):
+            one = entry.key, entry.request_id
+            if spare.get(one) and max((rest.more + entry.booked).parts) <= 0:
+                spare[one] -= 1
+                rest = rest.without(Sums() - entry.booked)
+                pieces.append(_piece(rest, DOUBLE, entry.booked, Sums(), (entry.run,)))
+        left.append(rest)
+    return left
+
+
+def _relabelled(rests: list[_Rest], pieces: list[_Piece]) -> list[_Rest]:
+    """The same tokens, counted as another kind of prompt: another price. Or the same in all, and yet so."""
+    left = []
+    for rest in rests:
+        counted = {name: getattr(rest.more, name) for name in COUNTERS}
+        same = not any(counted.values()) and bool(rest.more.usd)
+        moved = any(counted.values()) and not counted["output"] and not sum(counted.values())
+        if same or moved:
+            less, more = _split(rest.more)
+            part = " → ".join("+".join(_fields(side)) for side in (less, more)) if moved else ""
+            kind = PRICE if same else CACHE_PRICE
+            touched = tuple(
+                e for e in rest.entries if same or any(getattr(e.booked, n) for n in _fields(less))
+            )
+            pieces.append(_piece(rest, kind, less, more, _named(touched), part))
+            rest = rest.without(rest.more)
+        left.append(rest)
+    return left
+
+
+def _models(rests: list[_Rest], pieces: list[_Piece]) -> list[_Rest]:
+    """What one model lacks, another one has too much at the same time: exactly the same tokens."""
+    gone: set[int] = set()
+    for group in _together(rests):
+        by_model: dict[str, list[int]] = defaultdict(list)
+        for place in group:
+            by_model[rests[place].stretch.model].append(place)
+        sums = {model: total(rests[place].more for place in places) for model, places in by_model.items()}
+        short = [model for model in sums if _one_sided(rests, by_model[model], -1)]
+        long = [model for model in sums if _one_sided(rests, by_model[model], 1)]
+        for booked in short:
+            for told in long:
+                if _tokens(sums[booked]) == tuple(-count for count in _tokens(sums[told])):
+                    lacking = [rests[place] for place in by_model[booked]]
+                    runs = _named(entry for rest in lacking for entry in rest.entries)
+                    less = Sums() - sums[booked]
+                    pieces.append(_piece(lacking[0], MODEL, less, sums[told], runs, told))
+                    gone |= {*by_model[booked], *by_model[told]}
+                    long.remove(told)
+                    break
+    return [rest for place, rest in enumerate(rests) if place not in gone]
+
+
+def _together(rests: Sequence[_Rest]) -> Iterator[list[int]]:
+    """Places of what still differs, in groups of one key that overlap in time."""
+    spans = sorted(
+        (rest.stretch.key, rest.stretch.since, place) for place, rest in enumerate(rests) if rest.more
+    )
+    group: list[int] = []
+    key, until = "", 0
+    for named, since, place in spans:
+        if group and (named != key or since >= until):
+            yield group
+            group = []
+        until = max(until, rests[place].stretch.until) if group else rests[place].stretch.until
+        key = named
+        group.append(place)
+    if group:
+        yield group
+
+
+def _left(rest: _Rest, now: int) -> _Piece:
+    less, more = _split(rest.more)
+    if not less:
+        return _piece(rest, MISSING, less, more, rest.runs)
+    early = not more and rest.stretch.until > now - FINAL
+    return _piece(rest, LATE if early else UNEXPLAINED, less, more, rest.runs)
+
+
+def _piece(
+    rest: _Rest, kind: str, ledger: Sums, invoice: Sums, runs: tuple[str, ...], part: str = ""
+) -> _Piece:
+    stretch = rest.stretch
+    return _Piece(stretch.since, stretch.key, stretch.model, kind, ledger, invoice, runs, part)
+
+
+def _gathered(pieces: Iterable[_Piece]) -> tuple[Drift, ...]:
+    found: dict[tuple[str, str, str, str, str], list[_Piece]] = defaultdict(list)
+    for each in pieces:
+        found[day_of(each.at), each.key, each.model, each.kind, each.part].append(each)
+    return tuple(
+        Drift(
+            *place,
+            total(each.ledger for each in some).usd,
+            total(each.invoice for each in some).usd,
+            sum(sum(_tokens(each.ledger)) for each in some),
+            sum(sum(_tokens(each.invoice)) for each in some),
+            tuple(dict.fromkeys(run for each in some for run in each.runs))[:RUNS],
+        )
+        for place, some in sorted(found.items())
+    )
+
+
+def _named(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """The runs of turns, those with the most tokens first."""
+    used: dict[str, int] = defaultdict(int)
+    for entry in entries:
+        used[entry.run] += sum(_tokens(entry.booked))
+    return tuple(sorted(used, key=lambda run: (-used[run], run)))[:RUNS]
+
+
+def _split(sums: Sums) -> tuple[Sums, Sums]:
+    """What is below nothing, turned round, and what is above."""
+    return Sums(*(max(0, -part) for part in sums.parts)), Sums(*(max(0, part) for part in sums.parts))
+
+
+def _one_sided(rests: Sequence[_Rest], places: Iterable[int], sign: int) -> bool:
+    counts = [sign * count for place in places for count in _tokens(rests[place].more)]
+    return min(counts) >= 0 and max(counts) > 0
+
+
+def _tokens(sums: Sums) -> tuple[int, ...]:
+    return tuple(getattr(sums, name) for name in COUNTERS)
+
+
+def _fields(sums: Sums) -> list[str]:
+    return [name for name in _PROMPT if getattr(sums, name)]
