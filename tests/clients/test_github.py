@@ -48,6 +48,16 @@ def test_roles_are_the_fine_ones_and_a_stranger_has_none(
     assert github.role(world.repo, login) == role
 
 
+def test_a_name_that_is_somebody_elses_by_now_has_no_role(world: World, github: GitHub) -> None:
+    dana = github.user(world.client.app_token("dana"))
+    assert github.role(world.repo, "dana", dana.id) == Role.WRITE
+    assert github.role(world.repo, "dana", dana.id + 1) == Role.NONE
+
+
+def test_a_repository_is_found_by_its_name(world: World, github: GitHub) -> None:
+    assert github.place(world.repo.installation, world.repo.full_name.upper()) == (world.repo, "main")
+
+
 def test_a_role_that_github_cannot_tell_is_an_error_not_a_role(world: World, github: GitHub) -> None:
     world.client.fault("GET", "/permission", 500)
     with pytest.raises(Unavailable):

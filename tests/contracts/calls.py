@@ -294,6 +294,7 @@ CALLS: dict[str, tuple[Row, ...]] = {
     "files_at": (files_at_a_commit,),
     "installation": (lambda w: lambda g: g.installation(w.repo.full_name),),
     "default_branch": (lambda w: lambda g: g.default_branch(w.repo),),
+    "place": (lambda w: lambda g: g.place(w.repo.installation, w.repo.full_name),),
     "branch_head": (lambda w: lambda g: g.branch_head(w.repo, "main"),),
     "closing_issues": (lambda w: lambda g: g.closing_issues(w.repo, PULL),),
     "react": (react_to_a_comment, react_to_a_review_comment),

@@ -131,10 +131,13 @@ class GitHub:
 
     # --- people, threads, files
 
-    def role(self, repo: Repo, login: str) -> Role:
-        """What this person may do here; NONE for a stranger. A custom role counts as its base role."""
+    def role(self, repo: Repo, login: str, id: int | None = None) -> Role:
+        """What this person may do here; NONE for a stranger. A custom role counts as its base role.
+
+        `id`: the person's number; whoever has the name by now is somebody else, and NONE.
+        """
         found = self._wire.find(repo, LOOK, f"/collaborators/{quote(login, safe='')}/permission")
-        if found is None:
+        if found is None or (id is not None and (found.get("user") or {}).get("id") != id):
             return Role.NONE
         for name in (found.get("role_name"), found["permission"]):
             try:
@@ -197,6 +200,12 @@ class GitHub:
             if error.status == 404:
                 return None
             raise
+
+    def place(self, installation: int, full_name: str) -> tuple[Repo, str]:
+        """A repository of an installation by its name, and its default branch."""
+        named = Repo(installation, 0, full_name)
+        found = self._wire.call(named, {"metadata": "read"}, "GET", "")
+        return Repo(installation, int(found["id"]), str(found["full_name"])), str(found["default_branch"])
 
     def default_branch(self, repo: Repo) -> str:
         """The name of the repository's default branch."""

@@ -41,7 +41,8 @@ def user(wire: Connection, token: str) -> User:
 def access(wire: Connection, token: str) -> tuple[Access, ...]:
     found = []
     for made in wire.user_pages(token, "/user/installations", "installations"):
-        if made.get("suspended_at"):
+        # Of another App's token they are that App's: whoever runs it could sign in here as its people.
+        if made.get("suspended_at") or made.get("app_id") != wire.app_id:
             continue
         installation = int(made["id"])
         path = f"/user/installations/{installation}/repositories"
