@@ -3,44 +3,34 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bot import figures, operations, settings
-from bot.core import reports
-from bot.core.ceilings import CLASSES, Ceilings
+from bot import figures, laptop, operations, settings
+from bot.bounded import Wanted, started
+from bot.core.ceilings import CLASSES
 from bot.core.explain import explain as explained
-from bot.core.money import Usd
-from bot.core.reports import Report
+from bot.core.laptop import engine_name
 from bot.exam.command import exam
-from bot.local import CannotStart, Local, opened, watched
 from bot.options import (
     HALTED,
     MODEL,
     REFUSED,
     Bounded,
-    ceilings_of,
     ceilings_options,
     keeping_options,
-    key_and_upstream,
-    policy_of,
     policy_option,
-    price_book,
-    refuse,
-    who,
+    service_options,
 )
 from bot.runner.engines import Event
 from bot.runner.group import bounded
 from bot.runner.joblog import event_line
 from bot.runner.local import run_local
 from bot.setup import setup
-from bot.stores.ledger import Account
 
+ENDED_FOR_IT = ("halted", "lost")  # not by itself
 EXAMPLES = """\b
 python -m bot exec --cost 2 -- claude -p "fix the failing test"
 python -m bot run --cost 2 "make the leap year test pass"
@@ -65,18 +55,9 @@ def main() -> None:
 @ceilings_options
 @policy_option
 @keeping_options
+@service_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
-def exec_(
-    command: tuple[str, ...],
-    cost: Usd | None,
-    tokens: int | None,
-    steps: int | None,
-    wall: int | None,
-    model_prices: Path | None,
-    policy: Path | None,
-    state: Path | None,
-    report: Path | None,
-) -> None:
+def exec_(command: tuple[str, ...], **given: Any) -> None:
     """Run a program that speaks the Messages API under ceilings: exec --cost 2 -- CMD…
 
     CMD finds ANTHROPIC_BASE_URL and ANTHROPIC_API_KEY pointing at a gateway on this machine, which forwards
@@ -84,23 +65,23 @@ def exec_(
     from ANTHROPIC_COST_BUDGET and ANTHROPIC_TOKEN_BUDGET, else from the policy, else $10, 800k tokens, 50
     steps, 20m.
 
+    Where TOLLGATE_URL names a service, its gateway is used and no key of this machine: the run counts under
+    your monthly cap there (`python -m bot login` first). --local uses this machine's all the same.
+
     Exit code: CMD's own; 3 after a halt; 4 when nothing was started.
     """
     env = settings.environment()
-    said = policy_of(policy)
-    ceilings, sources = ceilings_of(env, "default", cost, tokens, steps, wall, said)
-    named = {"engine": command[0], "rules": said.rules}
-    with _opened(env, "exec", ceilings, sources, model_prices, state, report, **named) as local:
-        child = {k: v for k, v in env.items() if not k.startswith("ANTHROPIC_AUTH")}
-        child |= {"ANTHROPIC_BASE_URL": local.url, "ANTHROPIC_API_KEY": local.token}
+    with started(env, Wanted("exec", engine_name(command[0]), **given), show=True) as run:
+        hidden = ("ANTHROPIC_AUTH", "TOLLGATE_")
+        child = {name: value for name, value in env.items() if not name.startswith(hidden)}
+        child |= {"ANTHROPIC_BASE_URL": run.url, "ANTHROPIC_API_KEY": run.token}
         try:
-            with watched(local, _progress):
-                code = bounded(list(command), child, local.halted)
+            code = bounded(list(command), child, run.halted)
             message = "" if code == 0 else f"the command exited with {code}"
         except FileNotFoundError:
             code, message = REFUSED, f"{command[0]}: there is no such command"
-        local.end("failed" if message else "done", message)
-        code = code if local.report().outcome != "halted" else HALTED
+        run.end("failed" if message else "done", message)
+        code = code if run.outcome() not in ENDED_FOR_IT else HALTED
     raise click.exceptions.Exit(code)
 
 
@@ -108,6 +89,7 @@ def exec_(
 @ceilings_options
 @policy_option
 @keeping_options
+@service_options
 @click.option(
     "--repo",
     default=".",
@@ -124,62 +106,51 @@ def exec_(
     help="Kind of task: what holds where no ceiling is given, and how the agent is told to go about it.",
 )
 @click.option("--check", "check_command", help="A command that shows whether it works now, run at the end.")
-@click.option("--model", default=MODEL, show_default=True)
+@click.option("--model", show_default=f"{MODEL}; with a service its policy's")
 @click.argument("task")
 def run(
-    task: str,
-    cost: Usd | None,
-    tokens: int | None,
-    steps: int | None,
-    wall: int | None,
-    model_prices: Path | None,
-    policy: Path | None,
-    state: Path | None,
-    report: Path | None,
-    repo: Path,
-    task_class: str,
-    check_command: str | None,
-    model: str,
+    task: str, repo: Path, task_class: str, check_command: str | None, model: str | None, **given: Any
 ) -> None:
     """Let the native agent work on a local checkout under ceilings: run --cost 2 "make the test pass"
 
     The agent's commands run as you, with an environment without keys; the gateway that holds the key is in
-    this process. Exit code: 0 when the agent is done, 1 when it failed, 3 after a halt, 4 when nothing was
-    started.
+    this process. Where TOLLGATE_URL names a service, it is the service's, and the run counts under your
+    monthly cap there. Exit code: 0 when the agent is done, 1 when it failed, 3 after a halt, 4 when nothing
+    was started.
     """
     env = settings.environment()
-    said = policy_of(policy)
-    ceilings, sources = ceilings_of(env, task_class, cost, tokens, steps, wall, said)
-    named = {
-        "engine": "opus", "model": model, "task": task, "task_class": task_class, "rules": said.rules
-    }  # fmt: skip
-    with _opened(env, "run", ceilings, sources, model_prices, state, report, **named) as local:
+    words: dict[str, Any] = {"task": task, "task_class": task_class, "check": check_command, "repo": repo}
+    with started(env, Wanted("run", "opus", model=model or "", **words, **given)) as open_run:
+        most = open_run.ceilings
 
         def tell(event: Event) -> None:
             if event.kind == "wrap_up":
-                local.open_slice()
+                open_run.open_slice()
             if event.kind != "results":
-                click.echo(click.style(event_line(event, ceilings.usd), dim=True), err=True)
+                click.echo(click.style(event_line(event, most.usd), dim=True), err=True)
 
         result = run_local(
             task,
             repo,
-            local.url,
-            local.token,
-            model=model,
-            ceilings=ceilings,
+            open_run.url,
+            open_run.token,
+            model=open_run.model,
+            ceilings=most,
             env=env,
             task_class=task_class,
+            effort=open_run.effort,
+            context=open_run.context,
             check_command=check_command,
             on_event=tell,
-            halted=local.halted,
+            halted=open_run.halted,
         )
-        local.keep(result.summary, result.check, result.tool_calls)
-        local.ended(result.outcome, result.ending.reason, result.ending.message or "")
-        outcome = local.report().outcome
+        open_run.keep(result.summary, result.check, result.tool_calls)
+        open_run.ended(result.outcome, result.ending.reason, result.ending.message or "")
+        outcome = open_run.outcome()
         for path in result.changed:
             click.echo(f"changed: {path}", err=True)
-    raise click.exceptions.Exit({"done": 0, "halted": HALTED}.get(outcome, 1))
+    code = HALTED if outcome in ENDED_FOR_IT else int(outcome != "done")
+    raise click.exceptions.Exit(code)
 
 
 @main.command(short_help="What a comment would start, and why: ceilings, sources, clamps.")
@@ -197,60 +168,5 @@ def explain(labels: str, comment: str, role: str, policy: Path | None) -> None:
     click.echo(json.dumps(explained(labels, comment, role, text), indent=2))
 
 
-for _command in (exam, setup, *figures.COMMANDS, *operations.COMMANDS):
+for _command in (exam, setup, *figures.COMMANDS, *laptop.COMMANDS, *operations.COMMANDS):
     main.add_command(_command)
-
-
-@contextmanager
-def _opened(
-    env: dict[str, str],
-    origin: str,
-    ceilings: Ceilings,
-    sources: dict[str, str],
-    model_prices: Path | None,
-    state: Path | None,
-    report: Path | None,
-    **named: Any,
-) -> Iterator[Local]:
-    """A bounded run on this machine; its report is printed and written at the end, however it ends."""
-    key, upstream = key_and_upstream(env)
-    if key is None:
-        refuse("ANTHROPIC_API_KEY is not set: the key that the gateway sends upstream")
-    prices = price_book(model_prices)
-    with tempfile.TemporaryDirectory(prefix="tollgate-") as scratch:
-        place = state or Path(scratch)
-        try:
-            with opened(
-                origin=origin,
-                ceilings=ceilings,
-                sources=sources,
-                prices=prices,
-                upstream=upstream,
-                key=key,
-                state=place,
-                actor=who(),
-                model=named.pop("model", ""),
-                engine=named.pop("engine", ""),
-                **named,
-            ) as local:
-                click.echo(reports.terminal_start(local.report()), err=True)
-                try:
-                    yield local
-                finally:
-                    local.end("failed", "interrupted")
-            _show(local.report(), report)
-        except CannotStart as error:
-            refuse(str(error))
-
-
-def _show(report: Report, to: Path | None) -> None:
-    click.echo(reports.terminal(report), err=True)
-    if to is not None:
-        to.write_text(json.dumps(reports.to_json(report), indent=2) + "\n", encoding="utf-8")
-
-
-def _progress(account: Account) -> None:
-    ceilings = account.ceilings
-    flight = f", {account.held_steps} in flight" if account.held_steps else ""
-    line = f"step {account.steps} of {ceilings.steps} · {account.spent} of {ceilings.usd}{flight}"
-    click.echo(click.style(line, dim=True), err=True)

@@ -43,7 +43,19 @@ class Local:
     runs: Runs
     ledger: Ledger
     spend: Spend
+    model: str = ""
     halted: threading.Event = field(default_factory=threading.Event)
+    # The policy's word on these is the service's to give.
+    effort: str | None = None
+    context: int | None = None
+
+    @property
+    def ceilings(self) -> Ceilings:
+        return self.account().ceilings
+
+    def outcome(self) -> str:
+        """How it stands: running, done, halted, failed."""
+        return self.report().outcome
 
     def account(self) -> Account:
         return self.ledger.account_of(self.run)
@@ -92,7 +104,7 @@ def opened(
     rules: Rules = STRICTEST,
 ) -> Iterator[Local]:
     """A running run behind an embedded gateway; at the end every stream is settled. Raises CannotStart."""
-    with _locked(state):
+    with locked(state):
         database = Database(f"sqlite:///{state / 'ledger.db'}")
         try:
             database.migrate()
@@ -118,7 +130,7 @@ def opened(
             if not runs.claim(run, account.attempt, token_hash(token)):
                 raise CannotStart(f"the run {run} in {state} cannot be continued")
             spend = Spend(ledger, prices)
-            local = Local(run, token, "", runs, ledger, spend)
+            local = Local(run, token, "", runs, ledger, spend, model)
 
             def on_halt(_account: Account) -> None:
                 local.halted.set()
@@ -164,7 +176,8 @@ def _settled(ledger: Ledger, run: str, seconds: float) -> None:
 
 
 @contextmanager
-def _locked(state: Path) -> Iterator[None]:
+def locked(state: Path) -> Iterator[None]:
+    """Nobody else works on this state meanwhile. Raises CannotStart where somebody does."""
     state.mkdir(parents=True, exist_ok=True)
     with (state / "lock").open("w") as lock:
         try:

@@ -90,6 +90,23 @@ def keeping_options(command: F) -> F:
     return command
 
 
+def service_options(command: F) -> F:
+    """--line --local: which budget it counts for where TOLLGATE_URL names a service, or none of it."""
+    for option in reversed(
+        [
+            click.option("--line", metavar="NAME", help="With a service: the budget line that it is on."),
+            click.option(
+                "--local",
+                "alone",
+                is_flag=True,
+                help="Without the service that TOLLGATE_URL names: by a gateway and a key of this machine.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
 def policy_option(command: F) -> F:
     """--policy: the file of whoever holds the key here, as POLICY_FILE is the service's."""
     return click.option(

@@ -24,6 +24,7 @@ from bot.stores.deliveries import Deliveries, Refusals
 from bot.stores.drifts import Drifts
 from bot.stores.handover import Handover
 from bot.stores.labelings import Labelings
+from bot.stores.laptops import Laptops
 from bot.stores.ledger import Ledger
 from bot.stores.looks import Looks
 from bot.stores.onboardings import Onboardings
@@ -68,6 +69,7 @@ class Services:
     refusals: Refusals
     approvals: Approvals
     labelings: Labelings
+    laptops: Laptops
     pulls: Pulls
     onboardings: Onboardings
     rollups: Rollups
@@ -120,6 +122,7 @@ def build(settings: Settings, kind: str, clock: str = "") -> Services:
         refusals=Refusals(database),
         approvals=Approvals(database),
         labelings=Labelings(database),
+        laptops=Laptops(database),
         pulls=Pulls(database),
         onboardings=Onboardings(database),
         rollups=Rollups(database),

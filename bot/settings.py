@@ -33,7 +33,7 @@ class Settings:
     database_url: str
     public_url: str
     github_app_id: int
-    github_client_id: str  # "" where nobody told; without it nobody can sign in
+    github_client_id: str  # "" where nobody told; without it nobody can sign in, nor log a laptop in
     github_app_url: str  # the App's own page, "" where nobody told
     github_api_url: str
     github_web_url: str  # the pages that belong to the API

@@ -112,6 +112,11 @@ def cap_reached(standing: Standing, spenders: Sequence[Spender], opens: Sequence
         if rows
         else ""
     )
+    return f"I did not start: {reached(standing)}. {NOTHING}{table}\n\n{what_then(standing, opens)}"
+
+
+def what_then(standing: Standing, opens: Sequence[str]) -> str:
+    """Who may open more of a reached cap, and what else does."""
     more = caps.slice_of(standing.cap.usd)
     if opens:
         who = " or ".join(code(name) for name in opens)
@@ -120,7 +125,7 @@ def cap_reached(standing: Standing, spenders: Sequence[Spender], opens: Sequence
         then = "The service's policy names nobody who may open more (`approvers`); the next month does."
     if standing.held:
         then += " Live runs give back what they do not spend."
-    return f"I did not start: {reached(standing)}. {NOTHING}{table}\n\n{then}"
+    return then
 
 
 def full(why: Full) -> str:

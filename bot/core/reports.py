@@ -103,6 +103,7 @@ def terminal(report: Report) -> str:
             *_notes(report),
             *_check(report),
             *([headlines.unsent(report)] if headlines.unsent(report) else []),
+            *([_words(report.notice)] if report.notice else []),
             *_next(report),
         ]
     )

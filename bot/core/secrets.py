@@ -31,6 +31,7 @@ _KEY = (
 OURS = (
     ("a private key", "private key", _KEY),
     ("a run token of this service", "run_", r"\b(run_[A-Za-z0-9_-]{43})(?:[^A-Za-z0-9_-]|$)"),
+    ("a login of this service", "user_", r"\b(user_[A-Za-z0-9_-]{43})(?:[^A-Za-z0-9_-]|$)"),
     ("an Anthropic API key", "sk-ant-", r"\bsk-ant-[A-Za-z0-9_-]{24,}"),
     # Installation tokens of both forms: the newer one has dots.
     ("a GitHub token", "gh", r"\b(?:gh[pousr]_[A-Za-z0-9._-]{36,}|github_pat_[A-Za-z0-9_]{50,})"),

@@ -43,24 +43,32 @@ def read(raw: Any) -> Asked:
     """From the JSON of the request. Raises Unclear."""
     if not isinstance(raw, dict):
         raise Unclear("what a step asks for is a JSON object")
-    task, check = _text(raw, "task", MOST_TASK), _text(raw, "check", MOST_CHECK)
+    task, check = text(raw, "task", MOST_TASK), text(raw, "check", MOST_CHECK)
     if not task.strip():
         raise Unclear("task is missing: it says what the agent is to do")
-    task_class = _text(raw, "class", 40) or "default"
+    task_class = text(raw, "class", 40) or "default"
     if task_class not in STEP_CLASSES:
         raise Unclear(f"class must be one of {', '.join(STEP_CLASSES)}")
-    number = _whole(raw, "number", 2**63 - 1)
-    if number is None:
-        raise Unclear("number is missing: the step chooses one, and keeps to it when it asks again")
-    options = Options(
+    return Asked(number(raw), task, task_class, options(raw), check)
+
+
+def number(raw: dict[str, Any]) -> int:
+    """By which it is known that the same is asked again. Raises Unclear."""
+    if (chosen := whole(raw, "number", 2**63 - 1)) is None:
+        raise Unclear("number is missing: whoever asks chooses one, and keeps to it when they ask again")
+    return chosen
+
+
+def options(raw: dict[str, Any]) -> Options:
+    """The ceilings that are asked for, the engine and the budget line. Raises Unclear."""
+    return Options(
         cost=_cost(raw),
-        tokens=_whole(raw, "tokens", MOST),
-        steps=_whole(raw, "steps", MOST),
-        wall=_whole(raw, "wall", LONGEST),
-        engine=_text(raw, "engine", 40) or NATIVE_ENGINE,
-        line=_text(raw, "line", 100) or None,
+        tokens=whole(raw, "tokens", MOST),
+        steps=whole(raw, "steps", MOST),
+        wall=whole(raw, "wall", LONGEST),
+        engine=text(raw, "engine", 40) or NATIVE_ENGINE,
+        line=text(raw, "line", 100) or None,
     )
-    return Asked(number, task, task_class, options, check)
 
 
 def here(report: Report) -> str:
@@ -71,7 +79,8 @@ def here(report: Report) -> str:
     return f"{IN_THE_TREE} {LOOK_FIRST} {line(published.note, 1_500)}." if published.note else IN_THE_TREE
 
 
-def _text(raw: dict[str, Any], name: str, most: int) -> str:
+def text(raw: dict[str, Any], name: str, most: int) -> str:
+    """A text of so many characters at most, "" if it is not given. Raises Unclear."""
     value = raw.get(name)
     if value is None:
         return ""
@@ -80,7 +89,8 @@ def _text(raw: dict[str, Any], name: str, most: int) -> str:
     return value.encode(errors="replace").decode().replace("\0", "\ufffd")  # neither fits PostgreSQL
 
 
-def _whole(raw: dict[str, Any], name: str, most: int) -> int | None:
+def whole(raw: dict[str, Any], name: str, most: int) -> int | None:
+    """A number from 1 on, None if it is not given. Raises Unclear."""
     value = raw.get(name)
     if value is None:
         return None

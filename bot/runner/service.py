@@ -142,6 +142,23 @@ class Service:
         until = self._clock() + CLAIM_SECONDS
         return read_brief(_json(self._ask("POST", f"{self.url}/api/runs/open", identity, asked, until)))
 
+    def open_here(
+        self, asked: Mapping[str, Any], token: str, seconds: float = CLAIM_SECONDS
+    ) -> tuple[Brief, str]:
+        """A run on a person's own machine, claimed, by their token; and what holds for it, as text.
+
+        The same `asked` gets the same run. Raises ServiceError.
+        """
+        url, until = f"{self.url}/api/laptop/runs", self._clock() + seconds
+        found = _json(self._ask("POST", url, token, asked, until))
+        return read_brief(found), str(found.get("start") or "")
+
+    def laptop(
+        self, method: str, path: str, token: str, body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """What the laptops' door answers a person's machine; asked once. Raises ServiceError."""
+        return _json(self._ask(method, f"{self.url}/api/laptop{path}", token, body, until=self._clock()))
+
     def events(self, brief: Brief, events: list[dict[str, Any]]) -> Standing:
         """Say what happened, which also says that we are alive. Asked once. Raises ServiceError."""
         url = f"{self.url}/api/runs/{brief.run}/events"
@@ -152,9 +169,9 @@ class Service:
         url = f"{self.url}/api/runs/{brief.run}"
         return _standing(self._ask("GET", url, brief.token, None, until=self._clock()))
 
-    def result(self, brief: Brief, result: Mapping[str, Any]) -> str:
+    def result(self, brief: Brief, result: Mapping[str, Any], seconds: float = RESULT_SECONDS) -> str:
         """Hand in what was made; the state that the run is in. The same result may be sent again."""
-        url, until = f"{self.url}/api/runs/{brief.run}/result", self._clock() + RESULT_SECONDS
+        url, until = f"{self.url}/api/runs/{brief.run}/result", self._clock() + seconds
         return str(_json(self._ask("POST", url, brief.token, result, until)).get("state", ""))
 
     def report(self, brief: Brief, seconds: float) -> Mapping[str, Any] | None:
@@ -202,7 +219,8 @@ class Service:
         content = json.dumps(body).encode() if body is not None else None
         while True:
             secret = token if isinstance(token, str) else token()
-            headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
+            headers = {"content-type": "application/json"}
+            headers |= {"authorization": f"Bearer {secret}"} if secret else {}
             try:
                 answer = self._http.request(method, url, content=content, headers=headers)
             except httpx2.HTTPError as error:
@@ -304,11 +322,11 @@ class Pulse:
                     self._news = [*news[-50:], *self._news]
                 return self.standing
             standing = self.standing
-        self._heard(standing)
         self._judge(standing)
         return standing
 
     def _judge(self, standing: Standing) -> None:
+        self._heard(standing)
         if standing.state != "running" and not self._told_over:
             self._told_over = True
             self._over(standing)

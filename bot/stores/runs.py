@@ -27,7 +27,9 @@ from bot.stores.switch import record
 from bot.stores.tables import LIVE, blobs, runs, turns
 
 STEP = "step"  # the origin of a run that a step of somebody's workflow is
-SERVED = ("github", STEP)  # whose runner is another machine; the watchdog ends them
+LAPTOP = "laptop"  # of one on a person's own machine that counts with the service (P7)
+APART = (STEP, LAPTOP)  # whose work and report stay with whoever opened them, not on a thread
+SERVED = ("github", *APART)  # whose runner is another machine; the watchdog ends them
 LEASE_MS = 90_000  # of a runner; it calls at least every 20 s
 CLAIM_MS = 15 * 60_000  # a dispatched workflow that has not claimed by then never will
 
@@ -52,6 +54,7 @@ class NewRun:
     sweep: str = ""
     key_name: str = ""
     opened_by: str = ""
+    branch: str = ""
     installation: int | None = None
     repository_id: int | None = None
     repository: str = ""
@@ -178,6 +181,7 @@ class Runs:
             "sweep": new.sweep,
             "key_name": new.key_name,
             "opened_by": new.opened_by,
+            "branch": new.branch,
             "task_class": new.task_class,
             "engine": new.engine,
             "model": new.model,
@@ -347,9 +351,9 @@ class Runs:
         }
         if new.snapshot:
             values["snapshot"] = json.dumps(new.snapshot)
-        over = sa.and_(
-            runs.c.state.in_(BROKEN_OFF), runs.c.finished_at.is_not(None), runs.c.settled_as.is_(None)
-        )
+        # A laptop's command that came to its end may be followed by another one on the same counters.
+        broken = sa.or_(runs.c.state.in_(BROKEN_OFF), runs.c.origin == LAPTOP)
+        over = sa.and_(broken, runs.c.finished_at.is_not(None), runs.c.settled_as.is_(None))
         # On one machine a lock says that nothing runs any more, whatever a crash has left in the row.
         free = sa.or_(runs.c.origin.not_in(SERVED), over)
         again = sa.update(runs).where(runs.c.id == run, runs.c.attempt == attempt, free).values(values)

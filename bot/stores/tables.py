@@ -50,14 +50,14 @@ runs = Table(
     metadata,
     Column("id", String(12), primary_key=True),
     # Where it came from. L2: one run for each (repository, comment kind, comment).
-    Column("origin", String(12), nullable=False),  # github | step | exec | run | exam
+    Column("origin", String(12), nullable=False),  # github | step | laptop | exec | run | exam
     Column("installation", BigInteger),
     Column("repository_id", BigInteger),
     Column("repository", String(200), nullable=False, server_default=""),
     Column("thread", BigInteger),
     Column("thread_kind", String(8)),  # pull | issue
-    Column("comment_kind", String(16)),  # issue_comment | review_comment | step
-    Column("comment_id", BigInteger),  # of a step: the number that it chose
+    Column("comment_kind", String(16)),  # issue_comment | review_comment | step | laptop
+    Column("comment_id", BigInteger),  # of a step or a laptop: the number that it chose
     Column("actor", String(100), nullable=False, server_default=""),
     Column("actor_id", BigInteger),  # GitHub's number of the person: a name can be changed, and a cap stays
     Column("line", String(40), nullable=False, server_default=""),  # the budget line that it is on
@@ -66,7 +66,8 @@ runs = Table(
     Column("month", String(7), nullable=False, server_default=""),  # of the launch, in the caps' time zone
     Column(
         "opened_by", String(100), nullable=False, server_default=""
-    ),  # the story that opened it, or a step's job
+    ),  # the story that opened it, a step's job, or a laptop
+    Column("branch", String(255), nullable=False, server_default=""),  # of a laptop's checkout
     # What was asked: a snapshot taken at the trigger.
     Column("task_class", String(16), nullable=False),
     Column("engine", String(32), nullable=False),
@@ -167,6 +168,15 @@ runs = Table(
         unique=True,
         sqlite_where=text("origin = 'step' AND state IN ('open', 'running')"),
         postgresql_where=text("origin = 'step' AND state IN ('open', 'running')"),
+    ),
+    # A laptop that asks again is given what it was given; its run may be of no repository.
+    Index(
+        "uq_runs_asked_by_laptop",
+        "opened_by",
+        "comment_id",
+        unique=True,
+        sqlite_where=text("origin = 'laptop'"),
+        postgresql_where=text("origin = 'laptop'"),
     ),
     Index(None, "state"),
     Index(None, "opened_at"),
@@ -414,6 +424,26 @@ audit = Table(
     Column("action", String(32), nullable=False),  # paused | unpaused | acknowledged | …
     Column("repository", String(200), nullable=False, server_default=""),
     Column("about", Text, nullable=False, server_default="{}"),  # JSON
+)
+
+# People's machines that may open runs here (P7): each has a token of its own, which is kept as its hash.
+laptops = Table(
+    "laptops",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    Column("actor", String(100), nullable=False),
+    Column("actor_id", BigInteger, nullable=False),
+    Column("machine", String(100), nullable=False),
+    # A repository in which they may write, by which it is asked again whether they still belong here.
+    Column("installation", BigInteger, nullable=False),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("repository", String(200), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger),  # when it last opened a run
+    Column("revoked_at", BigInteger),
+    Index(None, "actor_id"),
 )
 
 # Labels of ours that were put on or taken off, as we were told, with the role that whoever did it had then:

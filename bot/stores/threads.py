@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from bot.stores.database import Database
-from bot.stores.runs import STEP, Run, from_row
+from bot.stores.runs import LAPTOP, STEP, Run, from_row
 from bot.stores.tables import LIVE, runs
 
 
@@ -41,6 +41,10 @@ class Threads:
         mine = sa.and_(runs.c.repository_id == repository_id, runs.c.origin == STEP, runs.c.opened_by == job)
         with self.database.read() as tx:
             return int(tx.execute(sa.select(sa.func.count()).where(mine)).scalar_one())
+
+    def of_laptop(self, opener: str, number: int) -> Run | None:
+        """The run that a laptop was given for the number that it chose."""
+        return self._first(runs.c.origin == LAPTOP, runs.c.opened_by == opener, runs.c.comment_id == number)
 
     def _first(self, *where: sa.ColumnElement[bool]) -> Run | None:
         with self.database.read() as tx:

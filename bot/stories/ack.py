@@ -22,7 +22,7 @@ def refuse(story: Story, event: CommentCreated, standing: Standing, run: str | N
     """The cap, what used it up, and who may open more. `run`: the one that was to go on."""
     services, cap = story.services, standing.cap
     spenders = story.step("what the month went on", services.people.dearest, cap, standing.month)
-    opens = _openers(services.policy, cap)
+    opens = openers(services.policy, cap)
     text = replies.cap_reached(standing, spenders, opens)
     asides.refuse(story, event, "cap_reached", replies.reached(standing), text, run)
 
@@ -138,7 +138,7 @@ def _of_run(services: Services, event: CommentCreated, run: Run) -> tuple[Cap, .
 
 
 def _another_s(policy: Policy, barred: Sequence[Standing]) -> str:
-    return replies.may_not_open([(one, _openers(policy, one.cap)) for one in barred])
+    return replies.may_not_open([(one, openers(policy, one.cap)) for one in barred])
 
 
 def _may(policy: Policy, cap: Cap, event: CommentCreated) -> bool:
@@ -148,7 +148,7 @@ def _may(policy: Policy, cap: Cap, event: CommentCreated) -> bool:
     return own and policy.caps.acknowledge == "self"
 
 
-def _openers(policy: Policy, cap: Cap) -> tuple[str, ...]:
+def openers(policy: Policy, cap: Cap) -> tuple[str, ...]:
     """Who may open the next slice, by name."""
     own = (cap.name,) if cap.scope is Scope.PERSON and policy.caps.acknowledge == "self" else ()
     return own or policy.approvers

@@ -21,7 +21,7 @@ from bot.core.results import ITS_OWN, Result
 from bot.core.signals import Size, size
 from bot.services import Services
 from bot.stores.handover import CHANGESET
-from bot.stores.runs import STEP, Run
+from bot.stores.runs import APART, Run
 from bot.stories import ack, publish
 from bot.stories.durable import Story
 from bot.stories.names import marker, repo_of, run_of
@@ -57,9 +57,9 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     # Its thread may have been merged before it began, or while it ran.
     story.step("attribute", services.pulls.follow, run.repository_id or 0, run.thread or 0)
     story.step("wait for the live comment", _quiet, services, run_id)
-    if run.origin != STEP:  # whose job asks for its report
+    if run.origin not in APART:  # whose job or laptop asks for its report
         report(story, run_id)
-    if result is None and run.workflow_run_id is not None and run.origin != STEP:
+    if result is None and run.workflow_run_id is not None and run.origin not in APART:
         story.attempt("end its workflow", services.github.cancel, repo_of(run), run.workflow_run_id)
     story.step("it is finished", services.runs.finished, run_id, attempt)
     return run.state
@@ -103,9 +103,9 @@ def _refused(services: Services, run: Run) -> None:
 def _left(services: Services, run: Run) -> Changeset:
     """What the run had made by its last complete turn: it is uploaded after every one (L4).
 
-    A step's is in its job's working tree, or gone with it.
+    A step's and a laptop's is in the working tree there, or gone with it.
     """
-    kept = services.handover.latest(run.id, CHANGESET) if run.origin != STEP else None
+    kept = services.handover.latest(run.id, CHANGESET) if run.origin not in APART else None
     return changeset.read(json.loads(kept[1]) if kept else None)
 
 

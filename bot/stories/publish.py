@@ -14,7 +14,7 @@ from bot.core.changeset import Changeset
 from bot.core.objections import Objection, needed, objections
 from bot.core.reports import Published
 from bot.services import Services
-from bot.stores.runs import STEP, Run
+from bot.stores.runs import APART, Run
 from bot.stories.durable import Story
 from bot.stories.names import marker, page, repo_of, trailer
 
@@ -25,7 +25,7 @@ def publish(story: Story, run: Run, changes: Changeset) -> Published | None:
     """As the run's end asks for it: what is done goes where it was meant for, what is not is kept aside."""
     if not changes:
         return None
-    if run.origin == STEP:
+    if run.origin in APART:
         # It is there already, and for the workflow to go on with: what a person would look at is said.
         why = objections(changes, run.snapshot["forbidden_paths"])
         return Published("tree", "", "", "", note="; ".join(map(str, why)))

@@ -49,7 +49,7 @@ def door(services: Services, oidc: Callable[[], Verifier], spend: Spend) -> Blue
         claims = identity(services, oidc)
         run = _claimable(services, json_object(body(request, MAX_CLAIM)))
         _check(run, claims)
-        return claimed(services, run, claims)
+        return answer(200, **claimed(services, run, claims.run_id))
 
     @made.post("/<run_id>/events")
     def events(run_id: str) -> Response:
@@ -99,6 +99,7 @@ def door(services: Services, oidc: Callable[[], Verifier], spend: Spend) -> Blue
             settled=not run.live and not services.ledger.account_of(run.id).held_steps,
             report=reports.to_json(told),
             summary=reports.job_summary(told, steps.here(told) if run.origin == STEP else ""),
+            terminal=reports.terminal(told),
         )
 
     @made.post("/<run_id>/result")
@@ -128,13 +129,13 @@ def identity(services: Services, oidc: Callable[[], Verifier]) -> Claims:
         raise Problem(401, str(error)) from error
 
 
-def claimed(services: Services, run: Run, claims: Claims) -> Response:
+def claimed(services: Services, run: Run, workflow_run_id: int | None) -> dict[str, Any]:
     """The run's brief for whoever claims it; asked again, with a new token in the place of the one before."""
     _not_paused(services, run)
     secret = new_token()
-    if not services.runs.claim(run.id, run.attempt, token_hash(secret), claims.run_id):
+    if not services.runs.claim(run.id, run.attempt, token_hash(secret), workflow_run_id):
         raise Problem(409, f"run {run.id} is claimed by another workflow run, or has ended")
-    return answer(200, **_brief(services, services.runs.get(run.id) or run, secret))
+    return _brief(services, services.runs.get(run.id) or run, secret)
 
 
 def _work(raw: dict[str, Any]) -> dict[str, bytes]:

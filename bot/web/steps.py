@@ -14,7 +14,7 @@ from bot.core import steps
 from bot.services import Services
 from bot.stories.ruling import Refusal
 from bot.stories.step import open_run
-from bot.web.answers import Problem, body, json_object
+from bot.web.answers import Problem, answer, body, json_object
 from bot.web.runs import claimed, identity
 
 if TYPE_CHECKING:
@@ -74,6 +74,6 @@ def door(
             raise Problem(503, f"no run was opened yet: {error}") from error
         except GitHubError as error:
             raise Problem(403, f"no run was opened, GitHub did not tell what it needs: {error}") from error
-        return claimed(services, run, claims)
+        return answer(200, **claimed(services, run, claims.run_id))
 
     return made

@@ -34,6 +34,7 @@ def kinds(content: str | bytes, path: str = "src/app.py") -> set[str]:
         pytest.param(f'k = "-----BEGIN PRIVATE KEY-----\\n{BODY}"', "a private key", id="a key in a string"),
         pytest.param(b"\0\1-----BEGIN EC PRIVATE KEY-----\r\n" + BODY.encode(), "a private key", id="binary"),
         pytest.param("t = 'run_" + "a" * 42 + "-'", "a run token of this service", id="a run token of ours"),
+        pytest.param("t = 'user_" + "a" * 42 + "-'", "a login of this service", id="a laptop's login"),
         pytest.param("sk-ant-" + "oat01-" + "a" * 90, "an Anthropic API key", id="an Anthropic key"),
         pytest.param("ghs_" + "a" * 36, "a GitHub token", id="a GitHub token"),
         pytest.param("ghs_" + "123_eyJhbGciOi.eyJpc3-Mi_.c2ln" * 9, "a GitHub token", id="a long one"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,18 @@ class Service:
     env: dict[str, str]
     folder: Path
     database: Database
+    roof: str
+    web: subprocess.Popen[bytes]
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def kill(self) -> None:
+        """The web process is gone, as when its machine fails."""
+        os.killpg(self.web.pid, signal.SIGKILL)
+        self.web.wait()
+
+    def again(self) -> None:
+        """And another one is there."""
+        self.web = _web(self.folder, self.url, self.env, self.roof)
 
     def worker(self, *command: str) -> subprocess.Popen[bytes]:
         """Another worker; `command` instead of the product's own."""
@@ -156,6 +169,7 @@ def serving(
             "PUBLIC_URL": url,
             "GITHUB_APP_ID": str(about["app_id"]),
             "GITHUB_APP_PRIVATE_KEY": str(folder / "app.pem"),
+            "GITHUB_CLIENT_ID": about["client_id"],
             "GITHUB_WEBHOOK_SECRET": about["webhook_secret"],
             "GITHUB_API_URL": hub.url,
             "GITHUB_OIDC_ISSUER": about["oidc_issuer"],
@@ -171,21 +185,31 @@ def serving(
             env["POLICY_FILE"] = str(folder / "service.yml")
         services.migrate(settings.read(env))
         database = Database(database_url)
-        with (folder / "web.log").open("wb") as log:
-            web = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "--bind", url.removeprefix("http://"), roof],
-                env=env, cwd=ROOT, stdout=log, stderr=log,
-            )  # fmt: skip
-        made = Service(github, url, env, folder, database)
+        made = Service(github, url, env, folder, database, roof, _web(folder, url, env, roof))
         try:
-            ready(web, url, folder / "web.log")
             github.hook(f"{url}/webhooks/github")
             yield made
         finally:
-            for process in (web, *made.workers):
+            with suppress(ProcessLookupError):  # it may have been killed already
+                made.kill()
+            for process in made.workers:
                 process.kill()
                 process.wait()
             database.close()
+
+
+def _web(folder: Path, url: str, env: dict[str, str], roof: str) -> subprocess.Popen[bytes]:
+    with (folder / "web.log").open("ab") as log:
+        web = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "--bind", url.removeprefix("http://"), roof],
+            env=env, cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    try:
+        ready(web, url, folder / "web.log")
+    except RuntimeError:
+        web.kill()
+        raise
+    return web
 
 
 def ready(web: subprocess.Popen[bytes], url: str, log: Path) -> None:

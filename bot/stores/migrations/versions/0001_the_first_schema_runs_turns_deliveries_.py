@@ -164,6 +164,26 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "laptops",
+        sa.Column("id", sa.String(length=12), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("actor", sa.String(length=100), nullable=False),
+        sa.Column("actor_id", sa.BigInteger(), nullable=False),
+        sa.Column("machine", sa.String(length=100), nullable=False),
+        sa.Column("installation", sa.BigInteger(), nullable=False),
+        sa.Column("repository_id", sa.BigInteger(), nullable=False),
+        sa.Column("repository", sa.String(length=200), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_laptops")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_laptops_token_hash")),
+    )
+    with op.batch_alter_table("laptops", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_laptops_actor_id"), ["actor_id"], unique=False)
+
+    op.create_table(
         "months",
         sa.Column("scope", sa.String(length=16), nullable=False),
         sa.Column("owner", sa.String(length=64), nullable=False),
@@ -312,6 +332,7 @@ def upgrade() -> None:
         sa.Column("sweep", sa.String(length=12), server_default="", nullable=False),
         sa.Column("month", sa.String(length=7), server_default="", nullable=False),
         sa.Column("opened_by", sa.String(length=100), server_default="", nullable=False),
+        sa.Column("branch", sa.String(length=255), server_default="", nullable=False),
         sa.Column("task_class", sa.String(length=16), nullable=False),
         sa.Column("engine", sa.String(length=32), nullable=False),
         sa.Column("model", sa.String(length=100), nullable=False),
@@ -407,6 +428,13 @@ def upgrade() -> None:
         )
         batch_op.create_index(batch_op.f("ix_runs_state"), ["state"], unique=False)
         batch_op.create_index(batch_op.f("ix_runs_sweep"), ["sweep"], unique=False)
+        batch_op.create_index(
+            "uq_runs_asked_by_laptop",
+            ["opened_by", "comment_id"],
+            unique=True,
+            sqlite_where=sa.text("origin = 'laptop'"),
+            postgresql_where=sa.text("origin = 'laptop'"),
+        )
         batch_op.create_index(
             "uq_runs_live_job",
             ["repository_id", "opened_by"],

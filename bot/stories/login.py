@@ -1,0 +1,50 @@
+"""A person logs a machine in: GitHub says who they are and that they belong here, by their token (R19)."""
+
+from __future__ import annotations
+
+from bot.clients.github import GitHubError, Unavailable
+from bot.core.places import Repo
+from bot.core.roles import Role
+from bot.services import Services
+from bot.stores.laptops import Laptop
+from bot.stories.laptop import halt
+from bot.stories.ruling import Refusal
+
+MOST_TRIED = 5  # repositories in which GitHub is asked twice: by the person's token, and by the App's own
+
+
+def log_in(services: Services, token: str, machine: str) -> tuple[str, Laptop]:
+    """The machine's own token, and what is kept of it; GitHub's is used for this and kept nowhere.
+
+    Raises Refusal and GitHubError.
+    """
+    github = services.github
+    user = github.user(token)
+    may = [one.repo for one in github.access(token) if one.role >= Role.WRITE]
+    for repo in may[:MOST_TRIED]:
+        if _writes(services, repo, user.id, user.login):
+            return services.laptops.make((user.id, user.login), machine, repo)
+    raise Refusal(
+        "not_entitled",
+        f"{user.login} has write permission in no repository that this service's App is installed in",
+    )
+
+
+def log_out(services: Services, id: str, by: str, person: int | None = None) -> int | None:
+    """A machine's token is good for nothing any more, and what it runs is halted: how many runs.
+
+    None if there is no such machine (of this person)."""
+    live = services.laptops.revoke(id, by, person)
+    for run in live or ():
+        halt(services, run, f"its login was revoked by {by}")
+    return None if live is None else len(live)
+
+
+def _writes(services: Services, repo: Repo, id: int, login: str) -> bool:
+    """By the App's own word, too: it decides whenever a run is opened."""
+    try:
+        return services.github.role(repo, login, id) >= Role.WRITE
+    except Unavailable:
+        raise
+    except GitHubError:
+        return False
