@@ -40,8 +40,9 @@ lock: $(VENV)  ## rebuild requirements.lock (hashes of the whole run-time tree)
 exam: $(VENV)  ## fifteen small repositories with a bug each; with ANTHROPIC_API_KEY it costs money; ARGS=…
 	@$(PY) -m bot exam --cost 1 $(ARGS)
 
-pictures: $(VENV)  ## docs/reports/*.png anew, from real runs; needs chromium
+pictures: $(VENV)  ## docs/reports/*.png and docs/dashboard/*.png anew, from real runs; needs chromium
 	@$(PY) -m sandbox pictures
+	@$(PY) -m sandbox views
 
 bench-gateway: $(VENV)  ## latency, throughput and memory of the gateway beside LiteLLM's
 	@$(PY) -m benchmarks.gateway $(ARGS)

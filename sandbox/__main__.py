@@ -11,6 +11,7 @@ COMMANDS = {
     "claude": ("sandbox.claude.cli", "Anthropic's Messages API, with characters and an honest invoice."),
     "github": ("sandbox.github.cli", "GitHub: pull requests, webhooks, Actions, a page to type a comment."),
     "pictures": ("sandbox.pictures", "How every kind of end looks, as PNG files (needs chromium)."),
+    "views": ("sandbox.views", "How the dashboard looks, as PNG files (needs chromium and playwright)."),
     "up": ("sandbox.world_up", "Everything together."),
 }
 

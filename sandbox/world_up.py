@@ -45,9 +45,11 @@ def world(
     think_ms: int,
     port: int,
     progress: float,
+    policy: str = "",
     say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[World]:
-    """Start the four programs over real HTTP: GitHub, Claude, and the product's web and worker."""
+    """Start the four programs over real HTTP: GitHub, Claude, and the product's web and worker. `policy`:
+    the text of the service's own."""
     service = f"http://127.0.0.1:{free_port()}"
     with ExitStack() as stack:
         say("starting Claude's stand-in, with its own invoice")
@@ -77,6 +79,9 @@ def world(
         )
         github = Client(hub.url)
         env = environment(folder, github, claude, service, progress)
+        if policy:
+            (folder / "service.yml").write_text(policy, encoding="utf-8")
+            env["POLICY_FILE"] = str(folder / "service.yml")
         say("starting the service: web and worker, on SQLite")
         run("migrating the database", [sys.executable, "-m", "bot", "migrate"], env)
         command = [sys.executable, "-m", "bot", "serve", "--port", service.rpartition(":")[2]]
