@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import click
@@ -29,7 +30,7 @@ LEAD, DEVELOPER = "max", "dana"
 POLICY = f"""
 caps:
   everyone: $20
-  people: {{{DEVELOPER}: $2.50}}
+  people: {{{DEVELOPER}: $3}}
   repositories: {{acme/calendar: $60}}
 lines:
   evals: {{monthly: $30, members: [{DEVELOPER}, lea]}}
@@ -53,12 +54,12 @@ ROUNDS = (
         (LEAD, "/agent fix cost=$2"),
     ),
     (
-        (DEVELOPER, f"/agent refactor cost=$2.20{TIRELESS}"),
+        (DEVELOPER, f"/agent refactor cost=$3{TIRELESS}"),
         ("ada", "/agent fix cost=$2"),
         ("ivo", f"/agent fix steps=6{TIRELESS}"),
     ),
-    ((DEVELOPER, "/agent fix cost=$1"),),
 )
+MORE = f"/agent fix cost=$0.60{TIRELESS}"  # what the developer asks for until the cap is reached
 
 
 @dataclass(frozen=True)
@@ -95,28 +96,31 @@ def asked(up: World, login: str, words: str, number: int) -> int:
 
 
 def live(up: World) -> None:
-    """The month happens. Raises TimeoutError when it does not."""
+    """The month happens. Raises TimeoutError or Broken when it does not."""
     for login in WRITERS:
         up.github.user(login, "write")
-    numbers = iter(range(1, 1_000))
+    numbers = count(1)
     for round in ROUNDS:
-        threads = [asked(up, login, words, next(numbers)) for login, words in round]
-        over(up, threads)
-    last = asked(up, DEVELOPER, "/agent fix cost=$1", next(numbers))
-    over(up, [last])
-    up.github.comment(DEVELOPER, last, "/agent ack leap years must be right before the release")
-    up.github.wait(lambda _: rows(up, "SELECT 1 FROM acknowledgements"), 60, "the acknowledgement")
+        over(up, [asked(up, login, words, next(numbers)) for login, words in round])
+    for _ in range(8):
+        thread = asked(up, DEVELOPER, MORE, next(numbers))
+        over(up, [thread])
+        if rows(up, "SELECT 1 FROM refusals WHERE thread = ?", thread):
+            up.github.comment(DEVELOPER, thread, "/agent ack the release needs its leap years")
+            up.github.wait(lambda _: rows(up, "SELECT 1 FROM acknowledgements"), 60, "the acknowledgement")
+            return
+    raise Broken(f"{DEVELOPER}'s cap was not reached")
 
 
 def over(up: World, threads: Sequence[int]) -> None:
     """Until each of these comments has led to a run that is over, or to a refusal."""
     marks = ", ".join("?" for _ in threads)
-    count = (
+    many = (
         f"SELECT (SELECT count(*) FROM runs WHERE finished_at IS NOT NULL AND thread IN ({marks}))"
         f" + (SELECT count(*) FROM refusals WHERE thread IN ({marks}))"
     )
     up.github.wait(
-        lambda _: rows(up, count, *threads, *threads)[0][0] == len(threads), 400, f"the answers on {threads}"
+        lambda _: rows(up, many, *threads, *threads)[0][0] == len(threads), 400, f"the answers on {threads}"
     )
 
 
@@ -164,5 +168,5 @@ def main(to: Path) -> None:
                 live(up)
                 for file in photograph(up, to, program):
                     click.echo(f"{file.stem}: {file.stat().st_size // 1024} KB")
-        except (Broken, TimeoutError) as error:
+        except (Broken, TimeoutError, RuntimeError) as error:
             raise click.ClickException(str(error)) from error

@@ -69,3 +69,23 @@ def test_a_wrong_file_of_the_service_is_named(tmp_path: Path, variable: str, con
     file.write_text(content)
     with pytest.raises(SettingsError, match=said):
         services.build(told(tmp_path, **{variable: str(file)}), "web")
+
+
+def test_the_web_process_has_a_door_for_people(tmp_path: Path) -> None:
+    env = settings.environment() | {
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'tollgate.db'}",
+        "PUBLIC_URL": "https://tollgate.example",
+        "GITHUB_APP_ID": "1",
+        "GITHUB_APP_PRIVATE_KEY": "-----BEGIN RSA PRIVATE KEY-----",
+        "GITHUB_WEBHOOK_SECRET": "s",
+        "GITHUB_CLIENT_ID": "Iv1",
+        "GITHUB_CLIENT_SECRET": "c",
+        "SESSION_SECRET": "s" * 32,
+        "ANTHROPIC_API_KEY": "k",
+    }
+    services.migrate(settings.read(env))
+    look = "import app; c = app.app.test_client(); print(*(c.get(p).status_code for p in ('/', '/sign-in')))"
+    said = subprocess.run(
+        [sys.executable, "-c", look], env=env, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == ["401", "303"]

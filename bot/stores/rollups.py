@@ -17,6 +17,26 @@ from bot.core.rollup import TOP, Part, Person, Rollup, Task, elapsed
 from bot.stores.database import Database
 from bot.stores.tables import runs
 
+# A run's row is long: what it was asked and what came of it are in it too.
+_TASK = tuple(
+    runs.c[name]
+    for name in [
+        "id",
+        "actor",
+        "repository",
+        "thread",
+        "task_class",
+        "state",
+        "reason",
+        "spent_nanos",
+        "repository_id",
+        "line",
+        "opened_at",
+        "snapshot",
+        "report_comment_id",
+        "workflow_url",
+    ]
+)
 SLOT = 900_000  # ms; in every time zone days begin at one of these
 
 
@@ -177,7 +197,7 @@ class Rollups:
         tx: sa.Connection, where: list[sa.ColumnElement[bool]], most: int, least: int = 1
     ) -> tuple[Task, ...]:
         query = (
-            sa.select(runs)
+            sa.select(*_TASK)
             .where(*where, runs.c.spent_nanos >= least)
             .order_by(runs.c.spent_nanos.desc(), runs.c.id)
             .limit(most)

@@ -46,3 +46,68 @@ def test_a_months_rollup_is_the_sum_of_its_runs_by_person(database: Database) ->
         assert standing.spent == one.usd - one.lines
     (own,) = Rollups(database).read(MONTH, NOW, actor_id=7).people
     assert own == dana
+
+
+def spent_runs(people: People, *rows: tuple[str, int, str, int, str, str]) -> None:
+    """Ended runs: who, their number, dollars, repository, line, launched at (UTC)."""
+    for thread, (actor, number, usd, repository, line, at) in enumerate(rows, 1):
+        new = a_run(
+            thread=thread, actor=actor, actor_id=number, line=line,
+            repository_id=repository, repository=f"acme/{repository}",
+        )  # fmt: skip
+        people.runs.open(new)
+        opened = round(datetime.fromisoformat(at).replace(tzinfo=UTC).timestamp() * 1000)
+        people.runs.set(new.id, spent_nanos=Usd.parse(usd).nanos, steps=1, opened_at=opened)
+        people.runs.end(new.id, "done")
+
+
+def test_every_split_of_a_month_sums_up_to_it_whoever_and_wherever_is_asked_for(database: Database) -> None:
+    people, store = People(database, Runs(database)), Rollups(database)
+    spent_runs(
+        people,
+        ("dana", 7, "4.000000001", 3, "", "2026-11-01T00:10:00"),
+        ("dana", 7, "2", 4, "evals", "2026-11-02T12:00:00"),
+        ("max", 8, "9", 4, "", "2026-11-02T12:10:00"),
+        ("eve", 9, "0", 4, "", "2026-11-03T12:10:00"),
+    )
+    asked: list[tuple[int | None, set[int] | None, str]] = [
+        (None, None, "15.000000001"), (7, None, "6.000000001"), (None, {4}, "11"), (7, {3}, "4.000000001"),
+        (7, set(), "0"), (None, {99}, "0"),
+    ]  # fmt: skip
+    for actor, where, whole in asked:
+        splits = (
+            total(one.usd for one in store.read(MONTH, NOW, "UTC", actor, where).people),
+            total(one.usd for one in store.by_repository(MONTH, actor, where)),
+            total(one.usd for one in store.by_line(MONTH, actor, where)),
+            total(store.by_day(MONTH, "UTC", actor, where).values()),
+        )
+        assert {one.exact for one in splits} == {whole}, (actor, where)
+    assert [(one.name, one.usd.exact, one.tasks) for one in store.by_line(MONTH, 7)] == [
+        ("", "4.000000001", 1), ("evals", "2", 1),
+    ]  # fmt: skip
+    assert [task.usd.exact for task in store.tasks(MONTH, 9)] == ["0"], "also what cost nothing"
+
+
+def test_a_day_is_one_where_people_live(database: Database) -> None:
+    people, store = People(database, Runs(database)), Rollups(database)
+    spent_runs(
+        people, ("dana", 7, "1", 3, "", "2026-11-01T23:50:00"), ("dana", 7, "2", 3, "", "2026-11-02T10:00:00")
+    )
+    assert {day: usd.exact for day, usd in store.by_day(MONTH, "UTC").items()} == {1: "1", 2: "2"}
+    assert {day: usd.exact for day, usd in store.by_day(MONTH, "Asia/Kathmandu").items()} == {2: "3"}
+    assert store.by_day(MONTH, "UTC", line="evals") == {}
+
+
+def test_a_person_is_found_by_the_name_that_they_had_last_and_where_one_may_look(database: Database) -> None:
+    people, store = People(database, Runs(database)), Rollups(database)
+    spent_runs(
+        people,
+        ("dana", 7, "1", 3, "", "2026-11-01T10:00:00"),
+        ("dana-b", 7, "1", 3, "", "2026-11-02T10:00:00"),
+        ("dana", 8, "1", 4, "", "2026-11-03T10:00:00"),  # somebody else has the name now
+    )
+    assert store.person("DANA") == (8, "dana")
+    assert store.person("dana-b") == (7, "dana-b")
+    assert store.person("dana", {3}) == (7, "dana-b")
+    assert store.person("dana", set()) is None
+    assert store.person("nobody") is None

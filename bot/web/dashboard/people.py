@@ -20,7 +20,7 @@ from bot.web.who import Visitor
 
 NOBODY = "No run was launched in this month: a comment such as `/agent fix` on a pull request launches one."
 
-LIVE = ("open", "running")
+STATES = {"queued": "waits in line", "open": "live", "running": "live"}
 
 
 def mount(frame: Frame) -> None:
@@ -148,7 +148,7 @@ def _tasks(id: str, title: str, tasks: tuple[Task, ...], zone: str, whose: bool 
     rows = []
     for task in tasks:
         where = f"{task.repository}#{task.thread}" if task.thread else task.repository or "this machine"
-        state = "live" if task.state in LIVE else task.state
+        state = STATES.get(task.state, task.state)
         how = f"{state}: {task.reason.replace('_', ' ')}" if task.reason else state
         row = [
             money(task.usd),
