@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ BUSY_SECONDS = 30
 # Connections of a process to PostgreSQL beside the ledger's and the durable engine's. A server takes 100 by
 # default (max_connections), and two web processes and two workers have to do with that.
 AT_ONCE = 8
+LOOKS = 100_000  # SQLite's own instructions between two looks at the time; some milliseconds
 _MIGRATING = threading.Lock()  # alembic keeps its context in a module
 
 
@@ -41,6 +43,14 @@ class Database:
         self.engine = engine(self.url)
         self.clock = clock or NOW[self.kind]
         self.now: sa.ColumnElement[int] = sa.literal_column(self.clock, sa.BigInteger)
+        self.patience: float | None = None  # seconds
+
+    def within(self, seconds: float) -> Database:
+        """The same database, no statement of whose `read` takes longer: OperationalError. It is closed by the
+        one it is of."""
+        made = copy(self)
+        made.patience = seconds
+        return made
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
@@ -52,7 +62,11 @@ class Database:
     def read(self) -> Iterator[sa.Connection]:
         """A consistent view for queries only; never waits for a writer on SQLite."""
         with self.engine.connect().execution_options(reads=True) as connection, connection.begin():
-            yield connection
+            if self.patience is None:
+                yield connection
+            else:
+                with _hurried(connection, self.patience):
+                    yield connection
 
     def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT that may say what happens where the row is there already (ON CONFLICT)."""
@@ -92,6 +106,22 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def _hurried(connection: sa.Connection, seconds: float) -> Iterator[None]:
+    """No statement takes longer; on SQLite, which knows no such bound, all of them together."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")
+        yield
+        return
+    own: Any = connection.connection.driver_connection
+    end = time.monotonic() + seconds
+    own.set_progress_handler(lambda: time.monotonic() > end, LOOKS)
+    try:
+        yield
+    finally:
+        own.set_progress_handler(None, 0)
 
 
 def normal(url: str) -> str:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from bot.stores.database import Database
 from bot.stores.tables import looks
 
+DELIVERIES = "deliveries"  # GitHub's log of them
 LEASE_MS = 300_000  # whoever looks and is gone for so long has died; two that look at once do no harm
 
 
@@ -33,11 +34,11 @@ class Looks:
             row = tx.execute(mine).first()
         return None if row is None else int(row[0])
 
-    def go_on(self, name: str) -> None:
-        """It takes longer: whoever looks is still there."""
+    def found(self, name: str) -> None:
+        """One more that had been missed; and whoever looks is still there."""
         with self.database.begin() as tx:
             mine = sa.update(looks).where(looks.c.name == name)
-            tx.execute(mine.values(lease_until_at=self.database.now + LEASE_MS))
+            tx.execute(mine.values(found=looks.c.found + 1, lease_until_at=self.database.now + LEASE_MS))
 
     def end(self, name: str, through: int | None) -> None:
         """Done; everything up to `through` was compared, or None: it failed, and is to be done again."""
@@ -55,6 +56,11 @@ class Looks:
 
     def looked_at(self, name: str) -> int:
         """When (ms, our clock) the last look that came to its end began; 0: none has."""
+        return self.standing(name)[0]
+
+    def standing(self, name: str) -> tuple[int, int]:
+        """The same, and how many were found that had been missed, ever."""
+        query = sa.select(looks.c.looked_at, looks.c.found).where(looks.c.name == name)
         with self.database.read() as tx:
-            query = sa.select(looks.c.looked_at).where(looks.c.name == name)
-            return int(tx.execute(query).scalar_one_or_none() or 0)
+            row = tx.execute(query).first()
+        return (int(row[0] or 0), int(row[1])) if row else (0, 0)

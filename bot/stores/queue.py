@@ -34,6 +34,18 @@ LAST_TURN = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many stories wait for their turn, are being told, are put aside, have failed; `oldest`: how long
+    (ms) the one that has waited longest or is still being told is there."""
+
+    queued: int = 0
+    told: int = 0
+    aside: int = 0
+    failed: int = 0
+    oldest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """When a story is told: after those of its line with a lower number, 1 to 2**31 - 1, that are there."""
 
@@ -154,6 +166,26 @@ class Queue:
         )
         with self.database.read() as tx:
             return bool(tx.execute(query).scalar_one())
+
+    def waiting(self) -> Waiting:
+        """How the queue stands."""
+        known = self._stories
+        aside = sa.and_(known.c.status == "PENDING", known.c.executor_id == ASIDE)
+        state = sa.case(
+            (aside, "aside"),
+            (known.c.status == "PENDING", "told"),
+            (known.c.status == "ENQUEUED", "queued"),
+            else_="failed",
+        ).label("state")
+        query = (
+            sa.select(state, sa.func.count(), self.database.now - sa.func.min(known.c.created_at))
+            .where(known.c.status.in_(("ENQUEUED", "PENDING", *FAILED)))
+            .group_by("state")
+        )
+        with self.database.read() as tx:
+            rows = {row[0]: (int(row[1]), int(row[2])) for row in tx.execute(query)}
+        oldest = max((age for name, (_, age) in rows.items() if name in ("queued", "told")), default=0)
+        return Waiting(oldest=max(0, oldest), **{name: count for name, (count, _) in rows.items()})
 
     def status(self, key: str) -> str | None:
         """`ENQUEUED`, `PENDING`, `SUCCESS`, `ERROR` …; None if there is no such story."""

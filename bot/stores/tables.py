@@ -329,6 +329,7 @@ looks = Table(
     Column("began_at", BigInteger),
     Column("looked_at", BigInteger),  # when the last look that came to its end began
     Column("lease_until_at", BigInteger),
+    _count("found"),  # what had been missed, ever
 )
 
 # What GitHub lets each installation do (0: the App itself), and what it created within the last hour.

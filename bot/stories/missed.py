@@ -14,10 +14,10 @@ from bot.clients.github import Attempt, GitHubError
 from bot.core import commands
 from bot.core.events import CommentCreated, Malformed
 from bot.services import Services
+from bot.stores.looks import DELIVERIES
 from bot.stories.durable import Aside, Story
 from bot.stories.receive import ROUTES, receive
 
-DELIVERIES = "deliveries"
 LOOK_SECONDS = 300.0  # between two looks; a command that comes asks for one of its own
 OVERLAP_MS = 300_000  # looked at again: attempts that were under way, clocks that differ
 TURN_SECONDS = 1.0  # before a command asks again whether the look is done
@@ -52,7 +52,7 @@ def look(services: Services, say: Callable[[Missed], None] = lambda missed: None
         tried = list(services.github.attempts(since))
         for attempt in _unknown(services, tried):
             missed = _recover(services, attempt)
-            services.looks.go_on(DELIVERIES)
+            services.looks.found(DELIVERIES)
             log.warning("missed %s.%s (%s): %s", missed.event, missed.action, missed.status, missed.outcome)
             say(missed)
         done = max((attempt.at for attempt in tried), default=through)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+import sqlalchemy as sa
+
 from bot.services import _same_time
 from bot.stores.database import Database
 from bot.stores.ledger import Ledger
@@ -31,3 +34,18 @@ def test_whether_a_machine_has_the_databases_time_is_asked_of_the_databases_own(
         _same_time(moved)
     finally:
         moved.close()
+
+
+def test_who_is_in_a_hurry_waits_for_no_statement_and_the_others_still_do(database: Database) -> None:
+    # A hundred million rows: far more than any machine counts in the time given.
+    numbers = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*) FROM n"
+    )
+    hurried = database.within(0.2)
+    with pytest.raises(sa.exc.OperationalError), hurried.read() as tx:
+        tx.exec_driver_sql(numbers.format(100_000_000))
+    with hurried.read() as tx:
+        assert tx.exec_driver_sql(numbers.format(10)).scalar_one() == 10
+    for _ in range(3):  # over the same connections
+        with database.read() as tx:
+            assert tx.exec_driver_sql(numbers.format(1_000_000)).scalar_one() == 1_000_000

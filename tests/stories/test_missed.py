@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from bot import services, settings
 from bot.core import events
 from bot.services import Services
+from bot.stores.looks import DELIVERIES
 from bot.stores.tables import deliveries, looks
 from bot.stories import missed
 from bot.stories.durable import Aside, Story
@@ -102,6 +103,7 @@ def test_what_did_not_come_is_received_from_githubs_log(
     assert service.queue.status(sent["guid"]) == "ENQUEUED"
     assert rows(service) == [(sent["guid"], "launch.on_comment")]
     assert looked(service) == [], "once"
+    assert service.looks.standing(DELIVERIES)[1] == 1, "and counted once"
 
 
 def test_what_came_and_what_starts_nothing_is_left_alone(github: Client, service: Services) -> None:
