@@ -13,7 +13,7 @@ from bot.clients.anthropic import Upstream
 from bot.services import Services, build
 from bot.settings import environment, read, set_up_mode
 from bot.stories.spend import Spend
-from bot.web import health, laptop, runs, setup, steps, webhook
+from bot.web import health, laptop, metrics, runs, setup, steps, webhook
 from bot.web.dashboard import door as dashboard
 from bot.web.gateway import Gateway
 
@@ -42,6 +42,7 @@ def create(services: Services) -> Flask:
     roof.register_blueprint(steps.door(services, verifier))
     roof.register_blueprint(laptop.door(services))
     roof.register_blueprint(health.door(services))
+    roof.register_blueprint(metrics.door(services))
     roof.register_blueprint(setup.configured(settings))
     roof.register_blueprint(dashboard.door(services))
     roof.wsgi_app = DispatcherMiddleware(roof.wsgi_app, {"/anthropic": gateway})  # type: ignore[method-assign]

@@ -57,6 +57,7 @@ class Secrets:
         "github_client_secret",
         "github_private_key",
         "github_webhook_secret",
+        "metrics_token",
         "session",
     )
 
@@ -68,6 +69,7 @@ class Secrets:
         anthropic_admin_key: str = "",
         github_client_secret: str = "",
         session: str = "",
+        metrics_token: str = "",
     ) -> None:
         self.anthropic_keys = anthropic_keys  # by the name of its variable: ANTHROPIC_API_KEY…
         self.github_private_key = github_private_key
@@ -75,6 +77,7 @@ class Secrets:
         self.anthropic_admin_key = anthropic_admin_key  # reads the reports; empty: nothing reconciles
         self.github_client_secret = github_client_secret
         self.session = session  # seals what the dashboard keeps; empty: there is no dashboard
+        self.metrics_token = metrics_token  # opens /metrics; empty: nothing does
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,16 @@ class _Env:
         value = self.get(name)
         if not value:
             self.problems.append(f"{name} is not set: {what}")
+        return value
+
+    def secret(self, name: str) -> str:
+        """One that people make up; "" where there is none."""
+        value = self.get(name)
+        if value and len(value) < SHORTEST_SECRET:
+            self.problems.append(
+                f"{name} has {len(value)} characters, and {SHORTEST_SECRET} is the least: make one by "
+                "`openssl rand -hex 32`"
+            )
         return value
 
     def url(self, name: str, default: str) -> str:
@@ -217,7 +230,15 @@ def look(env: Mapping[str, str]) -> tuple[Settings, list[str]]:
         content_per_minute=told.number("GITHUB_CONTENT_PER_MINUTE", 80),
         content_per_hour=told.number("GITHUB_CONTENT_PER_HOUR", 500),
         hold_lease_ms=round(told.seconds("HOLD_LEASE_SECONDS", 60) * 1000),
-        secrets=Secrets(keys, private_key, secret, told.get("ANTHROPIC_ADMIN_KEY"), client_secret, session),
+        secrets=Secrets(
+            keys,
+            private_key,
+            secret,
+            told.get("ANTHROPIC_ADMIN_KEY"),
+            client_secret,
+            session,
+            told.secret("METRICS_TOKEN"),
+        ),
     )
     return settings, told.problems
 
@@ -232,14 +253,9 @@ def read(env: Mapping[str, str]) -> Settings:
 
 def _signing_in(told: _Env) -> tuple[str, str, str]:
     """What signing in takes, client id, its secret and SESSION_SECRET: without the last nothing of it."""
-    session = told.get("SESSION_SECRET")
+    session = told.secret("SESSION_SECRET")
     if not session:
         return told.get("GITHUB_CLIENT_ID"), "", ""
-    if len(session) < SHORTEST_SECRET:
-        told.problems.append(
-            f"SESSION_SECRET has {len(session)} characters, and {SHORTEST_SECRET} is the least: make one by "
-            "`openssl rand -hex 32`"
-        )
     where = "SESSION_SECRET asks for it (the dashboard); the App's settings page at GitHub shows it"
     return told.need("GITHUB_CLIENT_ID", where), told.need("GITHUB_CLIENT_SECRET", where), session
 

@@ -65,6 +65,14 @@ def test_signing_in_takes_a_secret_and_the_apps_credentials_or_nothing(file: Pat
     assert (found.secrets.session, "hidden" in repr(found), long in repr(found)) == (long, False, False)
 
 
+def test_a_token_that_could_be_guessed_does_not_open_the_metrics(file: Path) -> None:
+    env = REST | {"CREDENTIALS_FILE": str(file)}
+    with pytest.raises(SettingsError, match="METRICS_TOKEN has 6 characters"):
+        settings.read(env | {"METRICS_TOKEN": "secret"})
+    assert settings.read(env | {"METRICS_TOKEN": "s" * 32}).secrets.metrics_token == "s" * 32
+    assert settings.read(env).secrets.metrics_token == ""
+
+
 @pytest.mark.parametrize(
     ("env", "waits"),
     [
