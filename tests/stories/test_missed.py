@@ -172,9 +172,9 @@ def test_what_was_before_the_first_look_is_not_ours_to_answer(github: Client, se
 
 
 def test_one_process_looks_at_a_time(service: Services) -> None:
-    assert service.looks.begin(missed.DELIVERIES) is not None
+    assert service.looks.begin(DELIVERIES) is not None
     assert not missed.look(service)
-    service.looks.end(missed.DELIVERIES, None)
+    service.looks.end(DELIVERIES, None)
     assert missed.look(service)
 
 
