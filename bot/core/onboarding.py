@@ -121,7 +121,8 @@ def _shown(name: str) -> Iterator[str]:
             yield f"#engines: [{', '.join(policy.engines)}]"
         case "sweep":
             yield "#sweep:"
-            yield f"#  parallel: {policy.parallel}"
+            yield f"#  parallel: {policy.sweep.parallel}"
+            yield f"#  items: {policy.sweep.items}"
         case "paths":
             yield "#paths:"
             yield f"#  forbidden: []  # beside {' and '.join(FORBIDDEN)}"

@@ -38,6 +38,16 @@ _ROLES = (Role.WRITE, Role.MAINTAIN, Role.ADMIN)
 
 
 @dataclass(frozen=True, slots=True)
+class Sweeping:
+    """How a task list is run: items at once, items at most, dollars at most for all of them; its line."""
+
+    parallel: int = 3
+    items: int = 50
+    total: Usd | None = None
+    line: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """A whole policy, every key filled in. `given` are the dotted keys that the file itself set.
 
@@ -53,7 +63,7 @@ class Policy:
     context: int | None = None
     admission: str = "strict"
     check: str | None = None
-    parallel: int = 3
+    sweep: Sweeping = field(default_factory=Sweeping)
     forbidden: tuple[str, ...] = FORBIDDEN
     publish: str = "push"
     stuck: Stuck = field(default_factory=Stuck)
@@ -105,9 +115,8 @@ def parse(text: str | bytes | None, *, service: bool = False) -> Policy:
         given=frozenset(_given(said)),
         **plain,
     )
-    if "parallel" in said.get("sweep", {}):
-        policy = replace(policy, parallel=said["sweep"]["parallel"])
     policy = replace(policy, concurrency=replace(policy.concurrency, **said.get("concurrency", {})))
+    policy = replace(policy, sweep=replace(policy.sweep, **said.get("sweep", {})))
     policy = replace(policy, allow=_allow(said.get("allow", {})))
     policy = replace(policy, stuck=replace(policy.stuck, **said.get("stuck", {})))
     approvers = tuple(name.lower() for name in said.get("approvers", ()))
@@ -260,7 +269,12 @@ def tighten(service: Policy, repo: Policy) -> Policy:
         admission=service.admission if service.admission == admission else "strict",
         allow=_tighter_allow(service, repo),
         publish="push" if service.publish == repo.publish == "push" else "pull_request",
-        parallel=least_of("sweep.parallel", service.parallel, repo.parallel),
+        sweep=Sweeping(
+            parallel=least_of("sweep.parallel", service.sweep.parallel, repo.sweep.parallel),
+            items=least_of("sweep.items", service.sweep.items, repo.sweep.items),
+            total=min((one.sweep.total for one in (service, repo) if one.sweep.total), default=None),
+            line=repo.sweep.line or service.sweep.line,
+        ),
         stuck=Stuck(
             repeats=least_of("stuck.repeats", service.stuck.repeats, repo.stuck.repeats),
             idle=least_of("stuck.idle", service.stuck.idle, repo.stuck.idle),

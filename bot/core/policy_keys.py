@@ -175,6 +175,8 @@ PATTERN = _words(
     "a path inside the repository, without .. or a leading !, with at most six * or **",
 )
 
+LINE_NAME = r"[a-z0-9][a-z0-9_-]{0,38}"
+
 CEILINGS = Table(
     {
         "cost": Key(MONEY, "US dollars, such as $10 or 2.50 in quotes"),
@@ -236,7 +238,17 @@ KEYS = Table(
         ),
         "check": Key(COMMAND, "the command that tells whether the work is good, such as python -m pytest"),
         "sweep": Key(
-            Table({"parallel": Key(_number(1, 20), "how many runs at once")}), "runs over a task list"
+            Table(
+                {
+                    "parallel": Key(_number(1, 20), "how many items at once, where the comment does not say"),
+                    "items": Key(_number(1, 200), "the most items that a list may have"),
+                    "total": Key(MONEY, "the most that all items of a sweep may cost together"),
+                    "line": Key(
+                        _words(LINE_NAME, 39, "a line's name"), "its budget line, where nothing names one"
+                    ),
+                }
+            ),
+            "runs over a task list",
         ),
         "concurrency": Key(
             Table(
@@ -350,7 +362,7 @@ VIEWERS = Table(
     }
 )
 TEAM = Table({"members": _MEMBERS, "api_key_env": _KEY})
-_LINES = Named(r"[a-z0-9][a-z0-9_-]{0,38}", "a line's name, such as evals", LINE)
+_LINES = Named(LINE_NAME, "a line's name, such as evals", LINE)
 # The service's own file has these besides.
 SERVICE_KEYS = Table(
     {

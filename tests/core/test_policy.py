@@ -16,7 +16,7 @@ from bot.core import policy_keys
 from bot.core.ceilings import CLASSES
 from bot.core.limits import MOST
 from bot.core.money import Usd
-from bot.core.policy import FORBIDDEN, Policy, PolicyError, forbidden, parse, tighten
+from bot.core.policy import FORBIDDEN, Policy, PolicyError, Sweeping, forbidden, parse, tighten
 from bot.core.roles import Role
 from bot.core.rules import ADMISSIONS, Allowance
 
@@ -35,7 +35,7 @@ model: claude-opus-4-7
 effort: medium
 admission: expected
 check: python -m pytest -q
-sweep: {parallel: 2}
+sweep: {parallel: 2, items: 10, total: $90, line: refresh}
 paths:
   forbidden: [migrations/**, "*.lock"]
 publish: pull_request
@@ -56,7 +56,8 @@ def test_every_key_reaches_the_policy() -> None:
     assert policy.engines == ("aider", "opus")
     assert (policy.effort, policy.admission, policy.publish) == ("medium", "expected", "pull_request")
     assert policy.check == "python -m pytest -q"
-    assert (policy.parallel, policy.stuck.repeats, policy.retention) == (2, 3, 14)
+    assert (policy.stuck.repeats, policy.retention) == (3, 14)
+    assert policy.sweep == Sweeping(2, 10, Usd.parse("90"), "refresh")
     assert policy.forbidden == (*FORBIDDEN, "migrations/**", "*.lock")
     assert SCHEMA.is_valid(yaml.safe_load(WHOLE))
 
@@ -105,6 +106,7 @@ def test_without_a_word_the_defaults_hold(text: str | bytes | None) -> None:
         pytest.param("classes: 5", 1, "classes", "list of keys", id="a value for keys"),
         pytest.param("- model: a", 1, "", "list of keys", id="a list for the file"),
         pytest.param("retention: 30", 1, "retention", "such as 30d", id="days without d"),
+        pytest.param("sweep: {total: $0}", 1, "sweep.total", "nothing", id="a sweep of nothing"),
         pytest.param("sweep: {parallel: 21}", 1, "sweep.parallel", "from 1 to 20", id="too many at once"),
         pytest.param(
             "max:\n  write: {cost: 9}\n  admin:\n    cost: 8", 4, "max.admin.cost", "lesser", id="upside down"
@@ -373,9 +375,25 @@ def test_what_only_the_service_says_holds_in_a_repository_that_says_nothing() ->
     for text in (None, "effort: low"):
         both = tighten(above, parse(text))
         assert (both.stuck.repeats, both.stuck.idle, both.stuck.errors) == (10, 20, 6)
-        assert (both.retention, both.admission, both.parallel) == (90, "expected", 8)
+        assert (both.retention, both.admission, both.sweep.parallel) == (90, "expected", 8)
     own = tighten(above, parse("stuck: {repeats: 12, idle: 5}\nadmission: strict"))
     assert (own.stuck.repeats, own.stuck.idle, own.admission) == (10, 5, "strict")
+
+
+@pytest.mark.parametrize(
+    ("service", "repo", "holds"),
+    [
+        ("{}", "{}", Sweeping()),
+        ("{total: $50, items: 9}", "{}", Sweeping(items=9, total=Usd.parse("50"))),
+        ("{total: $50, items: 9}", "{total: $70, items: 12}", Sweeping(items=9, total=Usd.parse("50"))),
+        ("{total: $50}", "{total: $7, parallel: 2}", Sweeping(parallel=2, total=Usd.parse("7"))),
+        ("{}", "{total: $7, parallel: 9}", Sweeping(total=Usd.parse("7"))),
+        ("{line: refresh}", "{}", Sweeping(line="refresh")),
+        ("{line: refresh}", "{line: docs}", Sweeping(line="docs")),
+    ],
+)
+def test_a_repositorys_sweeps_are_tightened(service: str, repo: str, holds: Sweeping) -> None:
+    assert tighten(parse(f"sweep: {service}", service=True), parse(f"sweep: {repo}")).sweep == holds
 
 
 @pytest.mark.parametrize("service", ADMISSIONS)
