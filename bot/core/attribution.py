@@ -6,6 +6,9 @@ A run belongs to the first pull request to merge, by GitHub's time, of those tha
 - it ran on an earlier attempt, or made one, and had begun by the merge. An attempt is a pull request that was
   closed without a merge and closes one of those issues, or that a run of the same work has made or was on.
 
+An item of a sweep that has made a pull request follows that one alone, and not its issue: the others are not
+its work.
+
 A pull request that a run has opened onto the branch of another one delivers nothing by itself: when it is
 merged, its runs follow that other one. Across repositories only what one installation covers comes together.
 """
@@ -49,6 +52,7 @@ class Work:
     opened_at: int
     made: Place | None = None
     branch: str = ""
+    item: bool = False  # one of a sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +116,12 @@ class _Known:
         issues = {issue for place in mine for issue in self.pulls[place].closes}
         near = [work for work in self.works if _together(pull, work)]
         begun = [work for work in near if work.opened_at < (pull.merged_at or 0) + SECOND]
+        on_issue = [work for work in begun if not (work.item and work.made)]
         attempts, none = self._attempts(mine, issues, near), set[Place]()
         for works, because, threads, made in (
             (near, ON, mine, none),
             (near, MADE, none, mine),
-            (begun, ISSUE, issues, none),
+            (on_issue, ISSUE, issues, none),
             (begun, ATTEMPT, attempts, attempts),
         ):
             for work in works:

@@ -45,6 +45,10 @@ def run(name: str, thread: int, hour: int = 0, made: int | None = None, branch: 
     return Work(name, 9, at(thread), hour * HOUR, None if made is None else at(made), branch)
 
 
+def item(name: str, issue: int, made: int | None = None) -> Work:
+    return replace(run(name, issue, made=made), item=True)
+
+
 CASES = [
     pytest.param([merged(7, 5)], [run("a", 7)], {"a": (7, ON)}, id="on it"),
     pytest.param([merged(7, 5)], [run("a", 7, 6)], {"a": (7, ON)}, id="on it, begun after the merge"),
@@ -132,6 +136,24 @@ CASES = [
         id="into a branch of nobody's: merged is merged",
     ),
     pytest.param(
+        [merged(7, 5, 3), merged(8, 6)],
+        [item("a", 3, made=8), item("b", 3), item("c", 3, made=9)],
+        {"a": (8, MADE), "b": (7, ISSUE)},
+        id="items of a sweep follow their own pull requests, and without one the issue",
+    ),
+    pytest.param(
+        [merged(8, 6), merged(9, 7)],
+        [item("a", 3, made=8), item("b", 3, made=9), item("c", 3), run("d", 8)],
+        {"a": (8, MADE), "b": (9, MADE), "d": (8, ON)},
+        id="an item that made nothing waits for whatever closes its issue",
+    ),
+    pytest.param(
+        [closed(8), merged(7, 5, 3)],
+        [item("a", 3, made=8), run("b", 8)],
+        {"a": (7, ATTEMPT), "b": (7, ATTEMPT)},
+        id="an item's pull request that was dropped is an attempt at its issue",
+    ),
+    pytest.param(
         [merged(7, 5, closes=frozenset({at(3, 2)}))],
         [Work("a", 9, at(3, 2), 0), Work("b", 8, at(3, 2), 0)],
         {"a": (7, ISSUE)},
@@ -185,7 +207,8 @@ def histories(draw: st.DrawFn) -> tuple[list[Pull], list[Work]]:
         hour = draw(st.integers(0, 7))
         pull = (thread[0], made) if made else None
         branch = f"b{thread[1] % 4}" if made else ""
-        works.append(Work(f"r{number}", draw(st.sampled_from([9, 9, 8])), thread, hour * HOUR, pull, branch))
+        installation, swept = draw(st.sampled_from([9, 9, 8])), draw(st.booleans())
+        works.append(Work(f"r{number}", installation, thread, hour * HOUR, pull, branch, swept))
     return draw(PULLS), works
 
 
@@ -240,7 +263,8 @@ def counted_by_hand(pulls: Iterable[Pull], works: list[Work]) -> dict[str, Place
             own = {place for place in (work.thread, work.made) if place in known}
             direct = any(lands(place) == pull.place for place in own)
             begun = work.opened_at < pull.merged_at + 1000
-            if direct or (begun and (work.thread in issues or own & attempts)):
+            on_issue = work.thread in issues and not (work.item and work.made)
+            if direct or (begun and (on_issue or own & attempts)):
                 candidates.append((pull.merged_at, pull.place))
         if candidates:
             found[work.run] = min(candidates)[1]
