@@ -39,6 +39,7 @@ from bot.stores.rollups import Rollups
 from bot.stores.runs import Runs
 from bot.stores.sessions import Sessions
 from bot.stores.signals import SignalStore
+from bot.stores.sweeps import Sweeps
 from bot.stores.switch import Switch
 from bot.stores.tables import runs
 from bot.stores.threads import Threads
@@ -61,6 +62,7 @@ class Services:
     runs: Runs
     people: People
     waiting: WaitingLine
+    sweeps: Sweeps
     switch: Switch
     threads: Threads
     handover: Handover
@@ -114,6 +116,7 @@ def build(settings: Settings, kind: str, clock: str = "") -> Services:
         runs=store,
         people=People(database, store),
         waiting=WaitingLine(database, queue),
+        sweeps=Sweeps(database, store),
         switch=Switch(database),
         threads=Threads(database),
         handover=Handover(database, queue, blobs),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -29,6 +29,10 @@ HELP: tuple[tuple[str, str], ...] = (
     ("/agent resume [options] [text]", "goes on with the last halted run; options are new totals"),
     ("/agent accept · /agent discard", "publishes · drops what the last halted run had made"),
     ("/agent split [options] [text]", "makes a check list of smaller pieces, each with a class and a price"),
+    (
+        "/agent sweep [parallel=N] [total=$N] [options] [text]",
+        "a run and a pull request for each unchecked item of the issue's task list, on a budget line",
+    ),
     ("/agent approve SHA", "lets this commit of somebody without write permission run"),
     ("/agent stop", "halts the live run"),
     ("/agent status · /agent cost", "the live run · what this thread has cost so far, and your month"),
@@ -40,7 +44,10 @@ EXAMPLE = "/agent fix cost=$5 steps=20 the date test fails in leap years"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What stood on the command line; None where nothing did. Money in Usd, wall in seconds."""
+    """What stood on the command line; None where nothing did. Money in Usd, wall in seconds.
+
+    `parallel` and `total` are of a sweep: how many items at once, and what all of them may cost together.
+    """
 
     cost: Usd | None = None
     tokens: int | None = None
@@ -49,6 +56,7 @@ class Options:
     engine: str | None = None
     line: str | None = None
     parallel: int | None = None
+    total: Usd | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +131,7 @@ def _parallel(text: str) -> int:
 
 
 MOST_DOLLARS = Usd.parse("100000")
-MOST_PARALLEL = 50
+MOST_PARALLEL = 20
 # What labels can set too.
 AMOUNTS = {
     "cost": Amount(_dollars, f"an amount of dollars above $0 and up to {MOST_DOLLARS}, such as $10", "$10"),
@@ -131,7 +139,11 @@ AMOUNTS = {
     "steps": Amount(whole, "a whole number such as 50", "50"),
     "wall": Amount(duration, "a time such as 90s, 20m or 1h", "20m"),
 }
-_AMOUNTS = {**AMOUNTS, "parallel": Amount(_parallel, f"a whole number, at most {MOST_PARALLEL}", "5")}
+_AMOUNTS = {
+    **AMOUNTS,
+    "parallel": Amount(_parallel, f"a whole number, at most {MOST_PARALLEL}", "5"),
+    "total": replace(AMOUNTS["cost"], sample="$100"),
+}
 _OPTIONS = (*_AMOUNTS, "engine", "line")
 _PLAIN = ("accept", "discard", "stop", "status", "cost", "help")
 _VERBS = (*CLASS_OF, "resume", "sweep", "approve", "ack", *_PLAIN)
@@ -141,7 +153,7 @@ _APPROVAL = "/agent approve 0123456789abcdef0123456789abcdef01234567"
 _OPTION = re.compile(r"([a-z][a-z0-9_-]{0,30})=(\S*)\Z")
 # No options (P3), but who writes `--cost=$5` or `Cost=$5` counts on it: starting without it would cost more.
 _ALMOST = re.compile(
-    r"""[-\u2013\u2014`*_"'\u2018-\u201d(\[<{]{0,3}(cost|tokens|steps|wall)(?:[=\uff1d]|:\$?[0-9])""",
+    r"""[-\u2013\u2014`*_"'\u2018-\u201d(\[<{]{0,3}(cost|tokens|steps|wall|total)(?:[=\uff1d]|:\$?[0-9])""",
     re.ASCII | re.IGNORECASE,
 )
 
@@ -179,8 +191,9 @@ def _command(verb: str, tail: str, before: str, after: str) -> Command:
         options, text = _options(verb, tail)
         if isinstance(options, Malformed):
             return options
-        if options.parallel is not None and verb != "sweep":
-            return Malformed("`parallel=` belongs to `/agent sweep`", "/agent sweep parallel=5")
+        for name in ("parallel", "total"):
+            if getattr(options, name) is not None and verb not in ("sweep", "resume"):
+                return Malformed(f"`{name}=` belongs to `/agent sweep`", _example("sweep", name))
         instruction = "\n\n".join(part for part in (before, text, after) if part)
         if verb == "resume":
             return Resume(options, instruction)

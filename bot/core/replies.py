@@ -96,6 +96,8 @@ def nothing_left(spent: Spent, short: Mapping[str, str], clamps: Sequence[str]) 
 
 def reached(standing: Standing) -> str:
     """Which cap is reached, on one line."""
+    if standing.cap.scope is caps.Scope.SWEEP:
+        return f"{standing.most} total ceiling reached"
     held = f", {standing.held} held by live runs" if standing.held else ""
     return f"{caps.whose(standing)} is reached: {standing.spent} of {standing.most} spent{held}"
 
@@ -175,10 +177,6 @@ def busy(line: Line) -> str:
         f"A run is live on this thread already: [`{line.run}`]({line.url}), asked for by {line.actor}, "
         f"{line.cost} of {line.ceiling} so far. Wait for its report, or end it with `/agent stop`. {NOTHING}"
     )
-
-
-def not_yet(verb: str) -> str:
-    return f"`/agent {verb}` is a command of Tollgate that this version does not do yet. {NOTHING}"
 
 
 def started(line: Line) -> str:

@@ -202,6 +202,7 @@ def _works(tx: sa.Connection, places: Sequence[Place]) -> Iterator[Work]:
         runs.c.opened_at,
         runs.c.published_pull,
         runs.c.snapshot,
+        runs.c.sweep,
     )
     for row in tx.execute(query.where(sa.or_(on, made))):
         thread, pull = (row.repository_id, row.thread), row.published_pull
@@ -209,7 +210,7 @@ def _works(tx: sa.Connection, places: Sequence[Place]) -> Iterator[Work]:
         if pull is not None and row.thread_kind == "pull":
             branch = str(json.loads(row.snapshot).get("head", {}).get("ref", ""))
         made_it = None if pull is None else (row.repository_id, pull)
-        yield Work(row.id, row.installation or 0, thread, row.opened_at, made_it, branch)
+        yield Work(row.id, row.installation or 0, thread, row.opened_at, made_it, branch, row.sweep != "")
 
 
 def _issues(tx: sa.Connection, places: Sequence[Place]) -> set[Place]:

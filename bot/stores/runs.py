@@ -24,7 +24,7 @@ from bot.core.rules import STRICTEST, Rules
 from bot.core.signals import Size
 from bot.stores.database import Database
 from bot.stores.switch import record
-from bot.stores.tables import LIVE, blobs, runs, turns
+from bot.stores.tables import LIVE, blobs, runs, sweeps, turns
 
 STEP = "step"  # the origin of a run that a step of somebody's workflow is
 LAPTOP = "laptop"  # of one on a person's own machine that counts with the service (P7)
@@ -52,6 +52,7 @@ class NewRun:
     month: str = ""
     line: str = ""
     sweep: str = ""
+    item: int | None = None
     key_name: str = ""
     opened_by: str = ""
     branch: str = ""
@@ -88,6 +89,7 @@ class Run:
     month: str
     line: str
     sweep: str
+    item: int | None
     key_name: str
     opened_by: str
     task_class: str
@@ -138,6 +140,11 @@ class Run:
         """Not over: running, about to, or waiting in line."""
         return self.state in LIVE
 
+    @property
+    def begun(self) -> bool:
+        """Whether it was ever sent off: what ends in line was not."""
+        return self.dispatched_at is not None or self.spent.steps > 0
+
 
 def new_id() -> str:
     return secrets.token_hex(6)
@@ -163,6 +170,8 @@ class Runs:
 
     def open_in(self, tx: sa.Connection, new: NewRun, *, queued: bool = False) -> bool:
         """The same inside a transaction; `queued`: it waits in line first."""
+        if not new.sweep and _swept(tx, new):
+            return False
         insert = self.database.insert(runs)
         values = {
             "id": new.id,
@@ -179,6 +188,7 @@ class Runs:
             "month": new.month,
             "line": new.line,
             "sweep": new.sweep,
+            "item": new.item,
             "key_name": new.key_name,
             "opened_by": new.opened_by,
             "branch": new.branch,
@@ -445,6 +455,12 @@ class Runs:
         )
 
 
+def _swept(tx: sa.Connection, new: NewRun) -> bool:
+    """Whether a sweep is its thread's live thing (L3). Comments of a thread are taken one by one."""
+    here = sa.and_(sweeps.c.repository_id == new.repository_id, sweeps.c.thread == new.thread)
+    return tx.execute(sa.select(sweeps.c.id).where(here, sweeps.c.live.is_(True))).first() is not None
+
+
 def _repository(tx: sa.Connection, run: str) -> str:
     return str(tx.execute(sa.select(runs.c.repository).where(runs.c.id == run)).scalar_one())
 
@@ -516,8 +532,8 @@ _OF_AN_ATTEMPT = (
 _COUNTERS = ("steps", "tool_calls", "input", "cache_write_5m", "cache_write_1h", "cache_read", "output")
 _PLAIN = (
     "id", "origin", "installation", "repository_id", "repository", "thread", "thread_kind",
-    "comment_kind", "comment_id", "actor", "actor_id", "month", "line", "sweep", "key_name", "opened_by",
-    "task_class", "engine", "model", "effort", "task", "state", "message", "notice", "attempt",
+    "comment_kind", "comment_id", "actor", "actor_id", "month", "line", "sweep", "item", "key_name",
+    "opened_by", "task_class", "engine", "model", "effort", "task", "state", "message", "notice", "attempt",
     "opened_at", "queued_at", "started_at", "deadline_at", "lease_until_at", "ended_at", "price_book",
     "report_comment_id", "check_run_id", "workflow_run_id", "workflow_url", "dispatched_at",
     "published_pull", "settled_as", "settled_by", "settled_in", "finishing_at", "finished_at",

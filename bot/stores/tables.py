@@ -62,7 +62,9 @@ runs = Table(
     Column("actor_id", BigInteger),  # GitHub's number of the person: a name can be changed, and a cap stays
     Column("line", String(40), nullable=False, server_default=""),  # the budget line that it is on
     Column("key_name", String(64), nullable=False, server_default=""),  # the key it is sent with; "": default
-    Column("sweep", String(12), nullable=False, server_default=""),  # the sweep that it is an item of
+    # The sweep that it is an item of, and which. Such a run has the comment kind "sweep.ITEM" (L2).
+    Column("sweep", String(12), nullable=False, server_default=""),
+    Column("item", Integer),
     Column("month", String(7), nullable=False, server_default=""),  # of the launch, in the caps' time zone
     Column(
         "opened_by", String(100), nullable=False, server_default=""
@@ -151,14 +153,14 @@ runs = Table(
     UniqueConstraint("repository_id", "comment_kind", "comment_id"),
     Index(None, "repository_id", "thread"),
     Index(None, "repository_id", "published_pull"),
-    # L3: one live run a thread.
+    # L3: one live run a thread. The items of a sweep are many; the sweep itself is the thread's one.
     Index(
         "uq_runs_live_thread",
         "repository_id",
         "thread",
         unique=True,
-        sqlite_where=text("state IN ('queued', 'open', 'running')"),
-        postgresql_where=text("state IN ('queued', 'open', 'running')"),
+        sqlite_where=text("sweep = '' AND state IN ('queued', 'open', 'running')"),
+        postgresql_where=text("sweep = '' AND state IN ('queued', 'open', 'running')"),
     ),
     # One live run a job, whose steps come one after the other.
     Index(
@@ -183,7 +185,50 @@ runs = Table(
     Index(None, "actor_id", "month"),
     Index(None, "installation", "month"),
     Index(None, "line", "month"),
-    Index(None, "sweep"),
+    Index(None, "sweep", "item"),
+)
+
+# Task lists that are run item by item: what was asked for, what goes on, what its comment shows.
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("installation", BigInteger, nullable=False),
+    Column("repository_id", BigInteger, nullable=False),
+    Column("repository", String(200), nullable=False),
+    Column("thread", BigInteger, nullable=False),
+    Column("comment_id", BigInteger, nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("actor_id", BigInteger, nullable=False),
+    Column("line", String(40), nullable=False),
+    Column("url", Text, nullable=False),  # of the issue
+    Column("parallel", Integer, nullable=False),
+    Column("total_nanos", BigInteger, nullable=False),
+    Column("each", Text, nullable=False),  # JSON: the ceilings of an item
+    Column("clamps", Text, nullable=False, server_default="[]"),  # JSON
+    Column("opened_by", String(100), nullable=False),  # the story that opened this attempt
+    Column("resumed_by", String(100), nullable=False, server_default=""),
+    Column("stopped_by", String(100), nullable=False, server_default=""),
+    Column("attempt", Integer, nullable=False, server_default="1"),
+    Column("live", Boolean, nullable=False, server_default="1"),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("finished_at", BigInteger),  # the last word is said
+    Column("ticked", Text, nullable=False, server_default="[]"),  # JSON: the items whose box is
+    Column("report_comment_id", BigInteger),
+    Column("reported_at", BigInteger),
+    Column("reported_digest", String(64)),
+    Column("reporting_until_at", BigInteger),
+    UniqueConstraint("repository_id", "comment_id"),
+    Index(
+        "uq_sweeps_live_thread",
+        "repository_id",
+        "thread",
+        unique=True,
+        sqlite_where=text("live"),
+        postgresql_where=text("live"),
+    ),
+    Index(None, "finished_at"),
 )
 
 turns = Table(

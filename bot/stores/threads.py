@@ -22,10 +22,11 @@ class Threads:
         )
 
     def live(self, repository_id: int, thread: int) -> Run | None:
-        """The thread's one live run (L3)."""
+        """The thread's one live run (L3); the items of a sweep are not counted."""
         return self._first(
             runs.c.repository_id == repository_id,
             runs.c.thread == thread,
+            runs.c.sweep == "",
             runs.c.state.in_(LIVE),
         )
 

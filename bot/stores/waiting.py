@@ -124,6 +124,10 @@ def _fitted(tx: sa.Connection, run: Run, under: Under) -> Fit | Reached | None:
     standings = [fitting.standing(tx, cap, under.month, but=run.id) for cap in under.caps]
     asked, spent = run.ceilings.usd, run.spent.usd
     fitted = fit(asked, standings, spent)
+    # An item of a sweep waits for its whole ceiling while others of it hold what it lacks.
+    others = any(one.held for one in standings if one.cap.scope is Scope.SWEEP)
+    if isinstance(fitted, Fit) and fitted.clamp and others:
+        return None
     return None if isinstance(fitted, Reached) and held_only(asked, standings, spent) else fitted
 
 

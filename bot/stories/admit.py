@@ -61,9 +61,11 @@ def look(services: Services) -> None:
 def _asked(services: Services, run: Run) -> Asked:
     try:
         caps = caps_of(services, (run.actor_id or 0, run.actor), repo_of(run), run.line)
+        if run.sweep and (sweep := services.sweeps.get(run.sweep)) is not None:
+            caps = (sweep.cap, *caps)
     except Refusal as refusal:
         return Asked(run, str(refusal))
-    # A further attempt stays in the month of its launch.
+    # A further attempt stays in the month of its launch; what was never launched is in none.
     now = services.database.now_ms()
-    month = month_of(now, services.policy.caps.zone) if run.attempt == 1 else run.month
+    month = run.month if run.attempt > 1 and run.begun else month_of(now, services.policy.caps.zone)
     return Asked(run, Under(caps, limits(services, run), month))

@@ -86,10 +86,6 @@ def _record(story: Story, event: CommentCreated, reason: str, why: str, run: str
     )
 
 
-def not_yet(story: Story, event: CommentCreated, verb: str) -> None:
-    refuse(story, event, "not_yet", f"/agent {verb} is not there yet", replies.not_yet(verb))
-
-
 def busy(story: Story, event: CommentCreated, run_id: str) -> None:
     """A second start on a thread is answered with a link to the live run (L3)."""
     live = run_of(story.services, run_id)

@@ -128,7 +128,7 @@ def accept(story: Story, asked: Asked) -> None:
         story.step("it is free again", services.runs.unsettle, run.id, story.delivery)
     if kept:
         _remove_aside(story, run, left.published, but=placed.ref)
-        finish.report(story, run.id)
+        _tell(story, run)
     said = (
         replies.accepted(line(run), placed)
         if done
@@ -146,8 +146,15 @@ def discard(story: Story, asked: Asked) -> None:
     stays = _remove_aside(story, run, left.published)
     story.step("drop what is stored", services.handover.drop, run.id)
     story.step("nothing is kept", services.runs.set, run.id, published=None)
-    finish.report(story, run.id)
+    _tell(story, run)
     asked.answer("discard", replies.discarded(line(run), stays))
+
+
+def _tell(story: Story, run: Run) -> None:
+    """In its report, and in the comment of the sweep that it is an item of."""
+    finish.report(story, run.id)
+    if run.sweep:
+        story.step("have its sweep told of anew", story.services.sweeps.touch, run.sweep)
 
 
 def _left(story: Story, asked: Asked, verb: str) -> Left | None:
@@ -167,6 +174,8 @@ def _look(services: Services, asked: Asked, verb: str, delivery: str) -> Left | 
     runs = services.threads.all(asked.repo.id, asked.number)
     if asked.run:
         runs = tuple(run for run in runs if run.id == asked.run)
+    else:  # the items of a sweep are not waiting for one another
+        runs = tuple(run for run in runs if not (run.sweep and run.finished_at is None))
     # A live run, or one that is just ending, has the first word: its work is not whole yet.
     newest = sorted(runs, key=lambda run: (run.finished_at is None, run.ended_at or 0), reverse=True)
     for run in newest:

@@ -24,7 +24,7 @@ from bot.stores.handover import CHANGESET
 from bot.stores.runs import APART, Run
 from bot.stories import ack, publish
 from bot.stories.durable import Story
-from bot.stories.names import marker, repo_of, run_of
+from bot.stories.names import marker, repo_of, run_of, told_on
 
 # What was in flight at a halt is read to its end for at most two minutes (G5).
 DRAINED_SECONDS = 130.0
@@ -57,7 +57,9 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     # Its thread may have been merged before it began, or while it ran.
     story.step("attribute", services.pulls.follow, run.repository_id or 0, run.thread or 0)
     story.step("wait for the live comment", _quiet, services, run_id)
-    if run.origin not in APART:  # whose job or laptop asks for its report
+    # A step's job and a laptop ask for its report; what ended in line is told of in its sweep's comment.
+    in_line = run.item and run.dispatched_at is None and run.state != "failed"
+    if run.origin not in APART and not in_line:
         report(story, run_id)
     if result is None and run.workflow_run_id is not None and run.origin not in APART:
         story.attempt("end its workflow", services.github.cancel, repo_of(run), run.workflow_run_id)
@@ -183,7 +185,7 @@ def _post(services: Services, run_id: str) -> None:
         except GitHubError as error:
             if error.status != 404:
                 raise
-    made = services.github.comment(repo_of(run), run.thread or 0, text, marker(run))
+    made = services.github.comment(repo_of(run), told_on(run), text, marker(run))
     return services.runs.set(run_id, report_comment_id=made)
 
 

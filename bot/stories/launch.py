@@ -6,13 +6,12 @@ Everything is kept in the run's snapshot as it was at the trigger; edits afterwa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from bot.clients.github import GitHubError
-from bot.core import commands, onboarding, replies
-from bot.core.caps import Cap, Reached, month_of
-from bot.core.care import care
-from bot.core.ceilings import NATIVE_ENGINE
+from bot.core import commands, replies
+from bot.core.caps import Cap, Reached
 from bot.core.commands import Ack, Approve, Malformed, Plain, Resume, Start, Sweep
 from bot.core.events import REVIEW_COMMENT, CommentCreated
 from bot.core.offers import BROKEN_OFF
@@ -20,21 +19,17 @@ from bot.core.roles import Role
 from bot.core.untrusted import code, listing, tail
 from bot.core.waiting import Full, Limit
 from bot.services import Services
-from bot.stores.runs import NewRun, new_id
+from bot.stores.runs import NewRun
 from bot.stores.switch import Paused
-from bot.stories import ack, admit, approve, asides, decide, relabel, resume
+from bot.stories import ack, admit, approve, asides, decide, relabel, resume, sweep
+from bot.stories.draft import draft
 from bot.stories.durable import Story
 from bot.stories.names import line, run_of
 from bot.stories.ruling import (
     Refusal,
     caps_of,
-    cleared,
-    kept,
-    key_for,
     limits_of,
-    line_of,
     policy_of,
-    priced,
     resolve,
 )
 from bot.stories.scene import Scene, look
@@ -44,7 +39,7 @@ MOST_HUNK = 8_000  # characters
 
 
 def on_comment(story: Story, event: CommentCreated) -> str | None:
-    """What a new comment starts; returns the run's id, or None if it starts none."""
+    """What a new comment starts; returns the id of the run or the sweep, or None if it starts none."""
     command = commands.parse(event.body)
     if command is None or not story.step("take the comment", _take, story, event):
         return None
@@ -71,17 +66,21 @@ def on_comment(story: Story, event: CommentCreated) -> str | None:
         case Plain("discard"):
             decide.discard(story, decide.by_comment(story, event, role))
         case Plain("stop"):
-            asides.stop(story, event, late)
+            if not sweep.stop(story, event, late):
+                asides.stop(story, event, late)
         case Plain("status"):
-            asides.status(story, event)
+            if not sweep.status(story, event):
+                asides.status(story, event)
         case Plain("cost"):
             asides.cost(story, event, ack.standings(story, event))
         case Plain():
             asides.help_(story, event, _holding(story, event, role))
         case Resume():
+            if (begun := sweep.to_resume(story, event)) is not None:
+                return sweep.go_on(story, event, command, role, begun)
             return _told(story, event, resume.resume(story, event, command, role))
         case Sweep():
-            asides.not_yet(story, event, "sweep")
+            return sweep.sweep(story, event, command, role)
         case Approve():
             approve.approve(story, event, command, role)
         case Ack(reason):
@@ -119,6 +118,8 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
     outcome, run_id = opened
     if outcome == "busy":
         asides.busy(story, event, run_id)
+    elif outcome == "sweeping":
+        sweep.busy(story, event, run_id)
     if outcome != "opened":
         return None
     relabel.catch_up(story, run_id, scene.looked_at)
@@ -126,85 +127,16 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
     return run_id
 
 
-def _has_workflow(services: Services, event: CommentCreated, branch: str) -> bool:
-    return services.github.file(event.repo, onboarding.WORKFLOW, branch) is not None
-
-
 def _new_run(story: Story, event: CommentCreated, command: Start, role: Role, scene: Scene) -> NewRun:
     """The run as it would be opened. Raises Refusal."""
-    cleared(scene, scene.head_sha, scene.approved_by)
-    if not story.step("look for its workflow", _has_workflow, story.services, event, scene.default_branch):
-        known = story.services.onboardings.of(event.repo.id)
-        raise Refusal("no_workflow", replies.no_workflow(scene.default_branch, known.url if known else ""))
-    ruling = policy_of(story.services, scene)
-    resolved = resolve(command.task_class, command.options, role, scene.labels, ruling)
-    if resolved.engine not in ruling.engines:
-        allowed = ", ".join(ruling.engines) or "none at all"
-        raise Refusal("engine", f"the policy allows the engines {allowed}, not {resolved.engine}")
-    if resolved.engine not in ENGINES:
-        raise Refusal("engine", f"this version runs the engine opus only, not {resolved.engine}")
-    budget = line_of(ruling, resolved.line, event.actor)
-    key = key_for(story.services, ruling, budget, event.actor)
-    now = story.step("the time", story.services.database.now_ms)
-    priced(story.services, ruling.model, now)
-    careful = care(resolved.task_class, ruling.effort, ruling.context)
+    drafted, ruling = draft(story, event, scene, role, command.task_class, command.options)
     task, planned = _task(event, command), {}
-    if resolved.task_class == "split":
+    if drafted.task_class == "split":
         before = story.step("what came before", _before, story.services, event)
         task = "\n\n".join(part for part in (before.get("task", ""), task) if part)
         costs = {name: row.usd.nanos for name, row in ruling.classes.items()}
         planned = {"class_costs": costs, "before": before}
-    return NewRun(
-        id=story.step("name the run", new_id),
-        origin="github",
-        ceilings=resolved.ceilings,
-        task_class=resolved.task_class,
-        engine=resolved.engine,
-        model=ruling.model,
-        effort=careful.effort,
-        price_book=story.services.prices.version,
-        task=task,
-        actor=event.actor,
-        actor_id=event.actor_id,
-        line=budget[0] if budget else "",
-        key_name=key,
-        month=month_of(now, story.services.policy.caps.zone),
-        opened_by=story.delivery,
-        installation=event.repo.installation,
-        repository_id=event.repo.id,
-        repository=event.repo.full_name,
-        thread=event.number,
-        thread_kind=scene.kind,
-        comment_kind=event.kind,
-        comment_id=event.comment_id,
-        snapshot={
-            "thread": {
-                "kind": scene.kind,
-                "number": scene.number,
-                "title": scene.title,
-                "body": scene.body,
-                "url": scene.url,
-            },
-            "head": {"ref": scene.head_ref, "sha": scene.head_sha},
-            "base_ref": scene.base_ref,
-            "fork": scene.fork,
-            "approved_by": scene.approved_by,
-            "default_branch": scene.default_branch,
-            "labels": [f"{label.name} {label.by}" for label in scene.labels],
-            "role": str(role),
-            "check": ruling.check,
-            "context": careful.context,
-            "forbidden_paths": list(ruling.forbidden),
-            "publish": ruling.publish,
-            **kept(command.task_class, command.options, scene),
-            **planned,
-        },
-        sources=resolved.sources,
-        clamps=resolved.clamps,
-        keeps_back=resolved.engine == NATIVE_ENGINE,
-        rules=ruling.rules,
-        retention=ruling.retention,
-    )
+    return replace(drafted, task=task, snapshot=drafted.snapshot | planned)
 
 
 def _task(event: CommentCreated, command: Start) -> str:
@@ -235,7 +167,8 @@ def _open(
     services: Services, event: CommentCreated, new: NewRun, caps: Sequence[Cap], limits: Sequence[Limit]
 ) -> tuple[str, str] | Reached | Full | Paused:
     """("opened", id) if this story's run is there; ("seen", id) for a comment that has another story's;
-    ("busy", id of the thread's live run); else the cap that leaves too little, or why nothing runs."""
+    ("busy" or "sweeping", id of the thread's live run or sweep); else the cap that leaves too little, or why
+    nothing runs."""
     while True:
         known = services.threads.of_comment(event.repo.id, event.kind, event.comment_id)
         if known is not None:
@@ -245,9 +178,8 @@ def _open(
             return opened
         if opened:
             return "opened", new.id
-        live = services.threads.live(event.repo.id, event.number)
-        if live is not None:
-            return "busy", live.id
+        if live := sweep.in_the_way(services, event):
+            return live
 
 
 def _holding(story: Story, event: CommentCreated, role: Role) -> str:

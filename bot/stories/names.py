@@ -53,8 +53,15 @@ def workflow_ref(run: Run) -> str:
     return f"{run.repository}/.github/workflows/{WORKFLOW}@refs/heads/{run.snapshot['default_branch']}"
 
 
+def told_on(run: Run) -> int:
+    """The thread that its report is on: of an item of a sweep its own pull request, once there is one."""
+    return (run.item and run.published_pull) or run.thread or 0
+
+
 def thread_url(run: Run) -> str:
-    """The thread at its report, if there is one yet."""
+    """That thread, at its report if there is one yet."""
+    if run.item and run.published_pull:
+        return pull_url(run)
     url = str(run.snapshot["thread"]["url"])
     return f"{url}#issuecomment-{run.report_comment_id}" if run.report_comment_id else url
 
@@ -62,6 +69,11 @@ def thread_url(run: Run) -> str:
 def page(run: Run) -> str:
     """The repository's own page."""
     return str(run.snapshot["thread"]["url"]).rsplit("/", 2)[0]
+
+
+def pull_url(run: Run) -> str:
+    """The pull request that was opened for it."""
+    return f"{page(run)}/pull/{run.published_pull}"
 
 
 def line(run: Run) -> Line:

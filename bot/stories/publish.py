@@ -13,6 +13,7 @@ from bot.core import patches, reports
 from bot.core.changeset import Changeset
 from bot.core.objections import Objection, needed, objections
 from bot.core.reports import Published
+from bot.core.untrusted import code
 from bot.services import Services
 from bot.stores.runs import APART, Run
 from bot.stories.durable import Story
@@ -158,7 +159,8 @@ def _commit_aside(story: Story, run: Run, changes: Changeset, branch: str) -> Co
 
 
 def _pull(story: Story, run: Run, made: Committed, base: str, note: str) -> Published:
-    body = f"{marker(run)}\n{_about(run)}\n\nMade by a bounded agent run; its report is on #{run.thread}."
+    where = "its report is below" if run.item else f"its report is on #{run.thread}"
+    body = f"{marker(run)}\n{_about(run)}\n\nMade by a bounded agent run; {where}."
     try:
         number, url = story.step(
             "open a pull request",
@@ -179,6 +181,9 @@ def _pull(story: Story, run: Run, made: Committed, base: str, note: str) -> Publ
 
 def _about(run: Run) -> str:
     """What it has to do with its thread, in our own words only: GitHub acts on some of them."""
+    if run.item and run.snapshot["item"]["of"] > 1:
+        item = run.snapshot["item"]
+        return f"Part of #{run.thread}: item {run.item} of {item['of']}, {code(item['title'])}."
     if run.thread_kind == "issue":
         return f"Closes #{run.thread}"
     if run.snapshot.get("fork"):
@@ -188,7 +193,8 @@ def _about(run: Run) -> str:
 
 def _subject(run: Run) -> str:
     """From the words of whoever asked, never the agent's own: it becomes a commit on somebody's branch."""
-    words = " ".join(run.task.split()) or str(run.snapshot["thread"]["title"])
+    task = run.snapshot["item"]["title"] if run.item else run.task
+    words = " ".join(task.split()) or str(run.snapshot["thread"]["title"])
     plain = reports.neutral(words)
     return plain if len(plain) <= 68 else plain[:67].rstrip() + "…"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from bot.core.commands import Options, Resume
 from bot.core.events import CommentCreated
 from bot.core.limits import KINDS, Resolved
 from bot.core.offers import BROKEN_OFF
+from bot.core.policy import Policy
 from bot.core.prices import UnknownModel
 from bot.core.roles import Role
 from bot.core.waiting import Full, Limit
@@ -30,7 +31,17 @@ from bot.stores.switch import Paused
 from bot.stories import ack, admit, asides, relabel
 from bot.stories.durable import Story
 from bot.stories.names import run_of
-from bot.stories.ruling import Refusal, caps_of, cleared, kept, limits_of, line_of, policy_of, resolve
+from bot.stories.ruling import (
+    Refusal,
+    caps_of,
+    cleared,
+    kept,
+    limits_of,
+    line_of,
+    policy_of,
+    resolve,
+    tightened,
+)
 from bot.stories.scene import Scene, look
 
 # The report of a halted run stands when what was in flight is settled, two minutes at the most (G5).
@@ -91,17 +102,22 @@ def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> 
 
 def _begun(services: Services, event: CommentCreated, delivery: str) -> str | None:
     """The run that this very comment had go on, if its story failed only after that (L2)."""
-    runs = services.threads.all(event.repo.id, event.number)
+    runs = _runs(services, event)
     return next((run.id for run in runs if run.live and run.opened_by == delivery), None)
 
 
 def _last(services: Services, event: CommentCreated) -> tuple[str | None, str | None]:
     """The thread's live run, and the one that broke off last and that nobody has decided about."""
-    runs = services.threads.all(event.repo.id, event.number)
+    runs = _runs(services, event)
     live = next((run.id for run in runs if run.live), None)
     broken = [run for run in runs if run.state in BROKEN_OFF and run.settled_as is None]
     last = max(broken, key=lambda run: run.ended_at or 0, default=None)
     return live, last.id if last else None
+
+
+def _runs(services: Services, event: CommentCreated) -> list[Run]:
+    """The thread's, but for the items of a sweep: those go on with it."""
+    return [run for run in services.threads.all(event.repo.id, event.number) if not run.sweep]
 
 
 def _plan(
@@ -123,13 +139,36 @@ def _planned(
     if run_id is None:
         why = "there is no run on this thread that was halted and waits to go on; `/agent fix` starts one"
         raise Refusal("nothing_to_resume", why)
+    for name in ("parallel", "total"):
+        if getattr(command.options, name) is not None:
+            raise Refusal("malformed", f"`{name}=` is for a sweep, and the last run here is none")
     run = _reported(services, run_id)
+    if not _kept(services, run):
+        raise Refusal("nothing_kept", f"nothing of run {run.id} is kept that it could go on from")
+    return further(story, event, command, role, scene, policy_of(services, scene), run)
+
+
+def _kept(services: Services, run: Run) -> bool:
+    return any(services.handover.latest(run.id, kind) for kind in (TRANSCRIPT, CHANGESET))
+
+
+def further(
+    story: Story,
+    event: CommentCreated,
+    command: Resume,
+    role: Role,
+    scene: Scene,
+    ruling: Policy,
+    run: Run,
+) -> Plan:
+    """A run's next attempt: from where it stopped if that is kept, else from the start, without `resumed`.
+
+    Raises Refusal.
+    """
+    services = story.services
     given = str(run.snapshot["head"]["sha"])
     approved = services.approvals.of(event.repo.id, event.number, given) or ""
     cleared(scene, given, approved)
-    if not any(services.handover.latest(run.id, kind) for kind in (TRANSCRIPT, CHANGESET)):
-        raise Refusal("nothing_kept", f"nothing of run {run.id} is kept that it could go on from")
-    ruling = policy_of(services, scene)
     if command.options.engine not in (None, run.engine):
         raise Refusal("engine", f"run {run.id} is by the engine {run.engine}, and goes on with no other")
     if run.engine not in ruling.engines:
@@ -139,7 +178,11 @@ def _planned(
     asked = str(run.snapshot.get("asked", run.task_class))
     totals = _totals(run, command.options)
     resolved = resolve(asked, totals, role, scene.labels, ruling)
-    taken = _takes(services, run, command, resolved)
+    if run.item:
+        named = run.snapshot["item"]["class"]
+        ceilings, sources = tightened(resolved.ceilings, resolved.sources, named, ruling)
+        resolved = replace(resolved, ceilings=ceilings, sources=sources)
+    taken = _takes(services, run, command, resolved) if _kept(services, run) else None
     judged = {
         "approved_by": approved if scene.outsider else "",
         "forbidden_paths": list(ruling.forbidden),
@@ -166,14 +209,14 @@ def _planned(
         keeps_back=run.engine == NATIVE_ENGINE,
         retention=ruling.retention,
     )
-    resumed = {
+    resumed = taken and {
         "by": event.actor,
         "text": command.instruction,
         "why": run.message or run.state,
         "tokens": taken.tokens,
         "nanos": taken.cost.nanos,
     }
-    return Plan(run.id, run.attempt, (run.actor_id or event.actor_id, run.actor), new, resumed)
+    return Plan(run.id, run.attempt, (run.actor_id or event.actor_id, run.actor), new, resumed or {})
 
 
 def _reported(services: Services, run_id: str) -> Run:

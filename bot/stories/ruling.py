@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from bot.core import labels, limits
 from bot.core.caps import Cap, Line, applying, key_of
+from bot.core.ceilings import Ceilings
 from bot.core.commands import Options
 from bot.core.limits import Resolved
 from bot.core.money import Usd
@@ -123,6 +125,20 @@ def key_for(services: Services, ruling: Policy, line: tuple[str, Line] | None, p
     if services.keys.get(name) is None:
         raise Refusal("key", f"the service has no key `{name}`, which its policy names for this run")
     return name
+
+
+def tightened(
+    ceilings: Ceilings, sources: Mapping[str, str], task_class: str, ruling: Policy
+) -> tuple[Ceilings, dict[str, str]]:
+    """With the lower ceilings of the class that a list names for an item, where nobody has set one."""
+    row = ruling.classes.get(task_class, ceilings)
+    lower = {
+        name: getattr(row, name)
+        for name, _ in limits.KINDS
+        if sources[name].startswith("class ") and getattr(row, name) < getattr(ceilings, name)
+    }
+    named = dict.fromkeys(lower, f"class {task_class}, which the list names")
+    return replace(ceilings, **lower), {**sources, **named}
 
 
 def resolve(

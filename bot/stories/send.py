@@ -38,6 +38,8 @@ def send(story: Story, run_id: str) -> None:
 def announce(story: Story, run_id: str) -> None:
     """The comment that will become the report, and a check run beside it; of one in line, with its place."""
     services, run = story.services, run_of(story.services, run_id)
+    if run.item:
+        return  # its sweep's comment tells of it
     text = reports.comment(waiting.report(services, run_id))
     number = run.thread or 0
     comment = story.step("comment", services.github.comment, repo_of(run), number, text, marker(run))

@@ -27,7 +27,9 @@ def limits(services: Services, run: Run) -> tuple[Limit, ...]:
         ruling = tighten(services.policy, _read(run.snapshot.get("policy")))
     except PolicyError:
         ruling = services.policy  # which has changed since, and no longer goes with this run's
-    return limits_of(ruling, (run.actor_id or 0, run.actor), repo_of(run), run.line)
+    found = limits_of(ruling, (run.actor_id or 0, run.actor), repo_of(run), run.line)
+    sweep = services.sweeps.get(run.sweep) if run.sweep else None
+    return found if sweep is None else (sweep.limit, *found)
 
 
 @lru_cache(maxsize=256)

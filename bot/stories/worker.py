@@ -16,7 +16,7 @@ from dbos import DBOS
 
 from bot.services import Services
 from bot.stores.queue import APPLICATION, STORIES, VERSION, system_url
-from bot.stories import admit, finish, lost, missed, progress, reconcile, unsent
+from bot.stories import admit, finish, lost, missed, progress, reconcile, tally, unsent
 from bot.stories.durable import Record, Shares, Tell, durably, register
 from bot.stories.receive import ROUTES
 
@@ -62,6 +62,7 @@ def work(services: Services, record: Record = durably, wait: Callable[[float], N
         (missed.LOOK_SECONDS, lambda: missed.look(services)),
         (DAY_SECONDS, lambda: reconcile.enqueue(services)),
         (min(1.0, services.settings.progress_seconds), lambda: progress.edit(services)),
+        (min(1.0, services.settings.progress_seconds), lambda: tally.look(services)),
         (RETENTION_SECONDS, lambda: services.handover.drop_old(services.policy.retention)),
     )
     for every, do in loops:

@@ -87,6 +87,16 @@ COMMANDS = [
     pytest.param(
         "/agent sweep parallel=5 line=refresh", Sweep(Options(parallel=5, line="refresh")), id="sweep"
     ),
+    pytest.param(
+        "/agent sweep total=$100 cost=$2\nCarefully.",
+        Sweep(Options(cost=Usd.parse("2"), total=Usd.parse("100")), "Carefully."),
+        id="a ceiling of the whole",
+    ),
+    pytest.param(
+        "/agent resume total=150 parallel=2",
+        Resume(Options(total=Usd.parse("150"), parallel=2)),
+        id="resume of a sweep",
+    ),
     pytest.param("/agent approve 1a2b3c4d", Approve("1a2b3c4d"), id="approve"),
     pytest.param("/agent ack release week", Ack("release week"), id="ack"),
     *(
@@ -149,7 +159,9 @@ def test_a_comment_asks_for_this_and_nothing_else(body: str, expected: object) -
         ("/agent fix line=../x", "not a name"),
         ("/agent fix budget=$5", "is not an option"),
         ("/agent fix parallel=3", "belongs to"),
-        ("/agent sweep parallel=500", "at most"),
+        ("/agent split total=$3", "belongs to"),
+        ("/agent sweep total=$0", "not an amount of dollars"),
+        ("/agent sweep parallel=21", "at most 20"),
         ("/agent approve", "needs the commit"),
         ("/agent approve HEAD", "needs the commit"),
         ("/agent accept now", "takes nothing more"),

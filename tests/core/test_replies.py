@@ -46,7 +46,6 @@ def held(*labels: Applied, role: Role = Role.WRITE) -> str:
         replies.refused("this pull request is closed"),
         replies.not_entitled("read"),
         replies.busy(LINE),
-        replies.not_yet("sweep"),
     ],
 )
 def test_whatever_starts_nothing_says_that_nothing_was_spent(text: str) -> None:

@@ -92,6 +92,33 @@ call(me + "/result", brief["token"], known | told.get("result", {}))
 """
 )
 
+# Does what an item's text says below its first line, as JSON: asks the model so often (`ask`, `as` whom),
+# goes on until a file is there (`wait`) or it is told that it is over, hands in `files` or a `result`.
+ITEM = (
+    _CLAIM
+    + """
+told = json.loads(brief["task"].split("\\n\\n")[1])
+words = "character: " + told.get("as", "echo")
+asked = {"model": brief["model"], "max_tokens": 4000, "messages": [{"role": "user", "content": words}]}
+state, left = "running", told.get("ask", 0)
+while state == "running" and left:
+    try:
+        call(service + "/anthropic/v1/messages", brief["token"], asked)
+        left -= 1
+    except urllib.error.HTTPError as error:
+        if error.code != 402:
+            raise
+        wrap_up = json.load(error)["error"]["reason"] == "wrap_up"  # the rest is there to end with
+        state = call(me + "/events", brief["token"], {"events": [{"type": "wrap_up"}] * wrap_up})["state"]
+while state == "running" and "wait" in told and not os.path.exists(told["wait"]):
+    state = call(me + "/events", brief["token"], {"events": [{"type": "heartbeat"}]})["state"]
+    time.sleep(0.1)
+changeset = {"base": brief["head"]["sha"], "files": told.get("files", [])}
+known = {"outcome": "done" if state == "running" else "halted", "summary": "Fine.", "changeset": changeset}
+call(me + "/result", brief["token"], known | told.get("result", {}))
+"""
+)
+
 # Does what the comment's second line says for this attempt: leaves `files` with the service, waits for a
 # file, exits, or hands in a `result` whose summary is what it was given to go on from.
 ATTEMPTS = (

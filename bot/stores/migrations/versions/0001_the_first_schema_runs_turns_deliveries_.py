@@ -114,6 +114,48 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("repository_id", "comment_kind", "comment_id", name=op.f("pk_handled")),
     )
     op.create_table(
+        "sweeps",
+        sa.Column("id", sa.String(length=12), nullable=False),
+        sa.Column("installation", sa.BigInteger(), nullable=False),
+        sa.Column("repository_id", sa.BigInteger(), nullable=False),
+        sa.Column("repository", sa.String(length=200), nullable=False),
+        sa.Column("thread", sa.BigInteger(), nullable=False),
+        sa.Column("comment_id", sa.BigInteger(), nullable=False),
+        sa.Column("actor", sa.String(length=100), nullable=False),
+        sa.Column("actor_id", sa.BigInteger(), nullable=False),
+        sa.Column("line", sa.String(length=40), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("parallel", sa.Integer(), nullable=False),
+        sa.Column("total_nanos", sa.BigInteger(), nullable=False),
+        sa.Column("each", sa.Text(), nullable=False),
+        sa.Column("clamps", sa.Text(), server_default="[]", nullable=False),
+        sa.Column("opened_by", sa.String(length=100), nullable=False),
+        sa.Column("resumed_by", sa.String(length=100), server_default="", nullable=False),
+        sa.Column("stopped_by", sa.String(length=100), server_default="", nullable=False),
+        sa.Column("attempt", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("live", sa.Boolean(), server_default="1", nullable=False),
+        sa.Column("opened_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("ticked", sa.Text(), server_default="[]", nullable=False),
+        sa.Column("report_comment_id", sa.BigInteger(), nullable=True),
+        sa.Column("reported_at", sa.BigInteger(), nullable=True),
+        sa.Column("reported_digest", sa.String(length=64), nullable=True),
+        sa.Column("reporting_until_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sweeps")),
+        sa.UniqueConstraint("repository_id", "comment_id", name=op.f("uq_sweeps_repository_id_comment_id")),
+    )
+    with op.batch_alter_table("sweeps", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_sweeps_finished_at"), ["finished_at"], unique=False)
+        batch_op.create_index(
+            "uq_sweeps_live_thread",
+            ["repository_id", "thread"],
+            unique=True,
+            sqlite_where=sa.text("live"),
+            postgresql_where=sa.text("live"),
+        )
+
+    op.create_table(
         "switches",
         sa.Column("repository", sa.String(length=200), nullable=False),
         sa.Column("by", sa.String(length=100), nullable=False),
@@ -331,6 +373,7 @@ def upgrade() -> None:
         sa.Column("line", sa.String(length=40), server_default="", nullable=False),
         sa.Column("key_name", sa.String(length=64), server_default="", nullable=False),
         sa.Column("sweep", sa.String(length=12), server_default="", nullable=False),
+        sa.Column("item", sa.Integer(), nullable=True),
         sa.Column("month", sa.String(length=7), server_default="", nullable=False),
         sa.Column("opened_by", sa.String(length=100), server_default="", nullable=False),
         sa.Column("branch", sa.String(length=255), server_default="", nullable=False),
@@ -428,7 +471,7 @@ def upgrade() -> None:
             batch_op.f("ix_runs_repository_id_thread"), ["repository_id", "thread"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_runs_state"), ["state"], unique=False)
-        batch_op.create_index(batch_op.f("ix_runs_sweep"), ["sweep"], unique=False)
+        batch_op.create_index(batch_op.f("ix_runs_sweep_item"), ["sweep", "item"], unique=False)
         batch_op.create_index(
             "uq_runs_asked_by_laptop",
             ["opened_by", "comment_id"],
@@ -447,8 +490,8 @@ def upgrade() -> None:
             "uq_runs_live_thread",
             ["repository_id", "thread"],
             unique=True,
-            sqlite_where=sa.text("state IN ('queued', 'open', 'running')"),
-            postgresql_where=sa.text("state IN ('queued', 'open', 'running')"),
+            sqlite_where=sa.text("sweep = '' AND state IN ('queued', 'open', 'running')"),
+            postgresql_where=sa.text("sweep = '' AND state IN ('queued', 'open', 'running')"),
         )
 
     op.create_table(
