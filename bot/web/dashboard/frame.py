@@ -1,7 +1,8 @@
 """What every page has: who is looking, the head with the switch, the headers, the errors, CSV.
 
-A page is a file with `mount(frame)`: a function under `frame.get` gets the visitor, and hands `frame.show`
-its template, its tables and its values. What is private is kept by no cache; no page runs a script.
+A page is a file with `mount(frame)`: it adds its link to `frame.links`, and a function under `frame.get` that
+gets the visitor and hands `frame.show` its template, its tables and its values. What is private is kept by no
+cache; no page runs a script.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache, wraps
 from importlib.resources import files
 from typing import Any
@@ -20,6 +22,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from bot.core.caps import month_of
+from bot.core.visibility import Sight
 from bot.services import Services
 from bot.web.answers import Problem
 from bot.web.dashboard.tables import Table
@@ -59,10 +62,20 @@ NOWHERE = "Nothing is at this address. The first page leads to everything that y
 PROGRAMS = ("/api/", "/webhooks/", "/anthropic", "/setup", "/healthz", "/readyz", "/metrics")
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A page in the head of every page, for whoever may see it."""
+
+    to: str
+    name: str
+    for_whom: Callable[[Sight], bool] = lambda sight: True
+
+
 class Frame:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.who = Who(services)
+        self.links: list[Link] = []
         self.blueprint = Blueprint(
             "dashboard",
             __name__,
@@ -154,11 +167,13 @@ class Frame:
 
     def render(self, template: str, title: str, status: int, **values: Any) -> Response:
         visitor: Visitor | None = values.get("visitor")
+        links = [link for link in self.links if visitor and link.for_whom(visitor.sight)]
         paused = [one for one in self.services.switch.all() if visitor and _told(one.repository, visitor)]
         text = render_template(
             f"dashboard/{template}",
             title=title,
             paused=paused,
+            links=links,
             address=self.address,
             css=_version(),
             **values,

@@ -14,7 +14,7 @@ from bot.core.caps import Opened, Scope, Standing, due, notice
 from bot.core.money import Usd
 from bot.core.rollup import FAR, Part, Rollup, Task, causes, elapsed
 from bot.web.dashboard import charts, figures
-from bot.web.dashboard.frame import Frame
+from bot.web.dashboard.frame import Frame, Link
 from bot.web.dashboard.tables import Cell, Column, Table, count, money
 from bot.web.who import Visitor
 
@@ -25,6 +25,7 @@ STATES = {"queued": "waits in line", "open": "live", "running": "live"}
 
 def mount(frame: Frame) -> None:
     services = frame.services
+    frame.links += [Link("/people", "People", lambda sight: sight.others), Link("/me", "Me")]
 
     @frame.get("/")
     def first(visitor: Visitor) -> AnyResponse:

@@ -11,7 +11,7 @@ import time
 from flask import make_response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from bot.clients.github import GitHubError, Unavailable
+from bot.clients.github import GitHubError
 from bot.stores.sessions import hashed, new_cookie
 from bot.web.answers import Problem
 from bot.web.dashboard.frame import Frame
@@ -88,10 +88,8 @@ def mount(frame: Frame) -> None:
             access = services.github.access(granted.token)
         except Refused as refused:
             raise Problem(400, str(refused)) from refused
-        except Unavailable as error:
-            raise Problem(503, CANNOT_TELL) from error
         except GitHubError as error:
-            raise Problem(403, "GitHub does not say who you are: sign in again") from error
+            raise Problem(503, CANNOT_TELL) from error
         if not access:
             raise Problem(403, f"You are {user.login}. {NOT_A_MEMBER}")
         cookie = new_cookie()
