@@ -173,6 +173,11 @@ def month(standings: Sequence[Standing]) -> str:
 
 
 def busy(line: Line) -> str:
+    if line.state == "queued":
+        return (
+            f"A run waits in line on this thread already: [`{line.run}`]({line.url}), asked for by "
+            f"{line.actor}. `/agent stop` takes it out of the line. {NOTHING}"
+        )
     return (
         f"A run is live on this thread already: [`{line.run}`]({line.url}), asked for by {line.actor}, "
         f"{line.cost} of {line.ceiling} so far. Wait for its report, or end it with `/agent stop`. {NOTHING}"
@@ -181,6 +186,8 @@ def busy(line: Line) -> str:
 
 def started(line: Line) -> str:
     """Said in the thread of a review comment, where a run's report is not."""
+    if line.state == "queued":
+        return f"Run [`{line.run}`]({line.url}) waits in line: that comment tells its place, and how it ends."
     return (
         f"Started run [`{line.run}`]({line.url}), at most {line.ceiling} and {line.most_steps} steps: "
         "that comment becomes its report."

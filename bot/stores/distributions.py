@@ -11,7 +11,7 @@ from bot.core.signals import BUCKETS, Only, Spread, Tokens
 from bot.stores.only import of_runs
 from bot.stores.tables import LIVE, runs
 
-ENDED = runs.c.state.not_in(LIVE)
+ENDED = runs.c.state.not_in((*LIVE, "refused"))  # what was refused in line never began
 ASKED = runs.c.steps > 0  # a run that asked nothing of a model says nothing
 
 

@@ -126,9 +126,12 @@ def _fitted(tx: sa.Connection, run: Run, under: Under) -> Fit | Reached | None:
     fitted = fit(asked, standings, spent)
     # An item of a sweep waits for its whole ceiling while others of it hold what it lacks.
     others = any(one.held for one in standings if one.cap.scope is Scope.SWEEP)
-    if isinstance(fitted, Fit) and fitted.clamp and others:
+    if isinstance(fitted, Fit):
+        return None if fitted.clamp and others else fitted
+    if held_only(asked, standings, spent):
         return None
-    return None if isinstance(fitted, Reached) and held_only(asked, standings, spent) else fitted
+    # What it has spent itself is a part of what people are told.
+    return Reached(fitting.standing(tx, fitted.standing.cap, under.month))
 
 
 def counted(run: Run) -> Live:

@@ -12,7 +12,7 @@ from bot.services import Services
 from bot.stores.fitting import Under
 from bot.stores.runs import Run
 from bot.stores.waiting import Asked, Stories
-from bot.stories import finish
+from bot.stories import asides, finish
 from bot.stories.durable import Story, name_of
 from bot.stories.names import repo_of, run_of
 from bot.stories.ruling import Refusal, caps_of
@@ -24,7 +24,7 @@ def begin(story: Story, run_id: str) -> None:
     """A run that was just opened is sent off; one in line is let in if it can be, else told its place."""
     state = story.step("whether it waits", _waits, story.services, run_id)
     if state == "queued":
-        announce(story, run_id)
+        announce(story, run_id, waits=True)
     elif state == "open":
         send(story, run_id)
 
@@ -40,9 +40,25 @@ def _waits(services: Services, run_id: str) -> str:
 def admitted(story: Story, run_id: str, attempt: int) -> str:
     """Told once for an attempt that was let in: it is sent off; its comment is the live one from here on."""
     run = run_of(story.services, run_id)
-    if run.attempt == attempt and run.live:
+    if run.attempt == attempt and run.live and not leave(story, run_id):
         send(story, run_id)
     return run_id
+
+
+def leave(story: Story, run_id: str) -> bool:
+    """Whether its thread was closed while it waited; then it ends, before it has cost anything."""
+    services = story.services
+    closed = story.attempt("whether its thread is closed", _closed, services, run_id)
+    if closed:
+        story.step("end it", asides.halt, services, run_id, "its thread was closed while it waited in line")
+        story.step("have it finished", asides.finish_unclaimed, services, run_of(services, run_id))
+    return bool(closed)
+
+
+def _closed(services: Services, run_id: str) -> bool:
+    run = run_of(services, run_id)
+    look_at = services.github.pull if run.thread_kind == "pull" else services.github.issue
+    return run.thread is not None and look_at(repo_of(run), run.thread).state != "open"
 
 
 def look(services: Services) -> None:

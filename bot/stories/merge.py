@@ -12,13 +12,16 @@ from bot.core.events import PullClosed
 from bot.core.places import Repo
 from bot.services import Services
 from bot.stores.pulls import Facts
-from bot.stories import finish
+from bot.stories import admit, finish
 from bot.stories.durable import Story
 
 
 def on_closed(story: Story, event: PullClosed) -> int | None:
     """Attribute every run on it, on the issues it closes and on the attempts before it; how many it has."""
     services, repo = story.services, event.repo
+    waits = story.step("who waits in line here", _waits, services, repo, event.number)
+    if waits is not None:
+        admit.leave(story, waits)
     if not event.merged and not story.step("spent on it", services.pulls.spent_on, repo.id, event.number):
         return None
     pull = story.step("the pull request", services.github.pull, repo, event.number)
@@ -29,6 +32,11 @@ def on_closed(story: Story, event: PullClosed) -> int | None:
         # An edit notifies nobody: who looks sees what it came to.
         story.attempt("say what it cost", finish.amend, services, last)
     return count
+
+
+def _waits(services: Services, repo: Repo, number: int) -> str | None:
+    run = services.threads.live(repo.id, number)
+    return run.id if run is not None and run.state == "queued" else None
 
 
 def _last(services: Services, repo: Repo, number: int) -> str | None:

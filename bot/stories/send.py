@@ -17,7 +17,9 @@ def send(story: Story, run_id: str) -> None:
     """Announce it and dispatch its workflow; if GitHub refuses, it has failed and its report says why."""
     services = story.services
     try:
-        announce(story, run_id)
+        check = announce(story, run_id)
+        if check is not None and run_of(services, run_id).queued_at is not None:
+            story.attempt("its check begins", _begin_check, services, run_id, check)
         story.step("dispatch", dispatch, services, run_id)
     except GitHubError as error:
         why = f"its workflow `.github/workflows/{WORKFLOW}` could not be started: {error}"
@@ -35,15 +37,20 @@ def send(story: Story, run_id: str) -> None:
         )
 
 
-def announce(story: Story, run_id: str) -> None:
-    """The comment that will become the report, and a check run beside it; of one in line, with its place."""
+def announce(story: Story, run_id: str, *, waits: bool = False) -> int | None:
+    """The comment that will become the report, and a check run beside it, whose id this is.
+
+    Of a run that `waits` in line both say so.
+    """
     services, run = story.services, run_of(story.services, run_id)
     if run.item:
-        return  # its sweep's comment tells of it
+        return None  # its sweep's comment tells of it
     text = reports.comment(waiting.report(services, run_id))
     number = run.thread or 0
     comment = story.step("comment", services.github.comment, repo_of(run), number, text, marker(run))
-    story.step("remember the comment", services.runs.set, run_id, report_comment_id=comment)
+    # Its place was told just now; a run that is sent off is told as soon as it runs.
+    told = {"reported_at": services.database.now} if waits else {}
+    story.step("remember the comment", services.runs.set, run_id, report_comment_id=comment, **told)
     check = story.attempt(
         "check run",
         services.github.start_check,
@@ -54,8 +61,17 @@ def announce(story: Story, run_id: str) -> None:
         thread_url(replace(run, report_comment_id=comment)),
         f"{run.task_class} run for {run.actor}, at most {run.ceilings.usd}",
         "The run's report is a comment on the thread.",
+        queued=waits,
     )
     story.step("remember the check", services.runs.set, run_id, check_run_id=check)
+    return check
+
+
+def _begin_check(services: Services, run_id: str, check: int) -> None:
+    """Nothing for a run that has ended: its check is over, or soon will be."""
+    run = run_of(services, run_id)
+    if run.state == "open":
+        services.github.begin_check(repo_of(run), check)
 
 
 def dispatch(services: Services, run_id: str) -> None:

@@ -124,6 +124,20 @@ def a_check(w: World) -> Act:
     return lambda g: started_check(g, w, sha)
 
 
+def a_check_that_waits(w: World) -> Act:
+    sha, details = w.branch(new("checked")), ("https://tollgate.example/runs/1", "Queued", "1st in line")
+    return lambda g: g.start_check(w.repo, sha, "Tollgate", new("run"), *details, queued=True)
+
+
+def the_start_of_a_check(w: World) -> Act:
+    github, sha = w.app(), w.branch(new("checked"))
+    try:
+        id = started_check(github, w, sha)
+    finally:
+        github.close()
+    return lambda g: g.begin_check(w.repo, id)
+
+
 def the_end_of_a_check(w: World) -> Act:
     github, sha = w.app(), w.branch(new("checked"))
     try:
@@ -304,7 +318,8 @@ CALLS: dict[str, tuple[Row, ...]] = {
     "edit_comment": (edit_our_comment,),
     "edit_issue": (the_text_of_an_issue,),
     "create_pull": (a_pull_request,),
-    "start_check": (a_check,),
+    "start_check": (a_check, a_check_that_waits),
+    "begin_check": (the_start_of_a_check,),
     "finish_check": (the_end_of_a_check,),
     "conclude_check": (a_check_that_is_over,),
     "dispatch": (a_dispatch,),

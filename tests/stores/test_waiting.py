@@ -201,7 +201,7 @@ def test_money_is_taken_at_the_admission_in_its_month(database: Database) -> Non
 def test_a_sweep_lines_up_all_of_its_items_and_has_so_many_at_once(database: Database) -> None:
     world = World(database)
     most = Limit(Scope.SWEEP, "s1", "sweep s1", 2)
-    total = Cap(Scope.SWEEP, "s1", "sweep s1", Usd.parse("8"))
+    total = Cap(Scope.SWEEP, "s1", "sweep s1", Usd.parse("12"))
     for _ in range(5):
         assert world.people.line_up(a_run("5", thread=None, sweep="s1", line="evals")) is True
     for _ in range(2):
@@ -209,7 +209,7 @@ def test_a_sweep_lines_up_all_of_its_items_and_has_so_many_at_once(database: Dat
         world.line.admit(asked, STORIES)
     assert world.states() == {"open": 2, "queued": 3}
     [standing] = world.people.standings((total,), "2027-01")
-    assert standing.held == Usd.parse("8"), "its total knows no month"
+    assert standing.held == Usd.parse("10"), "its total knows no month"
     world.queue.close()
 
 

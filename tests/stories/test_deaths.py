@@ -106,7 +106,7 @@ def test_a_worker_that_dies_at_every_step_accepts_discards_and_splits_once(
         worker = service.worker()
         for number in (2, other):
             github.comment("dana", number, f"/agent fix\n{json.dumps(half)}")
-        service.until("SELECT count(*) = 2 FROM runs WHERE finished_at IS NOT NULL")
+        service.until("SELECT count(*) = 2 FROM runs WHERE finished_at IS NOT NULL", seconds=180)
         worker.kill()
         worker.wait()
         summary = "- [ ] (bugfix) The month\n- [ ] (feature) Weeks"
@@ -136,3 +136,40 @@ def test_a_worker_that_dies_at_every_step_accepts_discards_and_splits_once(
         lists = [c["body"] for c in github.comments(other) if split[0] in c["body"]]
         assert len(lists) == 1
         assert "- [ ] (bugfix, at most $5.00) The month" in lists[0]
+
+
+WAITS = (
+    "whether it waits",
+    "comment",
+    "check run",
+    "whether its thread is closed",
+    "its check begins",
+    "dispatch",
+)
+
+
+def test_a_worker_that_dies_at_every_step_lets_in_once(tmp_path: Path, database_url: str) -> None:
+    policy = "concurrency: {person: 1}\n"
+    with serving(tmp_path, database_url, agents.UNTIL_STOPPED, service_policy=policy) as service:
+        github = service.github
+        first = github.issue("dana", "It is wrong", "Look.")
+        worker = service.worker()
+        github.comment("dana", first, "/agent fix cost=$2")
+        service.until("SELECT count(*) = 1 FROM runs WHERE state = 'running'")
+        worker.kill()
+        worker.wait()
+        github.comment("dana", 2, "/agent fix cost=$2")
+        stories = "workflow_status" if service.database.kind == "sqlite" else "dbos.workflow_status"
+        told = f"SELECT count(*) = 2 FROM {stories} WHERE name = 'launch.on_comment' AND status = 'SUCCESS'"
+        deaths = keep_dying(service, told, *WAITS)
+        [(run,)] = service.rows(
+            "SELECT id FROM runs WHERE state = 'queued' AND report_comment_id IS NOT NULL"
+        )
+        github.comment("dana", first, "/agent stop")
+        deaths = keep_dying(service, f"SELECT state = 'running' FROM runs WHERE id = '{run}'", *WAITS)
+        assert set(WAITS) == {death.split(": ")[1] for death in deaths}, "each of them was died at"
+        assert len(github.runs()) == 2, "one dispatch for each"
+        assert sum(run in comment["body"] for comment in github.comments(2)) == 1, "one comment"
+        service.worker()
+        github.comment("dana", 2, "/agent stop")
+        service.until("SELECT count(*) = 2 FROM runs WHERE finished_at IS NOT NULL", seconds=180)

@@ -84,6 +84,47 @@ def test_a_line_is_told_moves_and_becomes_runs(service: Service) -> None:
         stop(service, number)
 
 
+def test_what_waits_for_runs_elsewhere_names_none_of_them(service: Service) -> None:
+    numbers = [issue(service) for _ in range(2)]
+    service.github.comment("dana", numbers[0], "/agent fix")
+    first = state(service, numbers[0], "running")
+    service.write(
+        "INSERT INTO runs (id, origin, task_class, engine, model, opened_at, state, actor, actor_id, month, "
+        "repository_id, thread, snapshot, ceiling_nanos, ceiling_tokens, ceiling_steps, ceiling_seconds) "
+        "SELECT 'elsewhere', origin, task_class, engine, model, opened_at, 'open', actor, actor_id, month, "
+        f"99, thread, snapshot, 1, 1, 1, 1 FROM runs WHERE id = '{first}'"
+    )
+    service.github.comment("dana", numbers[1], "/agent fix")
+    text = report(service, numbers[1], state(service, numbers[1], "queued"), "1st in line")
+    assert f"as many as it may have: [`{first}`]" in text
+    assert ", 1 more." in text
+    assert "elsewhere" not in text
+    service.write("DELETE FROM runs WHERE id = 'elsewhere'")
+    for number in numbers:
+        state(service, number, "open", "running")
+        stop(service, number)
+
+
+def test_a_thread_that_is_closed_while_it_waits_starts_nothing(service: Service) -> None:
+    numbers = [issue(service) for _ in range(3)]
+    for number in numbers[:2]:
+        service.github.comment("dana", number, "/agent fix")
+        state(service, number, "running")
+    service.github.comment("dana", numbers[2], "/agent fix")
+    waits = state(service, numbers[2], "queued")
+    service.github.comment("dana", 2, "/agent fix")
+    pull = state(service, 2, "queued")
+    service.github.close("dana", 2)
+    state(service, 2, "halted")
+    report(service, 2, pull, "its thread was closed while it waited in line", "$0.00 of $5.00")
+    service.github.close("dana", numbers[2])
+    stop(service, numbers[0])
+    state(service, numbers[2], "halted")
+    report(service, numbers[2], waits, "its thread was closed while it waited in line")
+    assert len(service.github.runs()) == 2
+    stop(service, numbers[1])
+
+
 def test_money_that_is_gone_when_it_is_its_turn_ends_it_as_refused(service: Service) -> None:
     numbers = [issue(service) for _ in range(4)]
     for number in numbers[:3]:

@@ -390,6 +390,21 @@ def test_while_the_switch_is_off_no_step_begins_and_a_live_one_is_halted(world: 
     assert world.refused(8) is not None
 
 
+def test_a_step_that_finds_no_room_is_told_so_and_waits_in_no_line(world: World) -> None:
+    world.rule("concurrency: {person: 1}\n")
+    assert world.open()[0] == 200
+    other = world.token(check_run_id="78")
+    status, answer = world.open(other, number=8)
+    assert status == 403
+    assert (
+        "dana has 1 run at once, as many as it may have; ask again when one of them has ended"
+        in answer["error"]
+    )
+    assert [row[1] for row in world.rows()] == ["running"]
+    world.service.runs.end(world.rows()[0][0], "done")
+    assert world.open(other, number=8)[0] == 200
+
+
 def test_what_a_step_spends_counts_against_the_month_of_whoever_started_it(world: World) -> None:
     world.rule("caps: {people: {dana: $2.20}}\n")
     status, brief = world.open(cost="1.90")

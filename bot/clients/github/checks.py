@@ -13,13 +13,25 @@ if TYPE_CHECKING:
 
 
 def start(
-    wire: Connection, repo: Repo, sha: str, name: str, external_id: str, details_url: str, shown: Output
+    wire: Connection,
+    repo: Repo,
+    sha: str,
+    name: str,
+    external_id: str,
+    details_url: str,
+    shown: Output,
+    queued: bool,
 ) -> int:
-    """A check run in progress; the id of it, once for an `external_id`."""
+    """A check run that waits or is in progress; the id of it, once for an `external_id`."""
     if known := _known(wire, repo, sha, name, external_id):
         return int(known["id"])
-    sent = {"status": "in_progress", "details_url": details_url}
+    sent = {"status": "queued" if queued else "in_progress", "details_url": details_url}
     return int(_make(wire, repo, sha, name, external_id, sent, shown)["id"])
+
+
+def begin(wire: Connection, repo: Repo, check_id: int) -> None:
+    """What has waited is in progress."""
+    wire.call(repo, CHECK, "PATCH", f"/check-runs/{check_id}", body={"status": "in_progress"})
 
 
 def conclude(

@@ -278,11 +278,23 @@ class GitHub:
     # --- check runs
 
     def start_check(
-        self, repo: Repo, sha: str, name: str, external_id: str, details_url: str, title: str, summary: str
+        self,
+        repo: Repo,
+        sha: str,
+        name: str,
+        external_id: str,
+        details_url: str,
+        title: str,
+        summary: str,
+        queued: bool = False,
     ) -> int:
-        """A check run in progress on a commit; the id of it, once for an `external_id`."""
+        """A check run in progress on a commit, or one that waits; its id, once for an `external_id`."""
         shown = Output(title, summary)
-        return checks.start(self._wire, repo, sha, name, external_id, details_url, shown)
+        return checks.start(self._wire, repo, sha, name, external_id, details_url, shown, queued)
+
+    def begin_check(self, repo: Repo, check_id: int) -> None:
+        """A check run that has waited is in progress."""
+        checks.begin(self._wire, repo, check_id)
 
     def finish_check(self, repo: Repo, check_id: int, conclusion: str, shown: Output) -> None:
         """Ends a check run: "success", "failure", "neutral", "cancelled", "action_required", …
