@@ -1,4 +1,4 @@
-"""What whoever runs the service types: migrate, worker, serve, reconcile, pause, unpause.
+"""What whoever runs the service types: migrate, worker, serve, reconcile, pause, unpause, logins.
 
 The service's parts are imported when a command asks for them, so that `exec` starts quickly.
 """
@@ -14,7 +14,7 @@ import click
 
 from bot import settings
 from bot.core.money import Usd
-from bot.options import named, who
+from bot.options import failed, named, who
 
 
 @click.command()
@@ -144,6 +144,29 @@ def unpause(repo: str) -> None:
     raise click.exceptions.Exit(0 if lifted else 1)
 
 
+@click.command(short_help="Which laptops are logged in; end a login.")
+@click.option("--revoke", default="", metavar="ID", help="End this one: what it runs is halted.")
+def logins(revoke: str) -> None:
+    """Which laptops are logged in to this service, of whom, until when; the newest first.
+
+    With --revoke a login is good for nothing any more; exit code 1 if there is none of that id.
+    """
+    from bot import services
+    from bot.stories.login import log_out
+
+    with named(), services.opened(_settings(), "logins") as opened_services:
+        if revoke:
+            halted = log_out(opened_services, revoke, who())
+            if halted is None:
+                raise failed([f"There is no login {revoke}."])
+            runs = f"{halted} live run{'s were' if halted != 1 else ' was'} halted"
+            click.echo(f"Login {revoke} is ended; {runs}.")
+            return
+        for one in opened_services.laptops.all():
+            until = datetime.fromtimestamp(one.expires_at / 1000, UTC)
+            click.echo(f"{one.id}  {one.actor}  {one.machine}  until {until:%Y-%m-%d}")
+
+
 def _deliveries() -> None:
     from bot import services
     from bot.clients.github import GitHubError
@@ -174,4 +197,4 @@ def _ms(day: datetime | None) -> int | None:
     return None if day is None else int(day.replace(tzinfo=UTC).timestamp() * 1000)
 
 
-COMMANDS = (migrate, worker, serve, reconcile, pause, unpause)
+COMMANDS = (migrate, worker, serve, reconcile, pause, unpause, logins)

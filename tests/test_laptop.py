@@ -12,11 +12,12 @@ import pytest
 from bot.core.money import Usd
 from bot.web.laptop import Turnstile
 from tests.browser import Browser
-from tests.laptops import KEY, ONE, Laptop, World, world
+from tests.laptops import GREEDY, KEY, ONE, Laptop, World, world
+from tests.runner.world import plant
 
 pytestmark = pytest.mark.slow
 POLICY = """
-caps: {people: {dana: $20, max: $3, ada: $8}}
+caps: {people: {dana: $20, max: $3, ada: $8, pat: "$0.50"}}
 lines:
   evals: {monthly: $50, members: [dana]}
 """
@@ -314,3 +315,50 @@ def test_more_logins_in_a_minute_than_people_make_are_told_to_wait() -> None:
     assert [turnstile.passes() for _ in range(5)] == [True, True, True, False, False]
     now[0] = 60.0
     assert turnstile.passes()
+
+
+def test_whoever_runs_the_service_sees_the_logins_and_ends_one(up: World) -> None:
+    laptop = up.laptop("dana")
+    listed = laptop.bot("logins", **up.service.env)
+    assert f"{laptop.login.id}  dana  {laptop.folder.name}  until 20" in listed.out
+    ended = laptop.bot("logins", "--revoke", laptop.login.id, **up.service.env)
+    assert ended.out == f"Login {laptop.login.id} is ended; 0 live runs were halted.\n"
+    assert laptop.exec().code == 4
+    assert laptop.bot("logins", "--revoke", laptop.login.id, **up.service.env).code == 1
+    assert ("revoked",) in up.service.rows("SELECT action FROM audit")
+
+
+def test_three_quarters_of_the_month_are_told_at_the_end_of_the_run_once(up: World) -> None:
+    up.service.github.user("pat", role="write")
+    laptop = up.laptop("pat")
+    first = laptop.exec("--cost", "0.45", "--steps", "80", program=GREEDY)
+    assert first.code == 3
+    second = laptop.exec("--cost", "0.02")
+    told = ["pat has spent" in ran.err for ran in (first, second)]
+    assert told == [True, False], first.err + second.err
+
+
+def test_the_native_agent_works_on_the_checkout_and_its_run_is_the_services(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("native")
+    with world(folder, f"sqlite:///{folder / 'tollgate.db'}", character="auto") as up:
+        laptop = up.laptop()
+        plant(laptop.checkout)
+        laptop.clone("repair")
+        task = "The tests fail. Find the bug and fix it."
+        report = str(folder / "report.json")
+        ran = laptop.bot("run", "--cost", "2", "--class", "bugfix", "--report", report, task)
+        assert ran.code == 0, ran.err
+        assert "changed: acme_calendar/years.py" in ran.err
+        told = json.loads(Path(report).read_text())
+        assert (told["outcome"], told["engine"], told["model"]) == ("done", "opus", "claude-opus-4-7")
+        assert nanos(told["spent"]["usd"]) == up.nanos > 0
+        assert told["ceilings"] == {"usd": "2", "tokens": 500_000, "steps": 20, "seconds": 600}
+        columns = "branch, task, kept_back, task_class, result IS NOT NULL"
+        [row] = up.service.rows(f"SELECT {columns} FROM runs WHERE id = '{told['run']}'")
+        assert tuple(row) == ("repair", task, 1, "bugfix", 1)
+        halted = laptop.bot("run", "--cost", "0.30", "Please be tireless with this task: polish everything.")
+        assert halted.code == 3, halted.err
+        assert "$0.30 cost ceiling reached" in halted.err
+        assert "`/agent" not in halted.err

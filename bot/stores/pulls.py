@@ -15,9 +15,9 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from bot.core.attribution import Attribution, Place, Pull, Work, attribute
+from bot.core.attribution import SECOND, Attribution, Place, Pull, Work, attribute
 from bot.stores.database import Database
-from bot.stores.runs import Run, from_row
+from bot.stores.runs import LAPTOP, Run, from_row
 from bot.stores.tables import attributions, closings, pulls, runs
 
 _T = TypeVar("_T")
@@ -42,6 +42,7 @@ class Facts:
     updated_at: int
     closes: frozenset[Place] = frozenset()
     reverts: int | None = None
+    branch: str = ""  # of this repository that it was made from; "" of a fork
 
 
 class Pulls:
@@ -61,6 +62,7 @@ class Pulls:
         with self._alone() as tx:
             before = _issues(tx, [place])
             self._keep(tx, facts)
+            self._claim(tx, facts)
             self._attribute(tx, {place} | before | facts.closes)
             mine = sa.and_(attributions.c.repository_id == place[0], attributions.c.number == place[1])
             count = sa.select(sa.func.count()).select_from(attributions).where(mine)
@@ -90,8 +92,9 @@ class Pulls:
             return tuple((from_row(row), row["because"]) for row in tx.execute(query).mappings())
 
     def last(self, repository_id: int, number: int) -> Run | None:
-        """The run of the same repository that began last of those that belong to it."""
-        here = [run for run, _ in self.belonging(repository_id, number) if run.repository_id == repository_id]
+        """The run of the same repository that began last of those that belong to it and have a report."""
+        found = (run for run, _ in self.belonging(repository_id, number) if run.origin != LAPTOP)
+        here = [run for run in found if run.repository_id == repository_id]
         return here[-1] if here else None
 
     def concluded(self, run: str) -> Place | None:
@@ -141,6 +144,16 @@ class Pulls:
                 repository_id=facts.repository_id, number=facts.number, **of_issue
             )
             tx.execute(closing)
+
+    @staticmethod
+    def _claim(tx: sa.Connection, facts: Facts) -> None:
+        """Runs of laptops on its branch, which had no pull request then, are on the first that is merged."""
+        if not facts.branch or facts.merged_at is None:
+            return
+        free = sa.and_(runs.c.origin == LAPTOP, runs.c.published_pull.is_(None))
+        here = sa.and_(runs.c.repository_id == facts.repository_id, runs.c.branch == facts.branch)
+        begun = runs.c.opened_at < facts.merged_at + SECOND
+        tx.execute(sa.update(runs).where(free, here, begun).values(published_pull=facts.number))
 
     def _attribute(self, tx: sa.Connection, seeds: set[Place]) -> None:
         known, works = _together(tx, seeds)
@@ -195,6 +208,7 @@ def _works(tx: sa.Connection, places: Sequence[Place]) -> Iterator[Work]:
     made = _at(runs.c.repository_id, runs.c.published_pull, places)
     query = sa.select(
         runs.c.id,
+        runs.c.origin,
         runs.c.installation,
         runs.c.repository_id,
         runs.c.thread,
@@ -206,6 +220,8 @@ def _works(tx: sa.Connection, places: Sequence[Place]) -> Iterator[Work]:
     )
     for row in tx.execute(query.where(sa.or_(on, made))):
         thread, pull = (row.repository_id, row.thread), row.published_pull
+        if row.origin == LAPTOP:  # it has no thread, and its branch was that pull request's
+            thread, pull = (row.repository_id, pull), None
         branch = ""
         if pull is not None and row.thread_kind == "pull":
             branch = str(json.loads(row.snapshot).get("head", {}).get("ref", ""))

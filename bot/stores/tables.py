@@ -136,7 +136,7 @@ runs = Table(
     Column("workflow_url", Text, nullable=False, server_default=""),
     Column("dispatched_at", BigInteger),
     Column("published", Text),  # JSON of reports.Published
-    Column("published_pull", BigInteger),  # number of the pull request that was opened for it
+    Column("published_pull", BigInteger),  # that was opened for it, or that a laptop's branch became
     Column("resumed", Text),  # JSON of how this attempt was asked for; none: it is the first
     # What a person did with its partial work: accepted | discarded, who, and the story that does it.
     Column("settled_as", String(12)),

@@ -60,4 +60,5 @@ def facts(repo: Repo, pull: Pull, closes: tuple[Place, ...]) -> Facts:
         updated_at=pull.updated_at,
         closes=frozenset(closes),
         reverts=reverts(pull.title, pull.body, repo.full_name),
+        branch=pull.head_ref if (pull.head_repo or "").lower() == repo.full_name.lower() else "",
     )

@@ -188,3 +188,22 @@ def test_whatever_happens_in_whatever_order_every_cent_is_counted_once(database:
         rows = world.pulls.belonging(1, pull.number)
         assert alone == pull
         assert total(run.spent.usd for run, _ in rows) == pull.usd
+
+
+def test_what_ran_on_a_laptop_on_its_branch_is_on_the_first_pull_request_that_is_merged_from_it(
+    database: Database,
+) -> None:
+    world = World(database)
+    first, other, late = (begun(world, 90 + n, origin="laptop", branch="fix") for n in range(3))
+    with database.begin() as tx:
+        tx.execute(sa.update(runs).values(thread=None))
+        tx.execute(sa.update(runs).where(runs.c.id == other).values(branch="else"))
+    opened(world, late, world.now + DAY)
+    on_it = begun(world, 7)
+    assert world.merge(7, branch="fix") == 2
+    assert world.because() == {first: ON, on_it: ON}
+    last = world.pulls.last(1, 7)
+    assert last is not None
+    assert last.id == on_it  # the laptop's has no report there
+    assert world.merge(8, branch="fix", merged_at=world.now + 2 * DAY) == 1
+    assert world.because()[late] == ON
