@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from bot.core.adding_up import UNTOLD, Found, adding_up, tokens
 from bot.core.money import ZERO, Usd
 from bot.core.reconcile import COUNTERS, Entry, Finding, Stretch, Sums, total
 
@@ -108,6 +109,7 @@ class _Piece:
     invoice: Sums
     runs: tuple[str, ...]
     part: str = ""
+    hint: str = ""
 
 
 def judge(looked: Iterable[Looked], now: int) -> tuple[Drift, ...]:
@@ -122,7 +124,7 @@ def judge(looked: Iterable[Looked], now: int) -> tuple[Drift, ...]:
     pieces: list[_Piece] = []
     rests = _doubles(rests, _twice(entry for each in seen for entry in each.entries), pieces)
     rests = _relabelled(rests, pieces)
-    rests = _models(rests, pieces)
+    rests = _relabelled(_models(rests, pieces), pieces)
     pieces += [_left(rest, now) for rest in rests if rest.more]
     return _gathered(pieces)
 
@@ -137,17 +139,21 @@ def _twice(entries: Iterable[Entry]) -> dict[tuple[str, str], int]:
     return {one: count - 1 for one, count in told.items() if count > 1}
 
 
-def _doubles(rests: Sequence[_Rest], spare: dict[tuple[str, str], int], pieces: list[_Piece]) -> list[_Rest]:
+def _doubles(rests: list[_Rest], spare: dict[tuple[str, str], int], pieces: list[_Piece]) -> list[_Rest]:
     """One request of the upstream is one line of its invoice: of two turns with one id, one is too many."""
-    left = []
-    for rest in rests:
-        for entry in reversed(rest.entries):
-            one = entry.key, entry.request_id
-            if spare.get(one) and max((rest.more + entry.booked).parts) <= 0:
-                spare[one] -= 1
-                rest = rest.without(Sums() - entry.booked)
-                pieces.append(_piece(rest, DOUBLE, entry.booked, Sums(), (entry.run,)))
-        left.append(rest)
+    for whole in (True, False):  # first where the invoice lacks a whole one; then wherever else it differs
+        left = []
+        for rest in rests:
+            for entry in reversed(rest.entries):
+                one = entry.key, entry.request_id
+                without = rest.more + entry.booked
+                if spare.get(one) and (max(without.parts) <= 0 if whole else rest.more):
+                    spare[one] -= 1
+                    others = tuple(other for other in rest.entries if other is not entry)
+                    rest = replace(rest, more=without, entries=others)
+                    pieces.append(_piece(rest, DOUBLE, entry.booked, Sums(), (entry.run,)))
+            left.append(rest)
+        rests = left
     return left
 
 
@@ -155,43 +161,70 @@ def _relabelled(rests: list[_Rest], pieces: list[_Piece]) -> list[_Rest]:
     """The same tokens, counted as another kind of prompt: another price. Or the same in all, and yet so."""
     left = []
     for rest in rests:
-        counted = {name: getattr(rest.more, name) for name in COUNTERS}
-        same = not any(counted.values()) and bool(rest.more.usd)
-        moved = any(counted.values()) and not counted["output"] and not sum(counted.values())
-        if same or moved:
+        moved = _moved(rest.more)
+        if moved or _same(rest.more):
             less, more = _split(rest.more)
             part = " → ".join("+".join(_fields(side)) for side in (less, more)) if moved else ""
-            kind = PRICE if same else CACHE_PRICE
-            touched = tuple(
-                e for e in rest.entries if same or any(getattr(e.booked, n) for n in _fields(less))
-            )
-            pieces.append(_piece(rest, kind, less, more, _named(touched), part))
+            touched = [
+                e for e in rest.entries if not moved or any(getattr(e.booked, n) for n in _fields(less))
+            ]
+            pieces.append(_piece(rest, CACHE_PRICE if moved else PRICE, less, more, _named(touched), part))
             rest = rest.without(rest.more)
         left.append(rest)
     return left
 
 
+def _same(more: Sums) -> bool:
+    return not any(tokens(more)) and bool(more.usd)
+
+
+def _moved(more: Sums) -> bool:
+    return any(tokens(more)) and not more.output and not sum(tokens(more))
+
+
 def _models(rests: list[_Rest], pieces: list[_Piece]) -> list[_Rest]:
-    """What one model lacks, another one has too much at the same time: exactly the same tokens."""
-    gone: set[int] = set()
+    """What one model lacks, another one has too much at the same time: exactly the tokens of some turns."""
+    left = list(rests)
     for group in _together(rests):
-        by_model: dict[str, list[int]] = defaultdict(list)
-        for place in group:
-            by_model[rests[place].stretch.model].append(place)
-        sums = {model: total(rests[place].more for place in places) for model, places in by_model.items()}
-        short = [model for model in sums if _one_sided(rests, by_model[model], -1)]
-        long = [model for model in sums if _one_sided(rests, by_model[model], 1)]
-        for booked in short:
-            for told in long:
-                if _tokens(sums[booked]) == tuple(-count for count in _tokens(sums[told])):
-                    lacking = [rests[place] for place in by_model[booked]]
-                    runs = _named(entry for rest in lacking for entry in rest.entries)
-                    less = Sums() - sums[booked]
-                    pieces.append(_piece(lacking[0], MODEL, less, sums[told], runs, told))
-                    gone |= {*by_model[booked], *by_model[told]}
-                    long.remove(told)
-                    break
-    return [rest for place, rest in enumerate(rests) if place not in gone]
+        for told in sorted({rests[place].stretch.model for place in group}):
+            theirs = [place for place in group if left[place].stretch.model == told and left[place].more]
+            # All that it has too much, else what it has too much in some minutes.
+            for places in (theirs, *([place] for place in theirs if len(theirs) > 1)):
+                _model(left, group, places, pieces)
+    return left
+
+
+def _model(left: list[_Rest], group: Sequence[int], told: Sequence[int], pieces: list[_Piece]) -> None:
+    """Take what is too much in the places `told` for turns of another model of the group, if it is theirs."""
+    surplus = total(left[place].more for place in told)
+    if not _one_sided(surplus) or min(min(tokens(left[place].more)) for place in told) < 0:
+        return
+    model = left[told[0]].stretch.model
+    for booked in sorted({left[place].stretch.model for place in group} - {model}):
+        places = [place for place in group if left[place].stretch.model == booked]
+        lacks = total(left[place].more for place in places)
+        if min(tokens(lacks)) >= 0:
+            continue
+
+        def explains(sums: Sums, lacks: Sums = lacks) -> bool:
+            """What it leaves has one name, or none is needed."""
+            rest = lacks + sums
+            return not any(tokens(rest)) or _one_sided(rest) or _one_sided(Sums() - rest) or _moved(rest)
+
+        found = adding_up((e for place in places for e in left[place].entries), tokens(surplus), explains)
+        if found is None:
+            continue
+        runs, hint = _told(found)
+        ledger = total(entry.booked for entry in found.turns)
+        pieces.append(_piece(left[places[0]], MODEL, ledger, surplus, runs, model, hint))
+        for place in places:
+            mine = [entry for entry in found.turns if entry in left[place].entries]
+            others = tuple(entry for entry in left[place].entries if entry not in mine)
+            more = left[place].more + total(entry.booked for entry in mine)
+            left[place] = replace(left[place], more=more, entries=others)
+        for place in told:
+            left[place] = left[place].without(left[place].more)
+        return
 
 
 def _together(rests: Sequence[_Rest]) -> Iterator[list[int]]:
@@ -216,15 +249,29 @@ def _left(rest: _Rest, now: int) -> _Piece:
     less, more = _split(rest.more)
     if not less:
         return _piece(rest, MISSING, less, more, rest.runs)
-    early = not more and rest.stretch.until > now - FINAL
-    return _piece(rest, LATE if early else UNEXPLAINED, less, more, rest.runs)
+    kind = LATE if not more and rest.stretch.until > now - FINAL else UNEXPLAINED
+    found = None if more else adding_up(rest.entries, tokens(less))
+    runs, hint = (rest.runs, "") if found is None else _told(found)
+    return _piece(rest, kind, less, more, runs, hint=hint)
+
+
+def _told(found: Found) -> tuple[tuple[str, ...], str]:
+    """The runs, and a hint where the figures do not tell them from others."""
+    runs = tuple(dict.fromkeys((*_named(found.turns), *_named(found.alike))))
+    return runs, UNTOLD if len(runs) > len(_named(found.turns)) else ""
 
 
 def _piece(
-    rest: _Rest, kind: str, ledger: Sums, invoice: Sums, runs: tuple[str, ...], part: str = ""
+    rest: _Rest,
+    kind: str,
+    ledger: Sums,
+    invoice: Sums,
+    runs: tuple[str, ...],
+    part: str = "",
+    hint: str = "",
 ) -> _Piece:
     stretch = rest.stretch
-    return _Piece(stretch.since, stretch.key, stretch.model, kind, ledger, invoice, runs, part)
+    return _Piece(stretch.since, stretch.key, stretch.model, kind, ledger, invoice, runs, part, hint)
 
 
 def _gathered(pieces: Iterable[_Piece]) -> tuple[Drift, ...]:
@@ -236,9 +283,10 @@ def _gathered(pieces: Iterable[_Piece]) -> tuple[Drift, ...]:
             *place,
             total(each.ledger for each in some).usd,
             total(each.invoice for each in some).usd,
-            sum(sum(_tokens(each.ledger)) for each in some),
-            sum(sum(_tokens(each.invoice)) for each in some),
+            sum(sum(tokens(each.ledger)) for each in some),
+            sum(sum(tokens(each.invoice)) for each in some),
             tuple(dict.fromkeys(run for each in some for run in each.runs))[:RUNS],
+            "; ".join(dict.fromkeys(each.hint for each in some if each.hint)),
         )
         for place, some in sorted(found.items())
     )
@@ -248,7 +296,7 @@ def _named(entries: Iterable[Entry]) -> tuple[str, ...]:
     """The runs of turns, those with the most tokens first."""
     used: dict[str, int] = defaultdict(int)
     for entry in entries:
-        used[entry.run] += sum(_tokens(entry.booked))
+        used[entry.run] += sum(tokens(entry.booked))
     return tuple(sorted(used, key=lambda run: (-used[run], run)))[:RUNS]
 
 
@@ -257,13 +305,8 @@ def _split(sums: Sums) -> tuple[Sums, Sums]:
     return Sums(*(max(0, -part) for part in sums.parts)), Sums(*(max(0, part) for part in sums.parts))
 
 
-def _one_sided(rests: Sequence[_Rest], places: Iterable[int], sign: int) -> bool:
-    counts = [sign * count for place in places for count in _tokens(rests[place].more)]
-    return min(counts) >= 0 and max(counts) > 0
-
-
-def _tokens(sums: Sums) -> tuple[int, ...]:
-    return tuple(getattr(sums, name) for name in COUNTERS)
+def _one_sided(sums: Sums) -> bool:
+    return min(tokens(sums)) >= 0 and any(tokens(sums))
 
 
 def _fields(sums: Sums) -> list[str]:

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.core.adding_up import adding_up
+from bot.core.adding_up import tokens as tokens_of
 from bot.core.drift import (
     CACHE_PRICE,
     DAY,
@@ -122,6 +124,24 @@ HAIKU = sums("haiku", 100, 200, 300, 400, 50)
             id="another model, whose own turns are at the same time",
         ),
         pytest.param(
+            [A, turn(6, sums("opus", 7, 7, 7, 7, 7))],
+            [told(A, HAIKU, "haiku"), told(A, sums("opus", 7, 7, 7, 7, 7))],
+            [(MODEL, "opus", "haiku", ("run1",))], id="another model, of one of two runs",
+        ),
+        pytest.param(
+            [A, replace(A, turn=6, run="run6", request_id="req_6")], [told(A, HAIKU, "haiku"), told(A)],
+            [(MODEL, "opus", "haiku", ("run1", "run6"))], id="another model, of one of two runs alike",
+        ),
+        pytest.param(
+            [A, turn(6, sums("opus", 7, 7, 7, 7, 7))], [told(A)], [(UNEXPLAINED, "opus", "", ("run6",))],
+            id="never reported, beside one that was",
+        ),
+        pytest.param(
+            [A, TWIN], [told(A), told(A, sums("opus", 7, 0, 0, 0, 9))],
+            [(DOUBLE, "opus", "", ("run1",)), (MISSING, "opus", "", ("run1",))],
+            id="booked twice, and a missing run in the same minute",
+        ),
+        pytest.param(
             [A], [told(A, sums("haiku", 100, 200, 300, 400, 51), "haiku")],
             [(MISSING, "haiku", "", ()), (UNEXPLAINED, "opus", "", ("run1",))],
             id="another model, but not the same tokens: no guess",
@@ -181,6 +201,16 @@ def test_what_the_report_lacks_is_late_until_it_is_a_day_old(age: int, kinds: li
     assert judged([A], [told(A)], A.minutes[1] + age) == ()
 
 
+def test_a_search_among_many_turns_comes_to_an_end() -> None:
+    many = [turn(number, sums("opus", 2, 2, 2, 2, 2)) for number in range(60)]
+    odd = sums("opus", 61, 61, 61, 61, 61)
+    found = adding_up(many, tokens_of(odd))
+    assert found is None
+    even = adding_up(many, tokens_of(sums("opus", 60, 60, 60, 60, 60)))
+    assert even is not None
+    assert (len(even.turns), len(even.alike)) == (30, 30)
+
+
 def test_what_a_request_in_flight_may_explain_is_not_judged() -> None:
     assert judged([A, replace(B, state="held", held_at=A.held_at)], [told(A), told(A)]) == ()
 
@@ -214,6 +244,38 @@ def test_planted_drift_is_found_and_named_and_no_drift_is_not(
             planted.setdefault(plant, set()).update(() if plant == MISSING else (run,))
     found = judged(entries, report, START + 100 * MINUTE)
     assert {each.kind: set(each.runs) for each in found} == planted
+
+
+@given(
+    st.lists(st.tuples(tokens, st.sampled_from(("none", DOUBLE, MODEL))), max_size=6),
+    tokens,
+    st.sampled_from(("none", MISSING, CACHE_PRICE)),
+)
+@settings(max_examples=300)
+def test_what_happened_in_one_minute_is_taken_apart(
+    made: list[tuple[tuple[int, ...], str]], last: tuple[int, ...], plant: str
+) -> None:
+    entries: list[Entry] = []
+    report: list[Minute] = []
+    planted: dict[str, set[str]] = {}
+    for number, (used, what) in enumerate(made):
+        entry = turn(number, sums("opus", *(count * 7 + number for count in used)))
+        entries += [entry, replace(entry, turn=100 + number)] if what == DOUBLE else [entry]
+        if what == MODEL:
+            report.append(told(entry, sums("haiku", *(count * 7 + number for count in used)), "haiku"))
+        else:
+            report.append(told(entry))
+        if what != "none":
+            planted.setdefault(what, set()).add(entry.run)
+    entry = turn(50, sums("opus", *last))
+    if plant == CACHE_PRICE:
+        entries.append(entry)
+        report.append(told(entry, sums("opus", last[0], 0, last[1] + last[2], *last[3:])))
+    elif plant == MISSING:
+        report.append(told(entry))
+    found = {each.kind: set(each.runs) for each in judged(entries, report)}
+    assert set(found) == set(planted) | ({plant} - {"none"})
+    assert all(found[kind] >= runs for kind, runs in planted.items())
 
 
 @given(st.lists(st.tuples(tokens, st.integers(0, 5), st.integers(0, 5)), max_size=8), st.integers(0, 3))

@@ -134,7 +134,7 @@ def test_each_kind_of_drift_is_found_explained_and_resolved_when_it_is_gone(worl
     found = world.only()
     assert (found.kind, found.model, found.part) == (WRONG_MODEL, MODEL, HAIKU)
     assert found.expected == world.billed(run) > found.invoiced > Usd()
-    assert run in found.runs
+    assert found.runs == (run,)
     assert f"exactly its {sum(tokens.values()):,} tokens as {HAIKU}" in sentence(found)
     world.nothing()
 
@@ -166,6 +166,34 @@ def test_each_kind_of_drift_is_found_explained_and_resolved_when_it_is_gone(worl
     assert (found.kind, found.key.startswith("key "), found.invoiced) == (OTHER_KEY, True, world.billed(""))
     assert "It is not this service's spend" in sentence(found)
     assert looked.loud == Usd()
+
+
+def test_all_at_once_in_the_same_minutes_are_taken_apart(world: World) -> None:
+    world.claude.ask("/_sandbox/conduct", {"replays": True})
+    double = world.run("echo", "echo")
+    world.claude.ask("/_sandbox/conduct", {"replays": False})
+    rewritten, lost, cached = (
+        world.run(**asked) for asked in ({"system": LONG[:90]}, {"system": "x"}, marked("5m"))
+    )
+    late = world.run(model=HAIKU)
+    with anthropic.Anthropic(api_key="sk-another-one", base_url=world.claude.url) as sdk:
+        sdk.messages.create(model=MODEL, max_tokens=50, messages=[{"role": "user", "content": "hello"}])
+    world.plant(
+        {"user": rewritten, "model": "claude-sonnet-4-6"},
+        {"user": lost, "copies": 2},
+        {"user": late, "late_ms": 2 * HOUR},
+        {"user": cached, "prices": {"cache_write_5m": 10_000}},
+    )
+    now = {each.kind: each for each in world.look(HOUR).drifts}
+    assert set(now) == {DOUBLE, WRONG_MODEL, MISSING, LATE}
+    assert (now[DOUBLE].runs, now[DOUBLE].expected) == ((double,), world.billed(double))
+    assert (now[WRONG_MODEL].runs, now[WRONG_MODEL].part) == ((rewritten,), "claude-sonnet-4-6")
+    assert (now[LATE].runs, now[MISSING].invoiced) == ((late,), world.billed(lost))
+    world.claude.ask("/_sandbox/clock", {"advance_seconds": 3 * 3600})
+    then = {each.kind: each for each in world.look().drifts}
+    assert set(then) == {DOUBLE, WRONG_MODEL, MISSING, CACHE_PRICE, OTHER_KEY}
+    assert then[CACHE_PRICE].runs == (cached,)
+    assert {then[kind] for kind in (DOUBLE, WRONG_MODEL, MISSING)} < set(now.values())
 
 
 def test_one_request_that_is_booked_twice_is_found_by_its_id(world: World) -> None:
