@@ -1,9 +1,8 @@
 """Anthropic's Admin API, as far as it tells what was used and billed: two reports and the list of API keys.
 
 Shapes: platform.claude.com/docs/en/api/admin/{usage_report,cost_report} (copies of 2026-08-22), for
-`anthropic-version: 2023-06-01`, which is what is sent. The keys' list is the same in 2026-10-21 (anthropic
-SDK 2.13.0, types/organization/api_key.py); that version's own reports are other addresses, a beta, and not
-asked.
+`anthropic-version: 2023-06-01`. Where these are gone, their successors of 2026-10-21 are asked. The list of
+keys is the same in both (anthropic SDK 2.13.0, types/organization/api_key.py).
 """
 
 from __future__ import annotations
@@ -11,12 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import httpx2
 
+from bot.clients import analytics_api
+from bot.clients.analytics_api import rfc3339
 from bot.core.drift import DAY
 from bot.core.invoice import SEARCHES, Billed
 from bot.core.money import Usd
@@ -53,6 +54,10 @@ def silent(report: str, pages: int) -> None:
 
 class UsageError(Exception):
     """The report could not be read, or a key not be found in it. A sentence, never with a key in it."""
+
+
+class Gone(UsageError):
+    """There is nothing at that address, or no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +159,24 @@ class UsageApi:
         self, path: str, since: int, until: int, width: int, query: Query, say: Say
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Each row of a report, with the start of its bucket (ms). `width`: of a bucket."""
+        try:
+            yield from self._before(path, since, until, width, query, say)
+        except Gone:
+            yield from self._since(path, since, until, width, query, say)
+
+    def _before(
+        self, path: str, since: int, until: int, width: int, query: Query, say: Say
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
         # "Buckets that end before": one more, should that leave out one that ends just then.
-        window = [("starting_at", _rfc3339(since)), ("ending_at", _rfc3339(until + width))]
+        window = [("starting_at", rfc3339(since)), ("ending_at", rfc3339(until + width))]
         page: Query = []
         for number in range(1, PAGES + 1):
-            answer = self._get(path, [*window, *query, *page])
+            try:
+                answer = self._get(path, [*window, *query, *page])
+            except Gone as error:
+                if number > 1:  # what was read of it is not to be read twice
+                    raise UsageError(str(error)) from error
+                raise
             say(path, number)
             for bucket in _list(answer, "data"):
                 at = _milliseconds(bucket, "starting_at")
@@ -169,6 +187,20 @@ class UsageApi:
                 return
             page = [("page", str(answer.get("next_page")))]
         raise UsageError(f"the report at {path} has more than {PAGES} pages; ask for fewer days")
+
+    def _since(
+        self, path: str, since: int, until: int, width: int, query: Query, say: Say
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        path = analytics_api.COST if path == COST else analytics_api.USAGE
+        ids = [value for name, value in query if name == "api_key_ids[]"]
+        for number, answer in enumerate(
+            analytics_api.pages(self._get, path, since, until, width, ids), start=1
+        ):
+            if number > PAGES:
+                raise UsageError(f"the report at {path} has more than {PAGES} pages; ask for fewer days")
+            say(path, number)
+            for item in _list(answer, "data"):
+                yield _milliseconds(item, "starting_at"), analytics_api.row(item)
 
     def _listed(self) -> Iterator[dict[str, Any]]:
         query: Query = [("limit", str(KEYS))]
@@ -186,10 +218,11 @@ class UsageApi:
             self._wait(left)
         self._asked_at = time.monotonic()
 
-    def _get(self, path: str, query: Query) -> dict[str, Any]:
+    def _get(self, path: str, query: Query, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+        gone = False
         for tried in range(1, TRIES + 1):
             try:
-                answer = self._http.get(path, params=tuple(query))
+                answer = self._http.get(path, params=tuple(query), headers=headers)
             except httpx2.HTTPError as error:
                 why, pause = f"did not answer ({type(error).__name__})", 2.0**tried
             else:
@@ -197,10 +230,12 @@ class UsageApi:
                     return _object(path, answer)
                 why, pause = _why(answer), _pause_for(answer, tried)
                 if answer.status_code not in (408, 429) and answer.status_code < 500:
+                    gone = answer.status_code in (404, 410)
                     break
             if tried < TRIES:
                 self._wait(min(LONGEST_WAIT, pause))
-        raise UsageError(f"Anthropic's Admin API {why} at {path}. Nothing was changed; try again later.")
+        said = f"Anthropic's Admin API {why} at {path}. Nothing was changed; try again later."
+        raise Gone(said) if gone else UsageError(said)
 
 
 def _hints_at(hint: Any, key: str) -> bool:
@@ -290,10 +325,6 @@ def _milliseconds(said: dict[str, Any], name: str) -> int:
         return round(datetime.fromisoformat(str(said.get(name))).timestamp() * 1000)
     except ValueError as error:
         raise UsageError(f"an answer of Anthropic's Admin API has no time {name!r}") from error
-
-
-def _rfc3339(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _why(answer: httpx2.Response) -> str:

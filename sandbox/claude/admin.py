@@ -17,15 +17,15 @@ from sandbox.claude.invoice import Invoice
 
 MINUTE = 60_000
 _WIDTHS = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}  # buckets a page: usually, at most
-_SIZES = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
+SIZES = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
 _GROUPS = ("api_key_id", "model", "inference_geo", "service_tier", "context_window", "workspace_id")
 _COST_GROUPS = ("workspace_id", "description")
-_USAGE, COST, _KEYS = (
+USAGE, COST, _KEYS = (
     "/v1/organizations/usage_report/messages",
     "/v1/organizations/cost_report",
     "/v1/organizations/api_keys",
 )
-_TOKENS = dict(
+TOKENS = dict(
     zip(
         COUNTERS,
         (
@@ -53,12 +53,17 @@ class Reports:
 
     @staticmethod
     def serves(path: str) -> bool:
-        return path in (_USAGE, COST, _KEYS)
+        return path in (USAGE, COST, _KEYS)
 
     def set(self, wish: Any) -> list[Any]:
         """What they get wrong from now on: `[{"user": RUN, "model": MODEL}, …]`, see `faults.Fault`."""
         self.faults = tuple(Fault.read(each) for each in wish)
         return list(wish)
+
+    def rows(self, until: int) -> list[Told]:
+        """What they know of what was billed until then, ms."""
+        billed = (row for row in self._invoice.rows if row.ended != "refused")
+        return told(billed, self.faults, until)
 
     def answer(self, path: str, query: str, now: int, lag_ms: int, by_start: bool) -> dict[str, Any]:
         """The answer to one GET. `now`: ms; `lag_ms`: how far the reports are behind it.
@@ -70,14 +75,13 @@ class Reports:
         if path == _KEYS:
             others = {fault.key: mark(fault.key) for fault in self.faults if fault.key}
             return _listed(dict(asked), self._keys | others)
-        billed = (row for row in self._invoice.rows if row.ended != "refused")
-        rows = told(billed, self.faults, now - lag_ms)
+        rows = self.rows(now - lag_ms)
         if path == COST:
             if dict(asked).get("bucket_width", "1d") != "1d":
                 raise Refused("bucket_width: the cost report has days only")
             return _buckets(asked, rows, by_start, _COST_GROUPS, _costs)
         wanted = {value for name, value in asked if name == "api_key_ids[]"}
-        mine = [each for each in rows if not wanted or _id(each.row.key) in wanted]
+        mine = [each for each in rows if not wanted or key_id(each.row.key) in wanted]
         return _buckets(asked, mine, by_start, _GROUPS, _used)
 
 
@@ -86,7 +90,7 @@ def _listed(asked: dict[str, str], keys: dict[str, str]) -> dict[str, Any]:
     start = 0
     if after := asked.get("after_id"):
         start = next((i + 1 for i, key in enumerate(known) if key["id"] == after), len(known))
-    limit = _whole(asked.get("limit", "20"), 1, 1000)
+    limit = whole(asked.get("limit", "20"), 1, 1000)
     page = known[start : start + limit]
     return {
         "data": page,
@@ -100,7 +104,7 @@ def _key(value: str, mark: str) -> dict[str, Any]:
     shown = min(16, len(value) // 2)
     return {
         "type": "api_key",
-        "id": _id(mark),
+        "id": key_id(mark),
         "name": f"key {mark[:4]}",
         "partial_key_hint": f"{value[:shown]}...{value[-4:]}",
         "status": "active",
@@ -118,44 +122,43 @@ def _buckets(
     width = one.get("bucket_width", "1d")
     if width not in _WIDTHS:
         raise Refused(f"bucket_width: {width!r} is not one of 1m, 1h, 1d")
-    size = _SIZES[width]
-    limit = _whole(one.get("limit", str(_WIDTHS[width][0])), 1, _WIDTHS[width][1])
-    since = _snapped(_time(one.get("page") or one.get("starting_at"), "starting_at"), size)
-    until = _time(one["ending_at"], "ending_at") if "ending_at" in one else since + limit * size
+    size = SIZES[width]
+    limit = whole(one.get("limit", str(_WIDTHS[width][0])), 1, _WIDTHS[width][1])
+    since = snapped(time_of(one.get("page") or one.get("starting_at"), "starting_at"), size)
+    until = time_of(one["ending_at"], "ending_at") if "ending_at" in one else since + limit * size
     groups = [value for name, value in asked if name == "group_by[]"]
     if wrong := [group for group in groups if group not in dimensions]:
         raise Refused(f"group_by: {wrong[0]!r} is not a dimension")
     found: dict[datetime, list[Told]] = defaultdict(list)
     for each in rows:
-        at = datetime.fromtimestamp((each.row.asked_at if by_start else each.row.at) / 1000, UTC)
-        found[_snapped(at, size)].append(each)
+        found[snapped(at_of(each, by_start), size)].append(each)
     data: list[dict[str, Any]] = []
     while since < until and len(data) < limit:
         data.append(
             {
-                "starting_at": _said(since),
-                "ending_at": _said(since + size),
+                "starting_at": said(since),
+                "ending_at": said(since + size),
                 "results": of(found[since], groups) if since in found else [],
             }
         )
         since += size
-    return {"data": data, "has_more": since < until, "next_page": _said(since) if since < until else None}
+    return {"data": data, "has_more": since < until, "next_page": said(since) if since < until else None}
 
 
 def _used(rows: list[Told], groups: list[str]) -> list[dict[str, Any]]:
     parts: dict[tuple[str | None, ...], list[Told]] = defaultdict(list)
     for each in rows:
-        parts[tuple(_dimension(each, group) if group in groups else None for group in _GROUPS)].append(each)
+        parts[tuple(dimension(each, group) if group in groups else None for group in _GROUPS)].append(each)
     return [
         dict(zip(_GROUPS, named, strict=True))
         | {
-            "uncached_input_tokens": _sum(some, "input"),
+            "uncached_input_tokens": total(some, "input"),
             "cache_creation": {
-                "ephemeral_5m_input_tokens": _sum(some, "cache_write_5m"),
-                "ephemeral_1h_input_tokens": _sum(some, "cache_write_1h"),
+                "ephemeral_5m_input_tokens": total(some, "cache_write_5m"),
+                "ephemeral_1h_input_tokens": total(some, "cache_write_1h"),
             },
-            "cache_read_input_tokens": _sum(some, "cache_read"),
-            "output_tokens": _sum(some, "output"),
+            "cache_read_input_tokens": total(some, "cache_read"),
+            "output_tokens": total(some, "output"),
             "server_tool_use": {"web_search_requests": 0},
         }
         for named, some in parts.items()
@@ -171,14 +174,14 @@ def _costs(rows: list[Told], groups: list[str]) -> list[dict[str, Any]]:
                 continue
             named: tuple[str | None, ...] = (None,) * 5
             if "description" in groups:
-                window = _dimension(each, "context_window")
+                window = dimension(each, "context_window")
                 geo = " (US)" if each.row.inference_geo == "us" else ""
-                text = f"{each.model.name} Usage - {_TOKENS[counter]}{geo}"
-                named = (text, each.row.model, _TOKENS[counter], window, each.row.service_tier)
+                text = f"{each.model.name} Usage - {TOKENS[counter]}{geo}"
+                named = (text, each.row.model, TOKENS[counter], window, each.row.service_tier)
             parts[named] += each.nanos(counter)
     return [
         {
-            "amount": _cents(nanos),
+            "amount": cents(nanos),
             "currency": "USD",
             "cost_type": "tokens" if text else None,
             "description": text,
@@ -193,37 +196,41 @@ def _costs(rows: list[Told], groups: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _cents(nanos: int) -> str:
+def cents(nanos: int) -> str:
     return f"{nanos // _CENT}.{nanos % _CENT:07d}".rstrip("0").rstrip(".")
 
 
-def _sum(rows: Iterable[Told], counter: str) -> int:
+def total(rows: Iterable[Told], counter: str) -> int:
     return sum(getattr(each.row, counter) for each in rows)
 
 
-def _dimension(each: Told, group: str) -> str | None:
+def dimension(each: Told, group: str) -> str | None:
     row = each.row
-    total = row.input + row.cache_write_5m + row.cache_write_1h + row.cache_read
+    prompt = row.input + row.cache_write_5m + row.cache_write_1h + row.cache_read
     return {
-        "api_key_id": _id(row.key),
+        "api_key_id": key_id(row.key),
         "model": row.model,
         "inference_geo": row.inference_geo,
         "service_tier": row.service_tier,
-        "context_window": "200k-1M" if total > 200_000 else "0-200k",
+        "context_window": "200k-1M" if prompt > 200_000 else "0-200k",
         "workspace_id": None,
     }[group]
 
 
-def _id(mark: str) -> str:
+def at_of(each: Told, by_start: bool) -> datetime:
+    return datetime.fromtimestamp((each.row.asked_at if by_start else each.row.at) / 1000, UTC)
+
+
+def key_id(mark: str) -> str:
     return f"apikey_01{mark}"
 
 
-def _snapped(at: datetime, size: timedelta) -> datetime:
+def snapped(at: datetime, size: timedelta) -> datetime:
     midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
     return midnight + (at - midnight) // size * size
 
 
-def _time(text: str | None, name: str) -> datetime:
+def time_of(text: str | None, name: str) -> datetime:
     if text is None:
         raise Refused(f"{name}: Field required")
     try:
@@ -232,11 +239,11 @@ def _time(text: str | None, name: str) -> datetime:
         raise Refused(f"{name}: {text!r} is not an RFC 3339 time") from None
 
 
-def _said(at: datetime) -> str:
+def said(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _whole(text: str, least: int, most: int) -> int:
+def whole(text: str, least: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
         raise Refused(f"limit: {text!r} is not a number from {least} to {most}")
     return int(text)

@@ -16,7 +16,8 @@ from sandbox.characters.answers import Answer, Delivery, Failure
 from sandbox.characters.cast import named
 from sandbox.characters.plain import Character, Manner
 from sandbox.characters.talk import Talk
-from sandbox.claude.admin import COST, Reports
+from sandbox.claude import analytics
+from sandbox.claude.admin import COST, USAGE, Reports
 from sandbox.claude.cache import Plan, PromptCache
 from sandbox.claude.checks import Refused, check
 from sandbox.claude.continuity import Continuity
@@ -47,6 +48,7 @@ class Conduct:
     report_lag_ms: int = 300_000  # how far the reports are behind
     report_by_start: bool = False  # they count a request in the minute in which it was asked, not billed
     tells_costs: bool = True  # the cost report is open to the admin key
+    legacy: bool = True  # the two reports of 2023-06-01 are still served
     replays: bool = False  # the same body again has its first answer's request id, and is not billed again
 
 
@@ -128,7 +130,7 @@ class Claude:
             return self._guarded(request, self._count)
         if request.path.startswith("/v1/models") and request.method in ("GET", "HEAD"):
             return self._guarded(request, self._models)
-        if Reports.serves(request.path) and request.method == "GET":
+        if (Reports.serves(request.path) or analytics.serves(request.path)) and request.method == "GET":
             return self._guarded(request, self._admin, self._administrator)
         return refusal(404, "Not found")
 
@@ -366,11 +368,19 @@ class Claude:
     def _admin(self, request: Request, request_id: str, key: str) -> Response:
         now = _milliseconds() + round(self._ahead * 1000)
         how = self._conduct
-        if not how.tells_costs and request.path == COST:
+        if not how.legacy and request.path in (USAGE, COST):
+            raise Refused("Not found", 404, "not_found_error")
+        if not how.tells_costs and request.path in (COST, analytics.COST):
             raise Refused("This key may not read the cost report", 403, "permission_error")
-        found = self.reports.answer(
-            request.path, request.raw_query, now, how.report_lag_ms, how.report_by_start
-        )
+        if analytics.serves(request.path):
+            rows = self.reports.rows(now - how.report_lag_ms)
+            found = analytics.report(
+                request.path, request.raw_query, request.headers, rows, how.report_by_start
+            )
+        else:
+            found = self.reports.answer(
+                request.path, request.raw_query, now, how.report_lag_ms, how.report_by_start
+            )
         return _json(found, headers=(("request-id", request_id),))
 
     # The sandbox's own paths, for tests and pages

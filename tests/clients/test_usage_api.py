@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anthropic
 import httpx2
 import pytest
 
-from bot.clients.usage_api import KnownKey, UsageApi, UsageError
+from bot.clients.usage_api import GROUPS, KnownKey, UsageApi, UsageError
 from bot.core.invoice import Billed
 from bot.core.money import Usd
 from bot.core.usage import Usage
@@ -289,3 +290,101 @@ def test_the_cost_report_of_the_sandbox_is_its_invoice(claude: Started) -> None:
     ours.close()
     assert sum(line.amount.nanos for line in billed) == invoice["total_nanos"]
     assert {line.model for line in billed} == {row["model"] for row in invoice["rows"]}
+
+
+# -- where the reports of 2023-06-01 are no longer served --
+
+
+def test_the_successors_are_asked_where_the_reports_are_gone() -> None:
+    asked: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if "analytics" not in request.url.path:
+            return httpx2.Response(404, json={"error": {"message": "Not found"}})
+        asked.append(request)
+        group = {name: ROW.get(name) for name in (*GROUPS, "workspace_id")}
+        item = {"starting_at": "1970-01-01T00:00:00Z", "group": group, "usage": ROW}
+        if request.url.path.endswith("cost"):
+            cost = {"amount": "90", "list_amount": "100", "currency": "USD", "requests": None}
+            item = item | {
+                "group": group | {"cost_type": "tokens", "token_type": "output_tokens"},
+                "cost": cost,
+            }
+        first = "page" not in request.url.params
+        return httpx2.Response(200, json={"data": [item], "has_more": first, "next_page": "p2"})
+
+    waited: list[float] = []
+    (counted, _) = api(answer, waited).report(0, MINUTE, ["apikey_1"])
+    assert counted.usage == Usage(1, 2, 3, 4, 5, 6, "claude-opus-4-7", "us", "standard")
+    (billed, _) = api(answer, waited).costs(0, DAY)
+    # The price list's price, for that is what ours is held against.
+    assert (billed.part, billed.amount, billed.model) == ("output", Usd.parse("1"), "claude-opus-4-7")
+    assert waited == []
+    for request in asked:
+        assert request.headers["anthropic-version"] == "2026-10-21"
+        assert request.headers["anthropic-beta"] == "analytics-usage-cost-2026-08-24"
+        assert len([g for g in request.url.params.get_list("group_by[]") if not g.endswith("_type")]) <= 5
+    assert asked[0].url.params["time_bucket_width"] == "1m"
+    assert asked[0].url.params.get_list("api_key_ids[]") == ["apikey_1"]
+    assert asked[1].url.params["page"] == "p2"
+
+
+def test_minutes_are_asked_for_a_day_at_a_time() -> None:
+    ranges: list[tuple[str, str]] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if "analytics" not in request.url.path:
+            return httpx2.Response(410)
+        ranges.append((request.url.params["starting_at"], request.url.params["ending_at"]))
+        return httpx2.Response(200, json={"data": [], "has_more": False, "next_page": None})
+
+    list(api(answer).report(0, DAY + MINUTE, []))
+    assert ranges == [
+        ("1970-01-01T00:00:00Z", "1970-01-02T00:00:00Z"),
+        ("1970-01-02T00:00:00Z", "1970-01-02T00:01:00Z"),
+    ]
+
+
+def test_a_report_that_goes_away_in_the_middle_is_not_read_twice() -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        gone = "page" in request.url.params
+        return httpx2.Response(410) if gone else httpx2.Response(200, json=page(ROW, following="p2"))
+
+    with pytest.raises(UsageError, match="answered 410"):
+        list(api(answer).report(0, MINUTE, []))
+
+
+def test_both_generations_of_the_sandboxs_reports_say_the_same(claude: Started) -> None:
+    with anthropic.Anthropic(api_key=KEY, base_url=claude.url, max_retries=0) as sdk:
+        for model in ("claude-opus-4-7", "claude-haiku-4-5", "claude-opus-4-7"):
+            sdk.messages.create(model=model, max_tokens=50, messages=[{"role": "user", "content": "hello"}])
+    first = claude.invoice()["rows"][0]["at"] // DAY * DAY
+    told = []
+    for legacy in (True, False):
+        claude.ask("/_sandbox/conduct", {"legacy": legacy})
+        ours = UsageApi(claude.url, ADMIN)
+        used = sorted(ours.report(first, first + 2 * DAY, []), key=repr)
+        days = sorted(ours.days(first, first + 2 * DAY), key=repr)
+        costs = sorted((b.at, b.model, b.part, b.amount.nanos) for b in ours.costs(first, first + 2 * DAY))
+        told.append((used, days, costs))
+        ours.close()
+    assert told[0] == told[1]
+    assert all(told[0])
+
+
+def test_the_sdk_reads_the_sandboxs_analytics(claude: Started) -> None:
+    with anthropic.Anthropic(api_key=KEY, base_url=claude.url, max_retries=0) as sdk:
+        sdk.messages.create(
+            model="claude-opus-4-7", max_tokens=50, messages=[{"role": "user", "content": "hello"}]
+        )
+    (row,) = claude.invoice()["rows"]
+    first = datetime.fromtimestamp(row["at"] // DAY * DAY / 1000, UTC)
+    window: Any = {"starting_at": first, "ending_at": first + timedelta(days=2), "time_bucket_width": "1d"}
+    with anthropic.Anthropic(api_key=ADMIN, base_url=claude.url, max_retries=0) as sdk:
+        reports = sdk.beta.organization.analytics
+        (used,) = reports.usage.list(**window, group_by=["api_key_id", "model"])
+        costs = list(reports.cost.list(**window, group_by=["model", "token_type", "cost_type"], limit=1))
+    assert (used.usage.uncached_input_tokens, used.usage.output_tokens) == (row["input"], row["output"])
+    assert used.group.model == row["model"]
+    assert sum(float(item.cost.list_amount) for item in costs) * 10**7 == pytest.approx(row["nanos"])
+    assert {item.group.token_type for item in costs} == {"uncached_input_tokens", "output_tokens"}

@@ -235,7 +235,7 @@ def an_hour_ago(database: Database, invoice: Path) -> None:
 def test_the_command_corrects_and_prints_a_table_and_json(
     gate: Gate, claude: Started, ready: Services, env: dict[str, str], invoice: Path
 ) -> None:
-    run = used(gate, claude, "echo", "reset")
+    run, other = used(gate, claude, "echo", "reset"), used(gate, claude, "echo", model="claude-haiku-4-5")
     fresh = command(env)
     assert "1 left for the next time: too fresh for the report" in fresh.stdout
     claude.stop()
@@ -247,11 +247,11 @@ def test_the_command_corrects_and_prints_a_table_and_json(
         assert f"corrected {run}" in done.stdout
         assert "corrected by -$" in done.stderr
         assert gate.report(run).spent.usd.nanos == billed(later, run)
-        (line,) = json.loads(command(env, "--json").stdout)["days"]
+        line = next(d for d in json.loads(command(env, "--json").stdout)["days"] if d["model"] == MODEL)
         assert line["ledger"] == line["invoice"]
         assert (line["correction"]["usd"], line["drift"]["usd"], line["runs"]) == ("0", "0", [])
         assert ADMIN not in done.stdout + done.stderr
-        later.ask("/_sandbox/reports", [{"user": run, "copies": 2}])
+        later.ask("/_sandbox/reports", [{"user": other, "copies": 2}])
         told = command(env)
         assert (told.returncode, "missing_run" in told.stdout) == (3, True)
         assert "no turn in the ledger explains it" in told.stdout
