@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from bot import settings
 from bot.core.money import Usd
 from bot.options import failed, named, who
+
+if TYPE_CHECKING:
+    from bot.services import Services
 
 
 @click.command()
@@ -38,7 +43,16 @@ def worker() -> None:
     from bot.stories.worker import work
 
     with named(), services.opened(_settings(), "worker") as opened_services:
-        work(opened_services)
+        work(opened_services, more=_telling(opened_services))
+
+
+def _telling(opened: Services) -> Iterable[tuple[float, Callable[[], object]]]:
+    """What a collector is told periodically; where there is none, nothing is imported for it either."""
+    if not (opened.settings.telemetry.traces or opened.settings.telemetry.metrics):
+        return ()
+    from bot.exports import otel
+
+    return otel.loops(opened)
 
 
 @click.command(short_help="Web and worker together on this machine.")

@@ -45,7 +45,19 @@ class Settings:
     content_per_minute: int  # comments, checks, commits … of an installation, before GitHub minds
     content_per_hour: int
     hold_lease_ms: int  # a gateway process that is silent for so long has died
+    telemetry: Telemetry
     secrets: Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """What a collector is told over OTLP, by OpenTelemetry's own variables. `people`: with names of people;
+    `interval`: seconds between two sendings of the metrics."""
+
+    traces: bool = False
+    metrics: bool = False
+    people: bool = False
+    interval: float = 60.0
 
 
 class Secrets:
@@ -230,6 +242,7 @@ def look(env: Mapping[str, str]) -> tuple[Settings, list[str]]:
         content_per_minute=told.number("GITHUB_CONTENT_PER_MINUTE", 80),
         content_per_hour=told.number("GITHUB_CONTENT_PER_HOUR", 500),
         hold_lease_ms=round(told.seconds("HOLD_LEASE_SECONDS", 60) * 1000),
+        telemetry=_telemetry(told),
         secrets=Secrets(
             keys,
             private_key,
@@ -249,6 +262,28 @@ def read(env: Mapping[str, str]) -> Settings:
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def _telemetry(told: _Env) -> Telemetry:
+    """https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/, read 2026-11: where
+    no endpoint is set nothing is told. The exporter itself reads the rest."""
+    wanted = {}
+    for signal in ("TRACES", "METRICS"):
+        endpoint, exporter = f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", told.get(f"OTEL_{signal}_EXPORTER")
+        there = [name for name in (endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT") if told.get(name)]
+        for name in there[:1]:
+            told.url(name, "")
+        protocols = (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+        protocol = next((told.get(name) for name in protocols if told.get(name)), "http/protobuf")
+        off = told.get("OTEL_SDK_DISABLED").lower() == "true" or exporter not in ("", "otlp")
+        wanted[signal] = bool(there) and not off
+        if wanted[signal] and protocol != "http/protobuf":
+            told.problems.append(
+                f"OTLP is spoken as http/protobuf, not as {protocol}: OTEL_EXPORTER_OTLP_PROTOCOL"
+            )
+    interval = told.number("OTEL_METRIC_EXPORT_INTERVAL", 60_000) / 1000
+    people = told.get("TELEMETRY_NAMES_PEOPLE").lower() in ("1", "true", "yes")
+    return Telemetry(wanted["TRACES"], wanted["METRICS"], people, max(1.0, interval))
 
 
 def _signing_in(told: _Env) -> tuple[str, str, str]:

@@ -43,7 +43,8 @@ def test_the_web_process_starts_without_what_only_other_processes_need(
     tmp_path: Path,
 ) -> None:
     """Each of these takes megabytes of every web worker; figures are in docs/benchmarks.md."""
-    heavy = "alembic anthropic authlib cryptography dbos github jwt psycopg requests"
+    heavy = "alembic anthropic authlib cryptography dbos github jwt prometheus_client psycopg requests"
+    heavy += " opentelemetry.sdk"
     env = settings.environment() | {
         "DATABASE_URL": f"sqlite:///{tmp_path / 'tollgate.db'}",
         "PUBLIC_URL": "https://tollgate.example",

@@ -65,6 +65,33 @@ def test_signing_in_takes_a_secret_and_the_apps_credentials_or_nothing(file: Pat
     assert (found.secrets.session, "hidden" in repr(found), long in repr(found)) == (long, False, False)
 
 
+@pytest.mark.parametrize(
+    ("env", "traces", "metrics"),
+    [
+        ({}, False, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}, True, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://c/v1/traces"}, True, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_METRICS_EXPORTER": "none"}, True, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_TRACES_EXPORTER": "console"}, False, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_SDK_DISABLED": "TRUE"}, False, False),
+    ],
+)
+def test_a_collector_is_told_what_its_own_variables_say(
+    file: Path, env: dict[str, str], traces: bool, metrics: bool
+) -> None:
+    found = settings.read(REST | {"CREDENTIALS_FILE": str(file)} | env).telemetry
+    assert (found.traces, found.metrics, found.people) == (traces, metrics, False)
+
+
+def test_a_collector_that_cannot_be_spoken_to_is_named_at_the_start(file: Path) -> None:
+    env = REST | {"CREDENTIALS_FILE": str(file), "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    assert not settings.read(env).telemetry.traces, "without a collector the rest does not matter"
+    with pytest.raises(SettingsError, match="not as grpc"):
+        settings.read(env | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"})
+    with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_ENDPOINT is 'c:4318'"):
+        settings.read(env | {"OTEL_EXPORTER_OTLP_ENDPOINT": "c:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": ""})
+
+
 def test_a_token_that_could_be_guessed_does_not_open_the_metrics(file: Path) -> None:
     env = REST | {"CREDENTIALS_FILE": str(file)}
     with pytest.raises(SettingsError, match="METRICS_TOKEN has 6 characters"):

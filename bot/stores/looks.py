@@ -34,6 +34,12 @@ class Looks:
             row = tx.execute(mine).first()
         return None if row is None else int(row[0])
 
+    def go_on(self, name: str) -> None:
+        """It takes longer: whoever looks is still there."""
+        with self.database.begin() as tx:
+            mine = sa.update(looks).where(looks.c.name == name)
+            tx.execute(mine.values(lease_until_at=self.database.now + LEASE_MS))
+
     def found(self, name: str) -> None:
         """One more that had been missed; and whoever looks is still there."""
         with self.database.begin() as tx:

@@ -150,6 +150,7 @@ runs = Table(
     Column("reported_at", BigInteger),
     Column("reported_digest", String(64)),
     Column("reporting_until_at", BigInteger),
+    Column("traced_at", BigInteger),  # the end (ended_at) that was told to a collector of traces
     UniqueConstraint("repository_id", "comment_kind", "comment_id"),
     Index(None, "repository_id", "thread"),
     Index(None, "repository_id", "published_pull"),
@@ -181,6 +182,13 @@ runs = Table(
         postgresql_where=text("origin = 'laptop'"),
     ),
     Index(None, "state"),
+    # Those whose end no collector was told.
+    Index(
+        "ix_runs_untraced",
+        "ended_at",
+        sqlite_where=text("ended_at IS NOT NULL AND (traced_at IS NULL OR traced_at <> ended_at)"),
+        postgresql_where=text("ended_at IS NOT NULL AND (traced_at IS NULL OR traced_at <> ended_at)"),
+    ),
     Index(None, "opened_at"),
     Index(None, "actor_id", "month"),
     Index(None, "installation", "month"),
@@ -365,7 +373,8 @@ deliveries = Table(
     Column("received_at", BigInteger, nullable=False),
 )
 
-# How far GitHub's own account was compared with ours: its log of deliveries, and comments after a gap.
+# How far GitHub's own account was compared with ours: its log of deliveries, and comments after a gap. And
+# since when runs are told to a collector of traces, and who tells them.
 looks = Table(
     "looks",
     metadata,

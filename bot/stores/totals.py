@@ -137,6 +137,12 @@ class Totals:
                 limited=one(sa.select(count).where(paces.c.limited_until_at > now)),
             )
 
+    def began(self) -> int | None:
+        """When (ms) the first run was opened."""
+        with self.database.read() as tx:
+            first: int | None = tx.execute(sa.select(sa.func.min(runs.c.opened_at))).scalar_one()
+        return first
+
     def installations(self, month: str) -> tuple[int, ...]:
         """Those in which something was launched in a month."""
         query = sa.select(runs.c.installation).where(runs.c.month == month, runs.c.installation.is_not(None))

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from dbos import DBOS
@@ -44,8 +44,14 @@ GRACE_SECONDS = 4  # for stories under way when the process is told to end; then
 log = logging.getLogger("tollgate.worker")
 
 
-def work(services: Services, record: Record = durably, wait: Callable[[float], None] = time.sleep) -> None:
-    """Tell stories until SIGTERM or SIGINT; then the process ends, whatever is under way."""
+def work(
+    services: Services,
+    record: Record = durably,
+    wait: Callable[[float], None] = time.sleep,
+    more: Iterable[tuple[float, Callable[[], object]]] = (),
+) -> None:
+    """Tell stories until SIGTERM or SIGINT; then the process ends, whatever is under way. `more`: what else
+    is to be done every so many seconds."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -65,7 +71,7 @@ def work(services: Services, record: Record = durably, wait: Callable[[float], N
         (min(1.0, services.settings.progress_seconds), lambda: tally.look(services)),
         (RETENTION_SECONDS, lambda: services.handover.drop_old(services.policy.retention)),
     )
-    for every, do in loops:
+    for every, do in (*loops, *more):
         threading.Thread(target=_repeat, args=(stop, every, do), daemon=True).start()
     sys.stdout.write(json.dumps({"worker": services.process.id}) + "\n")
     sys.stdout.flush()

@@ -446,6 +446,7 @@ def upgrade() -> None:
         sa.Column("reported_at", sa.BigInteger(), nullable=True),
         sa.Column("reported_digest", sa.String(length=64), nullable=True),
         sa.Column("reporting_until_at", sa.BigInteger(), nullable=True),
+        sa.Column("traced_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
         sa.UniqueConstraint(
             "repository_id",
@@ -472,6 +473,13 @@ def upgrade() -> None:
         )
         batch_op.create_index(batch_op.f("ix_runs_state"), ["state"], unique=False)
         batch_op.create_index(batch_op.f("ix_runs_sweep_item"), ["sweep", "item"], unique=False)
+        batch_op.create_index(
+            "ix_runs_untraced",
+            ["ended_at"],
+            unique=False,
+            sqlite_where=sa.text("ended_at IS NOT NULL AND (traced_at IS NULL OR traced_at <> ended_at)"),
+            postgresql_where=sa.text("ended_at IS NOT NULL AND (traced_at IS NULL OR traced_at <> ended_at)"),
+        )
         batch_op.create_index(
             "uq_runs_asked_by_laptop",
             ["opened_by", "comment_id"],
