@@ -1,4 +1,4 @@
-.PHONY: help demo test test-fast contract check format lock exam bench-gateway bench-memory bench-overshoot bench-cost bench-harness pictures
+.PHONY: help demo test test-fast contract check format lock exam bench-gateway bench-memory bench-overshoot bench-cost bench-harness bench-scale pictures
 PY := .venv/bin/python
 VENV := .venv/.ready
 
@@ -58,3 +58,6 @@ bench-cost: $(VENV)  ## dollars for the same forty steps: ours, mini-swe-agent, 
 
 bench-harness: $(VENV)  ## milliseconds a step outside the model, and how they grow: ours, mini-swe-agent
 	@$(PY) -m benchmarks.harness $(ARGS)
+
+bench-scale: $(VENV)  ## how long a page's figures take with 200,000 runs and 8 million turns; ARGS=…
+	@$(PY) -m benchmarks.scale $(ARGS)

@@ -190,6 +190,8 @@ runs = Table(
         postgresql_where=text("ended_at IS NOT NULL AND (traced_at IS NULL OR traced_at <> ended_at)"),
     ),
     Index(None, "opened_at"),
+    Index(None, "ended_at"),
+    Index(None, "month"),
     Index(None, "actor_id", "month"),
     Index(None, "installation", "month"),
     Index(None, "line", "month"),
@@ -299,6 +301,34 @@ turns = Table(
         sqlite_where=text("state = 'estimated'"),
         postgresql_where=text("state = 'estimated'"),
     ),
+)
+
+# What each run's turns came to in a quarter of an hour, and up to which quarter that is written: made of
+# turns alone, both may be emptied at any time.
+quarters = Table(
+    "quarters",
+    metadata,
+    Column("quarter", BigInteger, primary_key=True, autoincrement=False),  # since the epoch
+    Column("run", String(12), primary_key=True),
+    Column("model", String(100), primary_key=True),
+    _count("nanos"),
+    _count("input"),
+    _count("cache_write_5m"),
+    _count("cache_write_1h"),
+    _count("cache_read"),
+    _count("output"),
+    _count("cost_input_nanos"),
+    _count("cost_write_nanos"),
+    _count("cost_read_nanos"),
+    _count("cost_output_nanos"),
+    _count("cost_tools_nanos"),
+)
+
+rolled = Table(
+    "rolled",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("through", BigInteger, nullable=False),
 )
 
 # What reconciliation books to no run: corrections of stretches in which several runs had estimates (M2).

@@ -33,6 +33,7 @@ POLL_SECONDS = 0.2  # between two looks for new stories
 BEAT_SECONDS = 5.0
 WATCH_SECONDS = 2.0
 DAY_SECONDS = 600.0  # between two looks whether a new day's work is to be enqueued
+ROLL_SECONDS = 300.0  # between two looks whether a quarter of an hour of spend is over
 RETENTION_SECONDS = 3_600.0
 AT_ONCE = 32  # stories told side by side
 SHARE = 16  # of them, for any one installation
@@ -67,6 +68,7 @@ def work(
         (ADMIT_SECONDS, lambda: admit.look(services)),
         (missed.LOOK_SECONDS, lambda: missed.look(services)),
         (DAY_SECONDS, lambda: reconcile.enqueue(services)),
+        (ROLL_SECONDS, services.signals.quarters.roll),
         (min(1.0, services.settings.progress_seconds), lambda: progress.edit(services)),
         (min(1.0, services.settings.progress_seconds), lambda: tally.look(services)),
         (RETENTION_SECONDS, lambda: services.handover.drop_old(services.policy.retention)),

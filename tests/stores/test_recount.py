@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from random import Random
 
 import pytest
+import sqlalchemy as sa
 
 from bot.core.money import Usd, total
 from bot.core.overview import as_json, as_text
 from bot.core.reconcile import COSTS, COUNTERS
-from bot.core.signals import BUCKETS, EVERYTHING, Only
+from bot.core.signals import BUCKETS, EVERYTHING, Only, Signals
 from bot.stores.database import Database
+from bot.stores.quarters import QUARTER, Quarters
 from bot.stores.signals import BY, SignalStore
+from bot.stores.tables import rolled, turns
 from tests.stores.ledgers import HOUR, START, Recount, Rows, at_rank, random_rows
 
 ZONE = "Europe/Berlin"
 DAY = 24 * HOUR
+LATER = START + 100 * DAY
 
 
 def windows(random: Random) -> list[tuple[int, int]]:
     since = START + random.randrange(40 * DAY)
-    return [(0, START + 100 * DAY), (since, since + random.randrange(1, 20 * DAY))]
+    return [(0, LATER), (since, since + random.randrange(1, 20 * DAY))]
 
 
 def agree(database: Database, rows: Rows, since: int, until: int, visible: frozenset[int] | None) -> None:
@@ -81,9 +86,61 @@ def test_every_figure_is_the_count_of_the_rows(database: Database, seed: int) ->
     random = Random(seed)
     rows = random_rows(random, random.choice((0, 1, 8, 40)))
     rows.put(database)
+    since, until = 0, LATER
+    for visible in (None, frozenset({1}), frozenset[int]()):
+        agree(database, rows, since, until, visible)
+    Quarters(database).roll()
     for since, until in windows(random):
-        for visible in (None, frozenset({1}), frozenset[int]()):
+        for visible in (None, frozenset({1})):
             agree(database, rows, since, until, visible)
+
+
+def told(database: Database) -> list[Signals]:
+    return [SignalStore(database).read(since, LATER, "repo") for since in (0, START + 7 * DAY + 12_345)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_figures_are_the_same_however_far_spend_is_rolled_up(database: Database, seed: int) -> None:
+    rows = random_rows(Random(seed), 40)
+    rows.put(database)
+    before, store = told(database), Quarters(database)
+    assert store.roll() > 0
+    assert store.roll() == 0, "what is over is rolled up once"
+    with database.begin() as tx:
+        through = tx.execute(sa.select(rolled.c.through)).scalar_one()
+    assert told(database) == before
+    for less in (1, 30, 3000):
+        # As after a worker that was away for so long, and then came back.
+        with database.begin() as tx:
+            tx.execute(sa.update(rolled).values(through=through - less))
+        assert told(database) == before
+        assert store.roll() == less
+        assert told(database) == before
+
+
+def test_what_was_booked_in_the_last_hour_and_told_late_is_rolled_up_all_the_same(database: Database) -> None:
+    rows = random_rows(Random(1), 20)
+    rows.put(database)
+    store = Quarters(database)
+    store.roll()
+    with database.begin() as tx:
+        through = tx.execute(sa.select(rolled.c.through)).scalar_one()
+        late = (through - 3) * QUARTER + 5
+        turn = next(turn for turn in rows.turns if turn["state"] == "settled")
+        tx.execute(sa.insert(turns).values(**turn | {"id": 10**6, "settled_at": late}))
+        tx.execute(sa.update(rolled).values(through=through - 1))
+    store.roll()
+    rows.turns.append(turn | {"id": 10**6, "settled_at": late})
+    assert SignalStore(database).read().spent.nanos == Recount(rows, 0, LATER).spent
+
+
+def test_workers_that_roll_up_at_once_count_nothing_twice(database: Database) -> None:
+    random_rows(Random(2), 40).put(database)
+    before = told(database)
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: Quarters(database).roll(), range(4)))
+    assert Quarters(database).roll() == 0 < sum(done)
+    assert told(database) == before
 
 
 def test_windows_side_by_side_are_the_whole(database: Database) -> None:

@@ -334,6 +334,24 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "quarters",
+        sa.Column("quarter", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("run", sa.String(length=12), nullable=False),
+        sa.Column("model", sa.String(length=100), nullable=False),
+        sa.Column("nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("input", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cache_write_5m", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cache_write_1h", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cache_read", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("output", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_input_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_write_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_read_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_output_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_tools_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.PrimaryKeyConstraint("quarter", "run", "model", name=op.f("pk_quarters")),
+    )
+    op.create_table(
         "refusals",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -356,6 +374,12 @@ def upgrade() -> None:
             "comment_id",
             name=op.f("uq_refusals_repository_id_comment_kind_comment_id"),
         ),
+    )
+    op.create_table(
+        "rolled",
+        sa.Column("name", sa.String(length=16), nullable=False),
+        sa.Column("through", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_rolled")),
     )
     op.create_table(
         "runs",
@@ -462,6 +486,8 @@ def upgrade() -> None:
             batch_op.f("ix_runs_installation_month"), ["installation", "month"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_runs_line_month"), ["line", "month"], unique=False)
+        batch_op.create_index(batch_op.f("ix_runs_ended_at"), ["ended_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_runs_month"), ["month"], unique=False)
         batch_op.create_index(batch_op.f("ix_runs_opened_at"), ["opened_at"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_runs_repository_id_published_pull"),
