@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bot import settings
-from bot.core import mine
+from bot.core import account
+from bot.core.money import total
 from bot.logins import Login, Logins, LoginsError, service_url
 from bot.options import failed
 from bot.runner.runner import client
@@ -111,7 +112,7 @@ def cost(url: str, states: tuple[Path, ...], as_json: bool) -> None:
         with _asking() as http:
             where = _where(env, url)
             found = Service(where, http).laptop("GET", "/cost", _known(Logins(env), where).token)
-    click.echo(json.dumps(found, indent=2) if as_json else mine.as_text(found))
+    click.echo(json.dumps(found, indent=2) if as_json else account.as_text(found))
 
 
 @contextmanager
@@ -192,20 +193,43 @@ def _list(service: Service, known: Login) -> None:
 
 
 def _of_states(states: tuple[Path, ...]) -> dict[str, Any]:
-    """What the ledgers in these directories hold."""
+    """What the ledgers in these directories hold, one run each; as the service tells a month."""
     from bot.stores.database import Database
-    from bot.stores.rollups import Rollups
+    from bot.stores.runs import Runs
 
-    found = []
+    runs = []
     for state in states:
         if not (state / "ledger.db").exists():
             raise failed([f"{state} holds no ledger of a run without a service."])
         database = Database(f"sqlite:///{state / 'ledger.db'}")
         try:
-            found.append(mine.as_json(Rollups(database).mine("", None)))
+            store = Runs(database)
+            if (id := store.latest()) is not None and (run := store.get(id)) is not None:
+                runs.append(run)
         finally:
             database.close()
-    return mine.together(found)
+    runs.sort(key=lambda run: -run.spent.usd.nanos)
+    return {
+        "login": "",
+        "month": "",
+        "usd": total(run.spent.usd for run in runs).exact,
+        "caps": [],
+        "lines": [],
+        "runs": [
+            {
+                "run": run.id,
+                "class": run.task_class,
+                "state": run.state,
+                "reason": run.reason,
+                "usd": run.spent.usd.exact,
+                "repository": run.engine,
+                "thread": None,
+                "line": "",
+                "url": "",
+            }
+            for run in runs
+        ],
+    }
 
 
 def _day(ms: int) -> str:

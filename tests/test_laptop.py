@@ -254,7 +254,7 @@ def test_cost_tells_the_month_by_run_and_lines_apart(up: World) -> None:
     laptop = up.laptop("kim")
     first = laptop.exec().report
     told = json.loads(laptop.bot("cost", "--json").out)
-    assert told["login"] == "kim"
+    assert (told["login"], told["caps"]) == ("kim", [])
     assert [run["run"] for run in told["runs"]] == [first["run"]]
     assert told["usd"] == first["spent"]["usd"]
     dana = up.laptop("dana")
@@ -262,11 +262,27 @@ def test_cost_tells_the_month_by_run_and_lines_apart(up: World) -> None:
     text = dana.bot("cost").out
     assert "dana's cap for 20" in text
     assert "of $20.00 spent" in text
-    assert "On lines, which count under no cap of yours: $" in text
+    assert "Of it on lines, which count under no cap of yours: $" in text
+    assert "The cap of the line evals for 20" in text
     mine = json.loads(dana.bot("cost", "--json").out)
-    own = up.service.rows("SELECT sum(spent_nanos) FROM runs WHERE actor = 'dana' AND line = ''")[0][0]
-    assert nanos(mine["usd"]) == own
-    assert nanos(mine["caps"][0]["spent_usd"]) == own
+    whole, own = "actor = 'dana'", "actor = 'dana' AND line = ''"
+    sums = [
+        up.service.rows(f"SELECT coalesce(sum(spent_nanos), 0) FROM runs WHERE {one}")[0][0]
+        for one in (whole, own)
+    ]
+    assert [nanos(mine["usd"]), nanos(mine["caps"][0]["spent_usd"])] == sums
+
+
+def test_without_a_service_cost_tells_of_the_states_that_it_is_given(up: World) -> None:
+    laptop = up.laptop()
+    env = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": up.claude.url, "TOLLGATE_URL": ""}
+    states = [str(laptop.folder / name) for name in ("one", "two")]
+    found = [laptop.exec("--state", state, **env).report for state in states]
+    asked = [word for state in states for word in ("--state", state)]
+    told = json.loads(laptop.bot("cost", "--json", *asked, **env).out)
+    assert nanos(told["usd"]) == sum(nanos(one["spent"]["usd"]) for one in found) > 0
+    assert {run["run"] for run in told["runs"]} == {one["run"] for one in found}
+    assert "which service?" in laptop.bot("cost", **env).err
 
 
 def test_a_stolen_login_opens_its_persons_runs_and_nothing_else(up: World) -> None:
@@ -362,3 +378,16 @@ def test_the_native_agent_works_on_the_checkout_and_its_run_is_the_services(
         assert halted.code == 3, halted.err
         assert "$0.30 cost ceiling reached" in halted.err
         assert "`/agent" not in halted.err
+
+
+def test_what_ran_on_its_branch_is_on_the_pull_request_once_it_is_merged(up: World) -> None:
+    github, laptop = up.service.github, up.laptop()
+    github.commit("dana", "topic", {"topic.md": "x"}, from_="main")
+    laptop.clone("topic")
+    run = laptop.exec().report["run"]
+    number = github.pull("dana", "topic", "A topic")
+    github.merge("ada", number)
+    up.service.until(f"SELECT count(*) = 1 FROM attributions WHERE run = '{run}' AND number = {number}")
+    github.comment("dana", number, "/agent cost")
+    answer = github.wait(lambda hub: [c for c in hub.comments(number) if run in c["body"]], 60, "an answer")
+    assert f"`{run}`, on a laptop | dana" in answer[0]["body"]

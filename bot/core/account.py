@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.core.caps import Opened, Standing
+from bot.core.caps import Opened, Scope, Standing
 from bot.core.money import Usd
 from bot.core.rollup import Part, Task, task_json
+from bot.core.untrusted import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,47 @@ def as_json(account: Account) -> dict[str, Any]:
             for one in account.opened
         ],
     }
+
+
+def as_text(told: Mapping[str, Any]) -> str:
+    """That JSON for people, on a terminal; `line_caps` there: how the months of their budget lines stand."""
+    who = f"{told['login']} has" if told["login"] else "Here you have"
+    when = f" in {told['month']}" if told["month"] else ""
+    lines = [f"{who} spent {Usd.parse(told['usd'])}{when}."]
+    lines += [_cap(cap) for cap in (*told["caps"], *told.get("line_caps", ()))]
+    if told["lines"]:
+        shown = ", ".join(f"{Usd.parse(part['usd'])} on {part['name']}" for part in told["lines"])
+        lines.append(f"Of it on lines, which count under no cap of yours: {shown}.")
+    if told["runs"]:
+        lines += ["", *_runs(told["runs"])]
+    return printable("\n".join(lines))
+
+
+def _cap(cap: Mapping[str, Any]) -> str:
+    whose = f"{cap['name']}'s cap" if cap["scope"] == Scope.PERSON else f"The cap of {cap['name']}"
+    spent, most, held = (Usd.parse(cap[f"{name}_usd"]) for name in ("spent", "most", "held"))
+    live = f", {held} held by live runs" if held else ""
+    then = "; it is reached" if cap["reached"] else f", {Usd.parse(cap['left_usd'])} left"
+    return f"{whose} for {cap['month']}: {spent} of {most} spent ({cap['percent']} %){live}{then}."
+
+
+def _runs(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [(str(Usd.parse(run["usd"])), run["run"], _state(run), _where(run)) for run in runs]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        f"  {usd:>{widths[0]}}  {id:<{widths[1]}}  {how:<{widths[2]}}  {where}".rstrip()
+        for usd, id, how, where in rows
+    ]
+
+
+def _state(run: Mapping[str, Any]) -> str:
+    return f"{run['state']} ({run['reason']})" if run["reason"] else str(run["state"])
+
+
+def _where(run: Mapping[str, Any]) -> str:
+    where = run["url"] or run["repository"] + (f"#{run['thread']}" if run["thread"] else "")
+    line = f", on the line {run['line']}" if run["line"] else ""
+    return f"{run['class']} {where}".rstrip() + line
 
 
 def _part(part: Part) -> dict[str, Any]:

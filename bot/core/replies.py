@@ -245,6 +245,11 @@ def status(live: Line | None, place: str = "") -> str:
     )
 
 
+def _linked(line: Line) -> str:
+    """A run on a laptop has no page."""
+    return f"[`{line.run}`]({line.url})" if line.url else f"`{line.run}`, on a laptop"
+
+
 def cost(
     lines: Sequence[Line],
     standings: Sequence[Standing] = (),
@@ -263,7 +268,7 @@ def cost(
     estimated = total(line.estimated for line in lines)
     about = f", {estimated} of it estimated" if estimated else ""
     rows = [
-        f"| [`{line.run}`]({line.url}) | {line.actor} | {line.task_class} | "
+        f"| {_linked(line)} | {line.actor} | {line.task_class} | "
         f"{line.state}{f' ({line.reason})' if line.reason else ''} | {line.steps} | {line.cost} | "
         f"{counts.get(line.run, 'not merged')} |"
         for line in lines[-MOST_ROWS:]

@@ -10,9 +10,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from bot.core.mine import MOST_RUNS, Mine, Spend
 from bot.core.money import ZERO, Usd
-from bot.core.offers import LIVE
 from bot.core.rollup import TOP, Part, Person, Rollup, Task, elapsed
 from bot.stores.database import Database
 from bot.stores.tables import runs
@@ -143,27 +141,6 @@ class Rollups:
             rows = tx.execute(query).all()
         return tuple(Part(r[0], r[1], Usd(int(r[2])), int(r[3])) for r in rows)
 
-    def mine(self, month: str, actor_id: int | None) -> Mine:
-        """One person's month by run; None: everybody's, of a machine that knows no service."""
-        where = [] if actor_id is None else _where(month, actor_id, None)
-        by_line = (
-            sa.select(runs.c.line, sa.func.sum(runs.c.spent_nanos), sa.func.sum(runs.c.estimated_nanos))
-            .where(*where)
-            .group_by(runs.c.line)
-            .order_by(runs.c.line)
-        )
-        dearest = (
-            sa.select(runs)
-            .where(*where, sa.or_(runs.c.spent_nanos > 0, runs.c.state.in_(LIVE)))
-            .order_by(runs.c.spent_nanos.desc(), runs.c.id)
-            .limit(MOST_RUNS)
-        )
-        with self.database.read() as tx:
-            found = tx.execute(by_line).all()
-            spends = tuple(_spend(row) for row in tx.execute(dearest).mappings())
-        lines = {row[0]: Usd(int(row[1])) for row in found}
-        return Mine(month, lines, Usd(sum(int(row[2]) for row in found)), spends)
-
     @staticmethod
     def _people(tx: sa.Connection, where: list[sa.ColumnElement[bool]]) -> tuple[Person, ...]:
         mine = sa.select(runs, _latest(runs.c.actor, runs.c.actor_id)).where(*where).subquery().c
@@ -236,25 +213,6 @@ def _latest(name: sa.Column[str], number: sa.Column[int]) -> sa.Label[str]:
     """Names change; the latest of a number is the one that people know."""
     newest = runs.c.opened_at.desc(), runs.c.id
     return sa.func.first_value(name).over(partition_by=number, order_by=newest).label("called")
-
-
-def _spend(row: sa.RowMapping) -> Spend:
-    return Spend(
-        run=row["id"],
-        origin=row["origin"],
-        engine=row["engine"],
-        task_class=row["task_class"],
-        repository=row["repository"],
-        thread=row["thread"],
-        line=row["line"],
-        state=row["state"],
-        reason=row["reason"],
-        opened_at=row["opened_at"],
-        usd=Usd(row["spent_nanos"]),
-        estimated=Usd(row["estimated_nanos"]),
-        held=Usd(max(0, row["ceiling_nanos"] - row["spent_nanos"]) if row["state"] in LIVE else 0),
-        url=_url(row),
-    )
 
 
 def _url(row: sa.RowMapping) -> str:

@@ -62,7 +62,7 @@ def thread_url(run: Run) -> str:
     """That thread, at its report if there is one yet."""
     if run.item and run.published_pull:
         return pull_url(run)
-    url = str(run.snapshot["thread"]["url"])
+    url = str(run.snapshot["thread"].get("url", ""))  # on a laptop there is no thread
     return f"{url}#issuecomment-{run.report_comment_id}" if run.report_comment_id else url
 
 

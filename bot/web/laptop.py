@@ -15,16 +15,19 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from bot.clients.github import GitHubError, Unavailable
+from bot.core import account as accounts
 from bot.core import laptop as asks
 from bot.core import reports, steps
+from bot.core.caps import month_of, of_line
 from bot.core.untrusted import line
+from bot.core.visibility import themselves
 from bot.services import Services
 from bot.stores.laptops import PREFIX, Laptop
 from bot.stories import laptop as story
 from bot.stories import login as logins
-from bot.stories import month
 from bot.stories.ruling import Refusal
 from bot.web.answers import Problem, answer, bearer, body, json_object
+from bot.web.dashboard import figures
 from bot.web.runs import claimed
 
 MAX_ASKED = 1024 * 1024
@@ -118,7 +121,14 @@ def door(services: Services, clock: Callable[[], float] = time.monotonic) -> Blu
 
     @made.get("/cost")
     def cost() -> Response:
-        return answer(200, **month.told(services, _known(services)))
+        laptop = _known(services)
+        month = month_of(services.database.now_ms(), services.policy.caps.zone)
+        whose, name = (laptop.actor_id, laptop.actor), laptop.actor.lower()
+        found = figures.account(services, themselves(laptop.actor_id), whose, month)
+        mine = (of_line(line, one) for line, one in services.policy.lines.items() if name in one.members)
+        stand = services.people.standings(tuple(mine), month)
+        lines = [accounts.standing_json(one) for one in stand]
+        return answer(200, **accounts.as_json(found), line_caps=lines)
 
     return made
 
