@@ -35,6 +35,10 @@ KINDS = (MISSING, DOUBLE, MODEL, CACHE_PRICE, PRICE, UNEXPLAINED, LATE, OTHER_KE
 MINUTES, DAYS, PRICES = "minutes", "days", "prices"
 # Shown, and no reason to be alarmed: not this service's spend, and not known yet.
 QUIET = (LATE, OTHER_KEY)
+AGAIN = (
+    "it is exactly what was booked once in the same minutes, as when something between gateway and Anthropic "
+    "sends a request again"
+)
 _PROMPT = COUNTERS[:4]  # what a token of the prompt may be counted as
 
 
@@ -217,9 +221,10 @@ def _model(left: list[_Rest], group: Sequence[int], told: Sequence[int], pieces:
         runs, hint = _told(found)
         ledger = total(entry.booked for entry in found.turns)
         pieces.append(_piece(left[places[0]], MODEL, ledger, surplus, runs, model, hint))
+        taken = {entry.turn for entry in found.turns}
         for place in places:
-            mine = [entry for entry in found.turns if entry in left[place].entries]
-            others = tuple(entry for entry in left[place].entries if entry not in mine)
+            mine = [entry for entry in left[place].entries if entry.turn in taken]
+            others = tuple(entry for entry in left[place].entries if entry.turn not in taken)
             more = left[place].more + total(entry.booked for entry in mine)
             left[place] = replace(left[place], more=more, entries=others)
         for place in told:
@@ -248,7 +253,9 @@ def _together(rests: Sequence[_Rest]) -> Iterator[list[int]]:
 def _left(rest: _Rest, now: int) -> _Piece:
     less, more = _split(rest.more)
     if not less:
-        return _piece(rest, MISSING, less, more, rest.runs)
+        again = adding_up(rest.entries, tokens(more))
+        runs, hint = (rest.runs, "") if again is None else (_told(again)[0], AGAIN)
+        return _piece(rest, MISSING, less, more, runs, hint=hint)
     kind = LATE if not more and rest.stretch.until > now - FINAL else UNEXPLAINED
     found = None if more else adding_up(rest.entries, tokens(less))
     runs, hint = (rest.runs, "") if found is None else _told(found)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bot.core import drift as drifting
 from bot.core.drift import Drift
-from bot.core.invoice import SEARCHES, WORDS
+from bot.core.invoice import BATCH, SEARCHES, UNPRICED, WORDS
 from bot.core.money import Usd
 
 SHOWN = 10  # runs named in a sentence
@@ -20,8 +20,13 @@ def sentence(drift: Drift) -> str:
 
 def _missing(drift: Drift) -> str:
     used = f"{drift.invoiced} of {drift.model} was used with {drift.key}"
-    if drift.part:
+    if drift.part == BATCH:
         return f"{used} in batches, which pass no gateway: somebody else has that key"
+    if drift.part == UNPRICED:
+        return (
+            f"{drift.invoiced_tokens:,} tokens of {drift.model} were used with {drift.key}. The gateway "
+            "refuses a model without a price, so somebody else has that key"
+        )
     near = f" While it was, {_runs(drift)} ran with that key." if drift.runs else ""
     return (
         f"{used}, {drift.invoiced_tokens:,} tokens, and no turn in the ledger explains it.{near} Either "
@@ -90,10 +95,15 @@ def _late(drift: Drift) -> str:
 
 
 def _unexplained(drift: Drift) -> str:
+    if not drift.invoiced_tokens:
+        return (
+            f"{_runs(drift)} is booked with {drift.expected} ({drift.expected_tokens:,} tokens) that the "
+            "invoice has not, and that nothing known here explains: ask Anthropic with its request ids"
+        )
     return (
         f"the ledger has {drift.expected} ({drift.expected_tokens:,} tokens) that the invoice has not, and "
         f"the invoice {drift.invoiced} ({drift.invoiced_tokens:,} tokens) that the ledger has not; nothing "
-        f"that is known here explains it. In those minutes: {_runs(drift) or 'no run'}"
+        f"that is known here explains it. In those minutes ran {_runs(drift) or 'nothing'}"
     )
 
 

@@ -22,6 +22,8 @@ LONG_INPUT = 200_001  # tokens; the reports say no more of a request than that i
 SEARCHES = "web_searches"
 PARTS = (*COUNTERS, SEARCHES)
 PLAIN = ("", "standard")
+BATCH, UNPRICED = "batch", "unpriced"
+BESIDE = (BATCH, UNPRICED)  # use of our keys that cannot have passed the gateway
 # A line of the cost report may be rounded to the digits that it is printed with, but to no more than that.
 MOST_ROUNDED = 100_000  # nano-dollars: a hundredth of a cent
 
@@ -62,21 +64,26 @@ class Billed:
 
 
 def others(used: Iterable[Used], prices: PriceBook) -> tuple[Drift, ...]:
-    """Use that never passes the gateway: of other keys, and batches with ours. At our list prices."""
+    """Use that never passes the gateway: of other keys, and with ours batches and models without a price.
+
+    At our list prices.
+    """
     sums: dict[tuple[str, str, str, str, str], tuple[Usd, int]] = defaultdict(lambda: (ZERO, 0))
     unknown = set()
     for each in used:
-        tier = each.usage.service_tier
-        if each.ours and tier != "batch":
+        try:
+            cost, known = _cost(each, each.usage, prices), True
+        except UnknownModel:
+            cost, known = ZERO, False
+        part = each.usage.service_tier if known else UNPRICED
+        if each.ours and part not in BESIDE:
             continue
-        kind, part = (MISSING, tier) if each.ours else (OTHER_KEY, each.workspace)
+        kind, part = (MISSING, part) if each.ours else (OTHER_KEY, each.workspace)
         place = each.day, each.key, undated(each.usage.model), kind, part
         usd, tokens = sums[place]
-        try:
-            usd += _cost(each, each.usage, prices)
-        except UnknownModel:
+        if not known:
             unknown.add(place)
-        sums[place] = usd, tokens + sum(getattr(each.usage, name) for name in COUNTERS)
+        sums[place] = usd + cost, tokens + sum(getattr(each.usage, name) for name in COUNTERS)
     return tuple(
         Drift(
             *place,

@@ -25,6 +25,7 @@ from bot.core.drift import (
     Looked,
     judge,
 )
+from bot.core.drift_words import sentence
 from bot.core.money import total as money
 from bot.core.reconcile import LAG, MINUTE, Entry, Minute, Sums, compare, stretches, total
 
@@ -177,6 +178,15 @@ def test_each_difference_is_named(
     entries: list[Entry], report: list[Minute], found: list[tuple[Any, ...]]
 ) -> None:
     assert named(judged(entries, report)) == found
+
+
+def test_what_is_billed_twice_is_said_to_be_exactly_that() -> None:
+    small = turn(6, sums("opus", 7, 7, 7, 7, 7))
+    (again,) = judged([A, small], [told(A), told(A), told(small)])
+    assert (again.kind, again.runs, again.invoiced) == (MISSING, ("run1",), USED.usd)
+    assert "exactly what was booked once" in sentence(again)
+    (other,) = judged([A], [told(A), told(small)])
+    assert (other.kind, other.hint) == (MISSING, "")
 
 
 def test_the_amounts_are_what_only_one_of_them_has() -> None:

@@ -169,6 +169,12 @@ def test_batches_with_our_key_are_somebody_elses() -> None:
     assert "in batches, which pass no gateway" in sentence(drift)
 
 
+def test_a_model_without_a_price_never_passed_the_gateway() -> None:
+    (drift,) = others([used(replace(TOKENS, model="claude-unknown-9"))], BOOK)
+    assert (drift.kind, drift.part, drift.invoiced_tokens) == (MISSING, "unpriced", 10_500)
+    assert "so somebody else has that key" in sentence(drift)
+
+
 def test_use_without_a_known_price_is_shown_without_an_amount() -> None:
     (drift,) = others([used(replace(TOKENS, model="claude-unknown-9"), "other", ours=False)], BOOK)
     assert (drift.invoiced, drift.invoiced_tokens) == (Usd(), 10_500)

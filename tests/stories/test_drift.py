@@ -222,7 +222,9 @@ def test_what_is_late_is_not_judged_and_is_corrected_when_it_has_come(world: Wor
     assert [(row["kind"], bool(row["resolved_at"])) for row in world.rows()] == [(LATE, True)]
     # And what never comes is not explained.
     world.plant({"user": run, "copies": 0})
-    assert [each.kind for each in world.look().drifts] == [UNEXPLAINED]
+    found = world.only()
+    assert (found.kind, found.runs) == (UNEXPLAINED, (run,))
+    assert "ask Anthropic with its request ids" in sentence(found)
 
 
 def test_a_reconciliation_that_is_killed_goes_on_the_next_time(world: World) -> None:
