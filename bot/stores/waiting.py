@@ -61,7 +61,7 @@ class WaitingLine:
             return _live(tx)
 
     def admit(self, asked: Sequence[Asked], stories: Stories) -> frozenset[str]:
-        """Let in whom there is room and money for, in this order; the ids of those who stay in line.
+        """Let in whom there is room and money for, in this order; the ids of those who stay for now.
 
         Who may not start any more, or whose money is spent, is ended as `refused`. Who lacks only what live
         runs hold stays: they give back what they do not spend.
@@ -74,8 +74,11 @@ class WaitingLine:
                 mine = sa.and_(
                     runs.c.id == one.run.id, runs.c.attempt == one.run.attempt, runs.c.state == "queued"
                 )
-                row = tx.execute(sa.select(runs).where(mine).with_for_update()).mappings().first()
+                # Whoever has the row now may be waiting for another one of ours: it is for the next look.
+                free = sa.select(runs).where(mine).with_for_update(skip_locked=True)
+                row = tx.execute(free).mappings().first()
                 if row is None:
+                    stay.add(one.run.id)
                     continue
                 run = from_row(row)
                 if isinstance(one.under, str):

@@ -206,7 +206,7 @@ def conclusion(run: Run, exit_code: int | None) -> str:
     """What the check run says: only a run that is done and whose tests do not fail is a success."""
     if run.state == "halted" and run.reason != Reason.BOUND_EXCEEDED:
         return "neutral"
-    if run.state == "lost" or run.settled_as == "discarded":
+    if run.state in ("lost", "refused") or run.settled_as == "discarded":
         return "neutral"
     if run.published is not None and run.published.kind in ("held", "refused"):
         return "action_required"

@@ -216,7 +216,8 @@ def test_a_sweep_lines_up_all_of_its_items_and_has_so_many_at_once(database: Dat
 @pytest.mark.slow
 def test_many_who_look_at_once_let_in_each_once_and_never_too_many(database: Database) -> None:
     world = World(database)
-    others = [World(database) for _ in range(2)]
+    # Each with connections of its own, as other processes have.
+    others = [World(Database(database.url)) for _ in range(2)]
     for thread in range(1, 25):
         world.launch(thread, person=thread % 4)
     with ThreadPoolExecutor(6) as pool:
@@ -235,6 +236,26 @@ def test_many_who_look_at_once_let_in_each_once_and_never_too_many(database: Dat
     assert world.states() == {"done": 24}
     for one in (world, *others):
         one.queue.close()
+    for one in others:
+        one.database.close()
+
+
+@pytest.mark.slow
+def test_a_pause_while_many_are_let_in_leaves_nobody_live(world: World, database: Database) -> None:
+    switch = Switch(database)
+    for start in range(0, 40, 10):
+        for thread in range(start, start + 10):
+            world.launch(thread, person=thread)
+        first = [thread for thread in range(start, start + 10) if world.of(thread).state == "open"]
+        for thread in first:
+            world.end(thread)
+        with ThreadPoolExecutor(4) as pool:
+            looks = [pool.submit(world.look) for _ in range(2)]
+            pool.submit(switch.pause, "", "ada", "").result()
+            for look in looks:
+                look.result()
+        assert set(world.states()) <= {"done", "halted", "refused"}
+        switch.unpause("", "ada")
 
 
 @pytest.mark.slow
