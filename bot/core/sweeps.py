@@ -142,7 +142,13 @@ def halted(told: Told) -> str:
     """Why no more of it begins; "" where nothing stands in the way."""
     if told.stopped_by:
         return f"stopped by {line(told.stopped_by, 60)}"
-    return next((line(entry.message) for entry in told.entries if entry.state == "refused"), "")
+    barred = (entry for entry in told.entries if entry.word == "not begun")
+    return next((line(_cause(entry.message)) for entry in barred), "")
+
+
+def _cause(message: str) -> str:
+    """Without the words for where a run was: it had not begun."""
+    return message.partition(": ")[2] if message.startswith("halted at step") else message
 
 
 def one_line(told: Told, url: str) -> str:

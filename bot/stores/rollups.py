@@ -33,6 +33,8 @@ _TASK = tuple(
         "snapshot",
         "report_comment_id",
         "workflow_url",
+        "sweep",
+        "published_pull",
     ]
 )
 SLOT = 900_000  # ms; in every time zone days begin at one of these
@@ -216,8 +218,10 @@ def _latest(name: sa.Column[str], number: sa.Column[int]) -> sa.Label[str]:
 
 
 def _url(row: sa.RowMapping) -> str:
-    """The thread at its report, else the workflow."""
+    """The thread at its report, else the workflow; of an item of a sweep its own pull request."""
     thread = str(json.loads(row["snapshot"]).get("thread", {}).get("url") or "")
+    if thread and row["sweep"] and row["published_pull"]:
+        return f"{thread.rsplit('/', 2)[0]}/pull/{row['published_pull']}"
     if thread and row["report_comment_id"]:
         return f"{thread}#issuecomment-{row['report_comment_id']}"
     return thread or row["workflow_url"]

@@ -182,7 +182,7 @@ def further(
         named = run.snapshot["item"]["class"]
         ceilings, sources = tightened(resolved.ceilings, resolved.sources, named, ruling)
         resolved = replace(resolved, ceilings=ceilings, sources=sources)
-    taken = _takes(services, run, command, resolved) if _kept(services, run) else None
+    taken = _takes(services, run, command, resolved) if run.begun else None
     judged = {
         "approved_by": approved if scene.outsider else "",
         "forbidden_paths": list(ruling.forbidden),
@@ -209,14 +209,16 @@ def further(
         keeps_back=run.engine == NATIVE_ENGINE,
         retention=ruling.retention,
     )
-    resumed = taken and {
-        "by": event.actor,
-        "text": command.instruction,
-        "why": run.message or run.state,
-        "tokens": taken.tokens,
-        "nanos": taken.cost.nanos,
-    }
-    return Plan(run.id, run.attempt, (run.actor_id or event.actor_id, run.actor), new, resumed or {})
+    resumed: dict[str, Any] = {}
+    if taken is not None and _kept(services, run):
+        resumed = {
+            "by": event.actor,
+            "text": command.instruction,
+            "why": run.message or run.state,
+            "tokens": taken.tokens,
+            "nanos": taken.cost.nanos,
+        }
+    return Plan(run.id, run.attempt, (run.actor_id or event.actor_id, run.actor), new, resumed)
 
 
 def _reported(services: Services, run_id: str) -> Run:

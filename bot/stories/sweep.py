@@ -6,14 +6,15 @@ and ended as any other run. What is over all of them is the sweep's row: how man
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from bot.clients.github import GitHubError
-from bot.core import replies, sweeps, tasklist
+from bot.core import commands, replies, sweeps, tasklist
 from bot.core.caps import LEAST
 from bot.core.ceilings import Reason, halt_message
-from bot.core.commands import Options, Resume, Sweep
+from bot.core.commands import Options, Resume
 from bot.core.events import CommentCreated
 from bot.core.limits import KINDS
 from bot.core.money import Usd, total
@@ -21,7 +22,7 @@ from bot.core.policy import Policy
 from bot.core.roles import Role
 from bot.services import Services
 from bot.stores.runs import NewRun, Run, new_id
-from bot.stores.sweeps import Again, NewSweep
+from bot.stores.sweeps import Again, NewSweep, Sweep
 from bot.stores.switch import Paused
 from bot.stories import ack, admit, asides, resume, tally
 from bot.stories.draft import draft
@@ -31,7 +32,7 @@ from bot.stories.ruling import Refusal, line_of, policy_of, resolve, tightened
 from bot.stories.scene import Scene, look
 
 
-def sweep(story: Story, event: CommentCreated, command: Sweep, role: Role) -> str | None:
+def sweep(story: Story, event: CommentCreated, command: commands.Sweep, role: Role) -> str | None:
     """Open it and have its first items let in, or say why not; its id."""
     services = story.services
     try:
@@ -134,7 +135,7 @@ def _begun(story: Story, event: CommentCreated, opened: tuple[str, str] | Paused
 
 
 def _new(
-    story: Story, event: CommentCreated, command: Sweep, role: Role, scene: Scene
+    story: Story, event: CommentCreated, command: commands.Sweep, role: Role, scene: Scene
 ) -> tuple[NewSweep, tuple[NewRun, ...]]:
     """The sweep and its items as they would be opened. Raises Refusal."""
     if scene.kind != "issue":
@@ -315,7 +316,7 @@ def _again(
     story: Story, event: CommentCreated, command: Resume, role: Role, scene: Scene, sweep_id: str
 ) -> Again:
     services, options = story.services, command.options
-    known, items = tally.sweep_of(services, sweep_id), services.sweeps.items(sweep_id)
+    known, items = _told_to_the_end(services, sweep_id), services.sweeps.items(sweep_id)
     if scene.objection is not None:
         raise Refusal(*scene.objection)
     if options.line is not None and options.line != known.line:
@@ -352,6 +353,17 @@ def _again(
         clamps=tuple(notes),
         items=tuple(going),
     )
+
+
+def _told_to_the_end(services: Services, sweep_id: str) -> Sweep:
+    """The sweep, once its last word is said. Raises Refusal."""
+    until = time.monotonic() + resume.REPORT_SECONDS
+    while (known := tally.sweep_of(services, sweep_id)).finished_at is None:
+        if time.monotonic() > until:
+            why = f"the end of sweep {sweep_id} is still being told; ask again in a few minutes"
+            raise Refusal("not_reported", why)
+        time.sleep(resume.LOOK_SECONDS)
+    return known
 
 
 def _further(

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from bot.core.money import Usd
+from bot.stores.switch import Switch
 from tests.stories import agents
 from tests.stories.service import Service, serving
 from tests.stories.test_launch import answers, settled
@@ -154,6 +156,12 @@ def release(service: Service, *names: str) -> None:
         (service.folder / name).touch()
 
 
+def spent(service: Service, number: int, item: int, usd: str) -> None:
+    """As if the model had answered: through the gateway it is tested elsewhere."""
+    nanos = Usd.parse(usd).nanos
+    service.write(f"UPDATE runs SET spent_nanos = {nanos} WHERE thread = {number} AND item = {item}")
+
+
 def states(service: Service, number: int) -> list[str]:
     rows = service.rows(f"SELECT state FROM runs WHERE thread = {number} ORDER BY item")
     return [row[0] for row in rows]
@@ -199,3 +207,109 @@ def test_the_sweep_is_its_threads_one_live_thing_and_stops_and_goes_on_as_a_whol
     text = github.do("dana", "GET", f"/issues/{number}")["body"]
     assert text.startswith("- [ ] something else\n- [x] a1 ([#"), "of the others only the comment tells"
     assert text.count("\n") == 1
+
+
+def test_a_total_that_is_reached_lets_nothing_more_begin_and_a_greater_one_goes_on(service: Service) -> None:
+    github = service.github
+    number = github.issue("dana", "Refresh", gated(service, "b1", "b2", "b3"))
+    github.comment("dana", number, "/agent sweep line=refresh parallel=3 cost=$2 total=$3")
+    running(service, number, 1)
+    settled(service)
+    assert states(service, number) == ["running", "queued", "queued"], (
+        "the second waits for its whole ceiling"
+    )
+    spent(service, number, 1, "1.8")
+    release(service, "b1")
+    service.until(f"SELECT count(*) = 1 FROM runs WHERE thread = {number} AND item = 2 AND state = 'running'")
+    [(ceiling, clamps)] = service.rows(
+        f"SELECT ceiling_nanos, clamps FROM runs WHERE thread = {number} AND item = 2"
+    )
+    assert ceiling == Usd.parse("1.2").nanos, "what is left, once nobody can give anything back"
+    assert "cost: $2.00 is more than the cap of this sweep leaves $1.20 of $3.00" in json.loads(clamps)
+    spent(service, number, 2, "0.9")
+    release(service, "b2")
+    swept(service, number)
+    shown = summary(service, number)
+    assert "**Halted: $3.00 total ceiling reached; 2 of 3 done** · $2.70 of $3.00" in shown
+    assert "| 3 | b3 | not begun |" in shown
+    assert "`/agent resume total=$6` goes on with what is not finished (1 item)" in shown
+    github.comment("dana", number, "/agent resume")
+    said = answers(service, number, 2)[-1]
+    assert "it has spent $2.70 of its total of $3.00" in said
+    release(service, "b3")
+    github.comment("ada", number, "/agent resume total=$6")
+    service.until(f"SELECT count(*) = 1 FROM sweeps WHERE thread = {number} AND attempt = 2")
+    swept(service, number)
+    assert "**Swept: 3 of 3 done** · $2.70 of $6.00" in summary(service, number, 2)
+
+
+def test_a_line_whose_month_is_spent_ends_what_has_not_begun(service: Service) -> None:
+    github = service.github
+    number = github.issue("dana", "Refresh", gated(service, "c1", "c2"))
+    github.comment("dana", number, "/agent sweep line=evals parallel=1 cost=$5")
+    running(service, number, 1)
+    spent(service, number, 1, "8.7")
+    release(service, "c1")
+    swept(service, number)
+    shown = summary(service, number)
+    assert "**Halted: the cap of the line evals for 20" in shown
+    assert "is reached: $8.70 of $9.00 spent; 1 of 2 done**" in shown
+    assert "| 2 | c2 | not begun |" in shown
+
+
+def test_the_switch_ends_what_waits_and_the_sweep_goes_on_after_it(service: Service) -> None:
+    github, switch = service.github, Switch(service.database)
+    number = github.issue("dana", "Refresh", gated(service, "d1", "d2"))
+    github.comment("dana", number, "/agent sweep line=refresh parallel=1 cost=$2")
+    running(service, number, 1)
+    switch.pause("", "root", "an incident")
+    try:
+        swept(service, number)
+        assert states(service, number) == ["halted", "halted"]
+        assert "**Halted: " in summary(service, number)
+        assert "an incident" in summary(service, number)
+        github.comment("dana", number, "/agent resume")
+        assert "an incident" in answers(service, number, 3)[-1]
+    finally:
+        switch.unpause("", "root")
+    release(service, "d1", "d2")
+    github.comment("dana", number, "/agent resume")
+    service.until(f"SELECT count(*) = 1 FROM sweeps WHERE thread = {number} AND attempt = 2")
+    swept(service, number)
+    assert "**Swept: 2 of 2 done**" in summary(service, number, 2)
+
+
+def test_what_an_item_was_halted_with_is_accepted_on_the_issue_and_its_box_ticked(service: Service) -> None:
+    github, halted = service.github, {"outcome": "halted", "reason": "stopped"}
+    body = "\n".join([told("Half", files=[file("half.txt")], result=halted), told("No use", result=halted)])
+    number = github.issue("dana", "Refresh", body)
+    github.comment("dana", number, "/agent sweep line=refresh cost=$2")
+    swept(service, number)
+    assert "**Swept: 0 of 2 done**" in summary(service, number)
+    github.comment("max", number, "/agent accept")
+    service.until(f"SELECT count(*) = 1 FROM runs WHERE thread = {number} AND published_pull IS NOT NULL")
+    settled(service)
+    swept(service, number)
+    assert "**Swept: 1 of 2 done**" in summary(service, number)
+    text = github.do("dana", "GET", f"/issues/{number}")["body"]
+    assert text.startswith("- [x] Half ([#")
+    assert "- [ ] No use" in text
+
+
+def test_a_sweep_of_one_item_closes_its_issue(service: Service) -> None:
+    github = service.github
+    number = github.issue("dana", "Refresh", told("(bugfix, about $0.42) Alone", files=[file("alone.txt")]))
+    github.comment("dana", number, "/agent sweep line=refresh")
+    swept(service, number)
+    [(pull, ceiling, sources)] = service.rows(
+        f"SELECT published_pull, ceiling_nanos, sources FROM runs WHERE thread = {number}"
+    )
+    opened = github.do("dana", "GET", f"/pulls/{pull}")
+    assert (opened["title"], f"Closes #{number}" in opened["body"]) == ("Alone", True)
+    assert ceiling == Usd.parse("5").nanos
+    assert json.loads(sources)["usd"] == "class bugfix, which the list names"
+    github.merge("dana", pull)
+    service.until(f"SELECT count(*) = 1 FROM attributions WHERE number = {pull}")
+    assert service.rows(f"SELECT because FROM attributions WHERE number = {pull}")[0][0] == (
+        "made the pull request"
+    )
