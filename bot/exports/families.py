@@ -79,6 +79,9 @@ RUNS = _gauge(
     "Runs by how they stand; a resumed run is live again, so this is no counter.",
     *("repository", "task_class", "engine", "state", "reason"),
 )
+WAITED = _gauge(
+    "runs_queued_oldest_seconds", "How long the run that is first in line for room has waited.", scale=SECOND
+)
 HALTED_AT = _gauge(
     "halted_timestamp_seconds", "When a run was last halted for this reason.", "reason", scale=SECOND
 )
@@ -114,6 +117,22 @@ CAP = _gauge("cap_usd", "This month's cap with what was acknowledged.", "scope",
 CAP_SPENT = _gauge("cap_spent_usd", "Spent of this month's cap.", "scope", "name", scale=NANOS)
 CAP_HELD = _gauge("cap_held_usd", "What live runs may still spend of it.", "scope", "name", scale=NANOS)
 CAP_LIVE = _gauge("cap_live_runs", "Live runs under it.", "scope", "name")
+DRIFTS = _gauge(
+    "reconciliation_drifts",
+    f"Differences between ledger and invoice that stand, of the days {_LAST}, by kind.",
+    "kind",
+)
+DRIFT = _gauge(
+    "reconciliation_drift_usd",
+    "Dollars of them: what the invoice has more, and what it has less than the ledger.",
+    *("kind", "invoice"),
+    scale=NANOS,
+)
+RECONCILED = _gauge(
+    "reconciled_timestamp_seconds",
+    "When ledger and invoice were last compared to the end; 0: never.",
+    scale=SECOND,
+)
 BOOK = _gauge("price_book_info", "The price book that is in use.", "version")
 
 # A window that ends now, as `python -m bot metrics` counts it.

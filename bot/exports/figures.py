@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 
 from sqlalchemy.exc import OperationalError
 
 from bot.core.caps import Cap, Scope, month_of, of_line
+from bot.core.drift import KINDS
 from bot.core.money import total
 from bot.core.reconcile import COUNTERS
 from bot.core.signals import MergedPull
@@ -29,8 +31,14 @@ MOST_VALUES = 40  # of any other label that somebody's configuration fills
 OTHER, NONE = "other", "none"
 STATEMENT_SECONDS = 8.0
 DAY_MS = 86_400_000
-KINDS = ("input", "cache_write", "cache_read", "output", "server_tools")
-_COST_OF = dict(zip(KINDS, ("input", "write", "read", "output", "tools"), strict=True))
+# What a cost is for, and how its column is called.
+_COST_OF = {
+    "input": "input",
+    "cache_write": "write",
+    "cache_read": "read",
+    "output": "output",
+    "server_tools": "tools",
+}
 
 Figures = dict[Family, Samples]
 
@@ -63,6 +71,7 @@ def now(services: Services) -> Figures:
         f.REFUSALS: {(reason,): count for reason, count in standing.refusals.items()},
         f.MISSED: {(): missed},
         f.IN_FLIGHT: {(): standing.in_flight},
+        f.WAITED: {(): standing.waited},
         f.SERVED: {(one.state, str(one.status)): one.requests for one in standing.served},
         f.SERVED_SECONDS: {
             ("mean",): sum(one.ms for one in answered) / sum(one.requests for one in answered),
@@ -84,6 +93,7 @@ def now(services: Services) -> Figures:
         f.BOOK: {(services.prices.version,): 1},
     }
     month = month_of(standing.now, services.policy.caps.zone)
+    found |= _drift(services, standing.now)
     return found | _caps(services, People(database, services.runs), store.installations(month), month)
 
 
@@ -162,6 +172,22 @@ def _work(groups: Sequence[Group], repositories: Names) -> dict[Family, Mapping[
             reason = (group.reason,)
             latest[reason] = max(latest.get(reason, 0), group.ended_at)
     return {**sums, f.HALTED_AT: latest}
+
+
+def _drift(services: Services, now_ms: int) -> Figures:
+    since = datetime.fromtimestamp((now_ms - f.WINDOW_DAYS * DAY_MS) / 1000, UTC).date().isoformat()
+    stands = services.drifts.standing(since)
+    # Every kind is there, so that a new drift is a change and no new line.
+    rows: dict[Labels, int] = {(kind,): 0 for kind in KINDS}
+    usd: dict[Labels, int] = {(kind, side): 0 for kind in KINDS for side in ("more", "less")}
+    for one in stands:
+        rows[one.kind,] = one.rows
+        usd[one.kind, "more"], usd[one.kind, "less"] = one.more.nanos, one.less.nanos
+    return {
+        f.DRIFTS: rows,
+        f.DRIFT: usd,
+        f.RECONCILED: {(): services.drifts.reconciled_at() or 0},
+    }
 
 
 def _caps(services: Services, people: People, installations: Iterable[int], month: str) -> Figures:

@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from bot.core.prices import undated
 from bot.core.reconcile import COSTS, COUNTERS, Sums
 from bot.stores.database import Database
-from bot.stores.tables import paces, pool_corrections, refusals, runs, switches, turns
+from bot.stores.tables import STARTED, paces, pool_corrections, refusals, runs, switches, turns
 
 LATELY_MS = 300_000  # for what has no beginning: how the gateway does now
-_LIVE = runs.c.state.in_(("open", "running"))
+_LIVE = runs.c.state.in_(STARTED)
 _KEYS = ("repository_id", "repository", "task_class", "engine", "model", "line", "origin", "state", "reason")
 _SUMS = COUNTERS + COSTS
 _VALUES = (
@@ -83,6 +83,7 @@ class Standing:
 
     now: int
     in_flight: int  # requests
+    waited: int  # ms for which the run that is first in line for room has waited
     pooled: int  # nano-dollars that correct estimates of several runs at once
     refusals: dict[str, int]  # by reason, ever
     served: tuple[Served, ...]
@@ -109,11 +110,6 @@ class Totals:
         return tuple(found.values())
 
     def standing(self) -> Standing:
-        took = turns.c.settled_at - turns.c.held_at
-        status = sa.func.coalesce(turns.c.status, 0)
-        columns = (turns.c.state, status, sa.func.count(), sa.func.sum(took), sa.func.max(took))
-        # Not by state as well: then the databases choose the index that has nearly all of them in one place.
-        served = sa.select(*columns).group_by(*columns[:2])
         refused = sa.select(refusals.c.reason, sa.func.count()).group_by(refusals.c.reason)
         pooled = sa.select(sa.func.coalesce(sa.func.sum(pool_corrections.c.nanos), 0))
         with self.database.read() as tx:
@@ -121,16 +117,19 @@ class Totals:
             def one(query: sa.Select[Any]) -> int:
                 return int(tx.execute(query).scalar_one())
 
+            waits = runs.c.state == "queued"
             # A number from here on: PostgreSQL looks nothing up by a clock that goes on.
             now, count = one(sa.select(self.database.now)), sa.func.count()
             return Standing(
                 now=now,
+                waited=now
+                - one(sa.select(sa.func.coalesce(sa.func.min(runs.c.queued_at), now)).where(waits)),
                 in_flight=one(sa.select(count).where(turns.c.state == "held")),
                 pooled=one(pooled),
                 refusals={row[0]: int(row[1]) for row in tx.execute(refused)},
                 served=tuple(
                     Served(row[0], int(row[1]), int(row[2]), int(row[3]), int(row[4]))
-                    for row in tx.execute(served.where(turns.c.settled_at >= now - LATELY_MS))
+                    for row in tx.execute(_served(now))
                     if row[0] in _SERVED
                 ),
                 paused=one(sa.select(count).select_from(switches)),
@@ -148,6 +147,18 @@ class Totals:
         query = sa.select(runs.c.installation).where(runs.c.month == month, runs.c.installation.is_not(None))
         with self.database.read() as tx:
             return tuple(sorted(tx.execute(query.distinct()).scalars()))
+
+
+def _served(now: int) -> sa.Select[Any]:
+    """By state and status: how many, how long all of them took, and the longest."""
+    status = sa.func.coalesce(turns.c.status, 0).label("status")
+    took = (turns.c.settled_at - turns.c.held_at).label("took")
+    lately = sa.select(turns.c.state, status, took).where(turns.c.settled_at >= now - LATELY_MS)
+    # Those first: or SQLite groups all turns that there are by the index that has their states in order.
+    each = lately.cte("lately").prefix_with("MATERIALIZED")
+    columns = (each.c.state, each.c.status)
+    sums = (sa.func.count(), sa.func.sum(each.c.took), sa.func.max(each.c.took))
+    return sa.select(*columns, *sums).group_by(*columns)
 
 
 def _everything() -> sa.CompoundSelect[Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from bot.core.caps import Line, month_of
+from bot.core.drift import KINDS, Drift
 from bot.core.money import Usd
 from bot.core.reconcile import COUNTERS
 from bot.exports import families, figures
@@ -170,3 +172,35 @@ def test_a_month_that_takes_too_long_is_missing_and_the_rest_is_there(service: S
     if service.database.kind == "sqlite":
         assert figures.window(service) == {families.WINDOW_KNOWN: {(): 0}}
     assert sum(figures.now(service)[families.RUNS].values())
+
+
+def test_what_the_invoice_has_more_or_less_is_told_by_kind(service: Services) -> None:
+    found = figures.now(service)
+    assert set(found[families.DRIFTS].values()) == {0}
+    assert {kind for (kind,) in found[families.DRIFTS]} == set(KINDS)
+    now = service.database.now_ms()
+    days = [
+        f"{datetime.fromtimestamp(now / 1000, UTC) - timedelta(days=back):%Y-%m-%d}" for back in (1, 2, 90)
+    ]
+    more, less = (
+        Drift(days[0], "K", "m", "price", "", Usd(5), Usd(12)),
+        Drift(days[1], "K", "m", "price", "", Usd(3)),
+    )
+    service.drifts.keep(
+        "minutes", days, [more, less, Drift(days[2], "K", "m", "price", "", Usd(1), Usd(900))]
+    )
+    found = figures.now(service)
+    assert found[families.DRIFTS]["price",] == 2, "of the last month"
+    assert (found[families.DRIFT]["price", "more"], found[families.DRIFT]["price", "less"]) == (7, 3)
+
+
+def test_how_long_the_first_in_line_has_waited_is_told(service: Services) -> None:
+    lively(service.database, MONTH)
+    assert figures.now(service)[families.WAITED] == {(): 0}
+    first = sa.select(sa.func.min(runs.c.id)).scalar_subquery()
+    with service.database.begin() as tx:
+        waits = {"state": "queued", "queued_at": service.database.now - 90_000, "ended_at": None}
+        tx.execute(sa.update(runs).where(runs.c.id == first).values(waits))
+    found = figures.now(service)
+    assert found[families.WAITED][()] >= 90_000
+    assert by(found, families.RUNS, "state")["queued"] == 1

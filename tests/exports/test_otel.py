@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -19,7 +21,8 @@ from bot.stores.tables import looks, runs, turns
 from sandbox.world_up import free_port
 from tests.exports.collector import Taken, collecting, values
 from tests.exports.lively import lively
-from tests.stores.ledgers import Row, Rows
+from tests.stores.ledgers import Row, Rows, random_rows
+from tests.stories.service import serving
 
 MONTH = "2026-11"
 
@@ -254,3 +257,19 @@ def test_the_metrics_are_those_that_prometheus_reads(telling: Services, rows: Ro
 
 def test_without_a_collector_nothing_is_told(service: Services) -> None:
     assert list(loops(service)) == []
+
+
+@pytest.mark.slow
+def test_the_worker_tells_and_the_web_process_does_not(tmp_path: Path, port: int) -> None:
+    taken = Taken()
+    with collecting(taken, port), serving(tmp_path, f"sqlite:///{tmp_path / 't.db'}") as made:
+        assert not taken.metrics
+        made.worker()
+        made.until("SELECT looked_at > 0 FROM looks WHERE name = 'metrics'")
+        made.until("SELECT through_at > 0 FROM looks WHERE name = 'traces'")
+        assert "tollgate.workers" in taken.metrics
+        ends = {"state": "done", "reason": None, "thread": None, "ended_at": made.database.now_ms()}
+        with made.database.begin() as tx:
+            tx.execute(sa.insert(runs).values(random_rows(Random(1), 1).runs[0] | ends | {"id": "run"}))
+        made.until("SELECT traced_at = ended_at FROM runs WHERE id = 'run'")
+    assert [about["tollgate.run"] for _, about in spans(taken, "invoke_agent")] == ["run"]
