@@ -28,9 +28,16 @@ NOTHING_LEFT = replace(halted(Reason.COST), published=None)
 LOST = replace(NOTHING_LEFT, outcome="lost", reason=None, message="was lost: its runner fell silent")
 
 
+NO_MONEY = replace(LOST, outcome="refused", reason=Reason.CAP_REACHED, message="dana's cap is reached")
+
+
 @pytest.mark.parametrize(
     ("report", "commands"),
     [
+        pytest.param(replace(DONE, outcome="queued"), ["stop"], id="in line"),
+        pytest.param(NO_MONEY, ["ack", "fix"], id="refused when it was let in: its cap is spent"),
+        pytest.param(replace(NO_MONEY, resumable=True), ["ack", "resume"], id="refused, going on"),
+        pytest.param(replace(NO_MONEY, reason=None), ["fix"], id="refused for another reason"),
         pytest.param(replace(DONE, outcome="open"), ["stop"], id="waiting"),
         pytest.param(replace(DONE, outcome="running"), ["stop"], id="running"),
         pytest.param(DONE, [], id="done"),

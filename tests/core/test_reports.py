@@ -333,7 +333,9 @@ words = st.lists(nasty, max_size=4).map("".join)
 anything = st.builds(
     Report,
     run=st.just("0123456789ab"),
-    outcome=st.sampled_from(["open", "running", "done", "halted", "failed", "lost", "refused"]),
+    outcome=st.sampled_from(
+        ["queued", "open", "running", "done", "halted", "failed", "lost", "refused"]
+    ),
     reason=st.none() | st.sampled_from(list(Reason)),
     message=words,
     model=words,
@@ -501,7 +503,7 @@ def test_a_report_fits_into_a_comment_and_says_what_it_left_out(
         message=letter * output,
         published=Published("held", letter * 900, letter * 90, letter * 900, letter * summary),
     )
-    for outcome in ("open", "running", "done", "failed"):
+    for outcome in ("queued", "open", "running", "done", "failed"):
         text = reports.comment(replace(report, outcome=outcome), [letter * 5_000] * 20)
         assert len(text.encode()) <= MAX_BYTES + 100 <= 60_000
         assert first(text)

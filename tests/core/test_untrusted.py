@@ -153,7 +153,7 @@ def report(text: str, outcome: str) -> Report:
 
 
 @settings(deadline=None, max_examples=150)
-@given(words, st.sampled_from(["open", "running", "done", "halted", "failed", "lost"]))
+@given(words, st.sampled_from(["queued", "open", "running", "done", "halted", "failed", "lost"]))
 @example("</details>" * 3, "done")
 @example("`" * 3_000, "done")
 def test_no_report_does_anything_and_its_folds_are_its_own(text: str, outcome: str) -> None:
