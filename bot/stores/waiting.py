@@ -24,7 +24,7 @@ from bot.stores.handover import finish_key
 from bot.stores.queue import Queue, turn_at
 from bot.stores.runs import CLAIM_MS, Run, from_row
 from bot.stores.switch import paused
-from bot.stores.tables import STARTED, runs
+from bot.stores.tables import STARTED, refusals, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,9 @@ class WaitingLine:
                     if fitted is None:
                         stay.add(run.id)
                     elif isinstance(fitted, Reached):
-                        self._refuse(tx, run, Reason.CAP_REACHED, reached(fitted.standing), stories)
+                        # What it has spent itself is a part of what people are told.
+                        told = fitting.standing(tx, fitted.standing.cap, one.under.month)
+                        self._refuse(tx, run, Reason.CAP_REACHED, reached(told), stories)
                     else:
                         self._open(tx, run, one.under.month, fitted, stories)
                         crowd.enter(counted(run))
@@ -116,6 +118,22 @@ class WaitingLine:
     def _refuse(self, tx: sa.Connection, run: Run, reason: Reason | None, why: str, stories: Stories) -> None:
         values = {"state": "refused", "reason": reason, "message": why, "ended_at": self.database.now}
         tx.execute(sa.update(runs).where(runs.c.id == run.id).values(values))
+        if reason is not None:
+            # Whoever acknowledges on its thread answers for it, as for a start that was refused at once.
+            refused = self.database.insert(refusals).values(
+                repository_id=run.repository_id,
+                repository=run.repository,
+                thread=run.thread,
+                comment_kind=run.comment_kind,
+                comment_id=run.comment_id,
+                actor=run.actor,
+                actor_id=run.actor_id,
+                reason=reason,
+                message=why,
+                run=run.id if run.attempt > 1 else None,
+                refused_at=self.database.now,
+            )
+            tx.execute(refused.on_conflict_do_nothing())
         self.queue.enqueue(tx, stories.finish, finish_key(run.id, run.attempt), run.id, run.attempt)
 
     def _now(self, tx: sa.Connection) -> int:

@@ -17,6 +17,7 @@ from bot.core.waiting import Concurrency, Limit, Waiting, admissible, limits
 from bot.stores import queue
 from bot.stores.blobs import Blobs
 from bot.stores.database import Database
+from bot.stores.deliveries import Refusals, RefusedAsk
 from bot.stores.fitting import Under
 from bot.stores.handover import Handover
 from bot.stores.people import People, Queued
@@ -189,6 +190,8 @@ def test_money_is_taken_at_the_admission_in_its_month(database: Database) -> Non
     ended = world.of(4)
     assert (ended.state, ended.reason) == ("refused", Reason.CAP_REACHED)
     assert "dana's cap for 2026-11 is reached: $11.80 of $12.00 spent" in ended.message
+    refused = Refusals(database).last(3, 4, "cap_reached")
+    assert refused == RefusedAsk((7, "p7"), None), "an acknowledgement there is for this person"
     world.launch(5, month="2026-12")
     world.launch(6, month="2026-12")
     assert world.launch(7, month="2026-11", usd="0.10") == Queued()
