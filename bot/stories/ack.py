@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bot.core import replies
 from bot.core.caps import Cap, Reached, Scope, Standing, applying, due, month_of, notice, of_line
 from bot.core.events import CommentCreated
+from bot.core.offers import BROKEN_OFF
 from bot.core.policy import Policy
 from bot.core.waiting import Full
 from bot.services import Services
@@ -115,8 +116,8 @@ def _all(services: Services, event: CommentCreated, person: tuple[int, str]) -> 
 def _in_the_way(services: Services, event: CommentCreated, now: str) -> tuple[str, tuple[Cap, ...]]:
     """The month, and its caps, that an acknowledgement here is about.
 
-    A run that was to go on here, and was refused last, is its person's, in the month of its launch. Otherwise
-    an approver answers for whoever was refused here last; everybody else for themselves.
+    A run that was to go on here, was refused last and still waits, is its person's, in the month of its
+    launch. Otherwise an approver answers for whoever was refused here last; everybody else for themselves.
     """
     refused = services.refusals.last(event.repo.id, event.number, "cap_reached")
     if refused is not None and refused.run is not None:
@@ -130,7 +131,9 @@ def _in_the_way(services: Services, event: CommentCreated, now: str) -> tuple[st
 
 
 def _of_run(services: Services, event: CommentCreated, run: Run) -> tuple[Cap, ...]:
-    """What it has to fit under to go on; nothing if its line is closed by now."""
+    """What it has to fit under to go on; nothing if it is decided about, or its line closed by now."""
+    if run.state not in BROKEN_OFF or run.settled_as is not None:
+        return ()
     try:
         return caps_of(services, (run.actor_id or event.actor_id, run.actor), event.repo, run.line)
     except Refusal:
