@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from benchmarks import peers
-from benchmarks.seed import YEAR, analyse, seed, turns
+from benchmarks.seed import YEAR, analyse, forget, seed, turns
 from bot.core.caps import month_of
 from bot.core.signals import Only
 from bot.stores.database import Database
@@ -53,6 +53,7 @@ def main(postgresql: int, sqlite: int) -> None:
                 began = time.monotonic()
                 seed(database, first, count, now, lambda said: click.echo(said, err=True))
                 seeded = time.monotonic()
+                forget(database)
                 Quarters(database).roll()
                 analyse(database)
                 click.echo(

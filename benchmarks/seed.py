@@ -36,6 +36,13 @@ def analyse(database: Database) -> None:
         connection.exec_driver_sql("VACUUM ANALYZE" if database.kind == "postgresql" else "ANALYZE")
 
 
+def forget(database: Database) -> None:
+    """What was rolled up: turns that are booked in the past, as no gateway does, are not in it."""
+    with database.begin() as tx:
+        tx.execute(sa.text("DELETE FROM rolled"))
+        tx.execute(sa.text("DELETE FROM quarters"))
+
+
 def turns(database: Database) -> int:
     with database.read() as tx:
         return int(tx.execute(sa.text("SELECT count(*) FROM turns")).scalar_one())
