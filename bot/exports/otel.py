@@ -94,8 +94,8 @@ class Tracer:
 
     def _tell(self, ended: Ended) -> bool:
         """Whether the collector has it, or never will."""
-        name = self._services.settings.telemetry.people
-        for part in _parts(spans(ended, self._resource, name), SPANS_AT_ONCE):
+        people = self._services.settings.telemetry.people
+        for part in _parts(spans(ended, self._resource, people), SPANS_AT_ONCE):
             self._status = 0
             if self._exporter.export(part) is not SpanExportResult.SUCCESS:
                 if self._status != MALFORMED:
@@ -126,7 +126,7 @@ class Meter:
         now = None
         try:
             at = self._services.database.now_ms()
-            if at - looks.looked_at(METRICS) < interval * 500:
+            if at - looks.looked_at(METRICS) < interval * 1000 / 2:
                 return False
             found = figures.now(self._services) | figures.window(self._services)
             began = Totals(self._services.database).began() or at
