@@ -47,16 +47,8 @@ def make(tx: sa.Connection, database: Database, scope: Scope, owner: str, month:
 def standing(tx: sa.Connection, cap: Cap, month: str, but: str | None = None) -> Standing:
     """How a cap stands; `but`: leaving out this run."""
     counted = period(cap, month)
-    live = runs.c.state.in_(STARTED)
-    unspent = runs.c.ceiling_nanos - runs.c.spent_nanos
-    # What is in flight counts beyond the ceiling too, should a bound ever be beaten.
-    held = sa.case((sa.and_(live, unspent > runs.c.held_nanos), unspent), else_=runs.c.held_nanos)
     query = (
-        sa.select(
-            sa.func.coalesce(sa.func.sum(runs.c.spent_nanos), 0),
-            sa.func.coalesce(sa.func.sum(held), 0),
-            sa.func.coalesce(sa.func.sum(sa.case((live, 1), else_=0)), 0),
-        )
+        sa.select(*_sums())
         .where(under(cap.scope, cap.id))
         .where(runs.c.month == counted if counted else sa.true())
         .where(runs.c.id != but if but is not None else sa.true())
@@ -65,6 +57,40 @@ def standing(tx: sa.Connection, cap: Cap, month: str, but: str | None = None) ->
     opened = sa.select(sa.func.count()).select_from(acknowledgements)
     slices = tx.execute(opened.filter_by(scope=cap.scope, owner=cap.id, month=counted)).scalar_one()
     return Standing(cap, counted, Usd(int(spent)), Usd(int(reserved)), slices, int(alive))
+
+
+def people(tx: sa.Connection, caps: Sequence[Cap], month: str) -> tuple[Standing, ...]:
+    """The same of many people's own caps, in two looks at the month."""
+    query = (
+        sa.select(runs.c.actor_id, *_sums())
+        .where(runs.c.actor_id.in_([int(cap.id) for cap in caps]), runs.c.line == "", runs.c.month == month)
+        .group_by(runs.c.actor_id)
+    )
+    sums = {str(row[0]): row[1:] for row in tx.execute(query).all()}
+    opened = (
+        sa.select(acknowledgements.c.owner, sa.func.count())
+        .where(acknowledgements.c.scope == Scope.PERSON, acknowledgements.c.month == month)
+        .group_by(acknowledgements.c.owner)
+    )
+    slices = {str(row[0]): int(row[1]) for row in tx.execute(opened).all()}
+    return tuple(
+        Standing(cap, month, Usd(int(spent)), Usd(int(held)), slices.get(cap.id, 0), int(alive))
+        for cap in caps
+        for spent, held, alive in (sums.get(cap.id, (0, 0, 0)),)
+    )
+
+
+def _sums() -> tuple[sa.ColumnElement[int], sa.ColumnElement[int], sa.ColumnElement[int]]:
+    """Spent, held, and how many are live, of the runs that a query is about."""
+    live = runs.c.state.in_(STARTED)
+    unspent = runs.c.ceiling_nanos - runs.c.spent_nanos
+    # What is in flight counts beyond the ceiling too, should a bound ever be beaten.
+    held = sa.case((sa.and_(live, unspent > runs.c.held_nanos), unspent), else_=runs.c.held_nanos)
+
+    def of(column: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+        return sa.func.coalesce(sa.func.sum(column), 0)
+
+    return of(runs.c.spent_nanos), of(held), of(sa.case((live, 1), else_=0))
 
 
 def crowded(tx: sa.Connection, limits: Iterable[Limit], *, waits: bool) -> Full | None:

@@ -149,6 +149,11 @@ class People:
             rows = tx.execute(query).all()
         return tuple(Opened(r.scope, r.name, r.by, r.reason, Usd(r.nanos), r.acknowledged_at) for r in rows)
 
+    def standings_of_people(self, caps: Sequence[Cap], month: str) -> tuple[Standing, ...]:
+        """How people's own caps stand in a month, however many."""
+        with self.database.read() as tx:
+            return fitting.people(tx, caps, month)
+
     def standings(self, caps: Sequence[Cap], month: str) -> tuple[Standing, ...]:
         """How each cap stands in a month."""
         with self.database.read() as tx:

@@ -145,7 +145,10 @@ class Rollups:
 
     @staticmethod
     def _people(tx: sa.Connection, where: list[sa.ColumnElement[bool]]) -> tuple[Person, ...]:
-        mine = sa.select(runs, _latest(runs.c.actor, runs.c.actor_id)).where(*where).subquery().c
+        context = runs.c.cost_input_nanos + runs.c.cost_write_nanos + runs.c.cost_read_nanos
+        columns = (runs.c.actor_id, runs.c.spent_nanos, runs.c.steps, runs.c.line, runs.c.state)
+        called = _latest(runs.c.actor, runs.c.actor_id)
+        mine = sa.select(*columns, context.label("context"), called).where(*where).subquery().c
 
         def part(these: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
             return sa.func.sum(sa.case((these, mine.spent_nanos), else_=0))
@@ -158,7 +161,7 @@ class Rollups:
                 sa.func.sum(sa.case((mine.steps > 0, 1), else_=0)),
                 part(mine.line != ""),
                 part(mine.state == "halted"),
-                sa.func.sum(mine.cost_input_nanos + mine.cost_write_nanos + mine.cost_read_nanos),
+                sa.func.sum(mine.context),
                 mine.actor_id,
             )
             .group_by(mine.actor_id, mine.called)

@@ -192,7 +192,9 @@ runs = Table(
     Index(None, "opened_at"),
     Index(None, "ended_at"),
     Index(None, "month"),
-    Index(None, "actor_id", "month"),
+    # With the line: SQLite would else take the index of lines for a person's own month, and read everybody's.
+    Index(None, "actor_id", "month", "line"),
+    Index(None, "repository_id", "month"),
     Index(None, "installation", "month"),
     Index(None, "line", "month"),
     Index(None, "sweep", "item"),

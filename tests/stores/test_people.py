@@ -229,3 +229,23 @@ def test_the_standing_is_the_sum_of_the_runs(people: People, database: Database)
     assert [share.usd for share in people.dearest(DANA, MONTH, 2)] == [
         Usd(5_000_000_001), Usd(4_000_000_001),
     ]  # fmt: skip
+
+
+def test_many_peoples_caps_stand_as_each_does_by_itself(people: People) -> None:
+    caps = [Cap(Scope.PERSON, str(id), f"p{id}", Usd.parse("10")) for id in (7, 8, 9)]
+    for id, usd, line, state in ((7, "4", "", "done"), (7, "1", "", "open"), (8, "2", "evals", "done")):
+        run = opened(people, "5", actor_id=id, actor=f"p{id}", line=line, thread=None)
+        spent(people, run.id, usd)
+        if state != "open":
+            people.runs.end(run.id, state)
+    full = opened(people, "9.8", actor_id=8, actor="p8", thread=None)
+    spent(people, full.id, "9.8")
+    people.runs.end(full.id, "done")
+    comment = ("issue_comment", 1)
+    assert people.acknowledge(caps[1], MONTH, by="p8", reason="", repository_id=3, comment=comment)
+    found = people.standings_of_people(caps, MONTH)
+    assert found == people.standings(caps, MONTH)
+    assert [(one.spent.exact, one.held.exact, one.live, one.acknowledged) for one in found] == [
+        ("5", "4", 1, 0), ("9.8", "0", 0, 1), ("0", "0", 0, 0),
+    ]  # fmt: skip
+    assert people.standings_of_people((), MONTH) == ()

@@ -86,7 +86,9 @@ def caps_of_people(services: Services, rollup: Rollup) -> dict[int, Standing]:
             )
         )
     }
-    return dict(zip(caps, services.people.standings(tuple(caps.values()), rollup.month), strict=True))
+    return dict(
+        zip(caps, services.people.standings_of_people(tuple(caps.values()), rollup.month), strict=True)
+    )
 
 
 def shared_caps(services: Services, visitor: Visitor, month: str) -> tuple[Standing, ...]:

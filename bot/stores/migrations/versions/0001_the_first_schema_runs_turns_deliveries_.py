@@ -481,7 +481,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_hash", name=op.f("uq_runs_token_hash")),
     )
     with op.batch_alter_table("runs", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_runs_actor_id_month"), ["actor_id", "month"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_runs_actor_id_month_line"), ["actor_id", "month", "line"], unique=False
+        )
         batch_op.create_index(
             batch_op.f("ix_runs_installation_month"), ["installation", "month"], unique=False
         )
@@ -493,6 +495,9 @@ def upgrade() -> None:
             batch_op.f("ix_runs_repository_id_published_pull"),
             ["repository_id", "published_pull"],
             unique=False,
+        )
+        batch_op.create_index(
+            batch_op.f("ix_runs_repository_id_month"), ["repository_id", "month"], unique=False
         )
         batch_op.create_index(
             batch_op.f("ix_runs_repository_id_thread"), ["repository_id", "thread"], unique=False
