@@ -67,13 +67,6 @@ class People:
             made = self.runs.open_in(tx, fitting_run, queued=queued)
             return Queued() if made and queued else made
 
-    def line_up(self, new: NewRun) -> bool | Paused:
-        """Put it in line, whatever room or money there is: True, or as `open`. See `stories/admit`."""
-        with self.database.begin() as tx:
-            if off := paused(tx, new.repository, new.repository_id):
-                return off
-            return self.runs.open_in(tx, new, queued=True)
-
     def reopen(
         self,
         attempt: int,

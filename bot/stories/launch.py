@@ -34,7 +34,6 @@ from bot.stories.ruling import (
 )
 from bot.stories.scene import Scene, look
 
-ENGINES = ("opus",)  # what this version runs in CI
 MOST_HUNK = 8_000  # characters
 
 

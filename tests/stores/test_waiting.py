@@ -159,7 +159,7 @@ def test_a_switch_that_was_thrown_meanwhile_holds_at_the_admission(world: World,
     ended = world.of(3)
     assert ended.state == "refused"
     assert "paused everywhere by ada: an audit" in ended.message
-    assert isinstance(world.people.line_up(a_run(thread=9)), Paused)
+    assert isinstance(world.people.open(a_run(thread=9), ()), Paused)
 
 
 def test_who_may_not_start_any_more_is_refused_with_the_reason(world: World) -> None:
@@ -206,7 +206,9 @@ def test_a_sweep_lines_up_all_of_its_items_and_has_so_many_at_once(database: Dat
     most = Limit(Scope.SWEEP, "s1", "sweep s1", 2)
     total = Cap(Scope.SWEEP, "s1", "sweep s1", Usd.parse("12"))
     for _ in range(5):
-        assert world.people.line_up(a_run("5", thread=None, sweep="s1", line="evals")) is True
+        with database.begin() as tx:
+            item = a_run("5", thread=None, sweep="s1", line="evals")
+            assert world.people.runs.open_in(tx, item, queued=True)
     for _ in range(2):
         asked = [Asked(run, Under((total,), (most,), MONTH)) for run in world.line.all()]
         world.line.admit(asked, STORIES)
