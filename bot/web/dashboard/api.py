@@ -1,4 +1,4 @@
-"""`/api/v1`: what the pages show, as JSON, for a session or whoever else `who` knows."""
+"""`/api/v1`: what the pages show, as JSON."""
 
 from __future__ import annotations
 

@@ -183,10 +183,7 @@ class Frame:
     def problem(self, problem: Problem) -> Response:
         """A sentence, as JSON at the API and else as a page."""
         if request.path.startswith("/api/"):
-            response = problem.response()
-            if problem.status == 401:
-                response.headers["WWW-Authenticate"] = "Bearer"
-            return response
+            return problem.response()
         title = TITLES.get(problem.status, TITLES[400])
         return self.render("oops.html", title, problem.status, why=str(problem))
 
