@@ -27,6 +27,7 @@ SPEAK_HTTP = {
     "clients/oidc.py": "the issuer of GitHub Actions' identities: not an API, its documents are its own",
     "clients/usage_api.py": "Anthropic",
     "exam/scripted.py": "the sandbox's Claude",
+    "exports/otel.py": "a collector of OpenTelemetry",
     "runner/engines/claude.py": "the gateway",
     "runner/runner.py": "the service",
     "runner/service.py": "the service",

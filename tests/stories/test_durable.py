@@ -9,7 +9,7 @@ import pytest
 
 from bot.clients.github import GitHubError, Unavailable
 from bot.services import Services
-from bot.stories import finish, reconcile, unsent, worker
+from bot.stories import admit, finish, reconcile, unsent, worker
 from bot.stories.durable import LONGEST_ASIDE, PATIENCE, SHORTEST_ASIDE, Aside, Shares, Story, Tell, name_of
 from bot.stories.receive import ROUTES
 
@@ -96,6 +96,12 @@ def test_what_a_story_can_do_without_does_not_stop_it(service: Services) -> None
 
 def test_the_worker_knows_every_story_that_is_started_by_name() -> None:
     named = [name_of(tell) for tell in worker.ALL]
-    every: tuple[Tell, ...] = (*ROUTES.values(), finish.finish, reconcile.daily, unsent.gather)
+    every: tuple[Tell, ...] = (
+        *ROUTES.values(),
+        admit.admitted,
+        finish.finish,
+        reconcile.daily,
+        unsent.gather,
+    )
     started = {name_of(tell) for tell in every}
     assert (set(named), len(named)) == (started, len(started))
