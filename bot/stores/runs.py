@@ -361,6 +361,8 @@ class Runs:
         }
         if new.snapshot:
             values["snapshot"] = json.dumps(new.snapshot)
+        if new.repository:  # it may have been renamed since
+            values["repository"] = new.repository
         # A laptop's command that came to its end may be followed by another one on the same counters.
         broken = sa.or_(runs.c.state.in_(BROKEN_OFF), runs.c.origin == LAPTOP)
         over = sa.and_(broken, runs.c.finished_at.is_not(None), runs.c.settled_as.is_(None))

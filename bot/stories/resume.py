@@ -200,6 +200,7 @@ def further(
         actor=run.actor,
         actor_id=run.actor_id,
         line=run.line,
+        repository=event.repo.full_name,
         month=run.month,
         opened_by=story.delivery,
         snapshot=run.snapshot | judged | kept(asked, totals, scene),

@@ -86,7 +86,10 @@ def test_a_halted_run_goes_on_once_as_its_next_attempt_with_new_totals(database:
     runs, new = Runs(database), a_run()
     over(runs, new)
     runs.set(new.id, report_comment_id=9, published={"kind": "branch"}, workflow_url="x", spent_nanos=7)
-    more, won = a_run(ceilings=CLASSES["refactor"], opened_by="a story", keeps_back=True), []
+    more, won = (
+        a_run(ceilings=CLASSES["refactor"], opened_by="a story", keeps_back=True, repository="o/new"),
+        [],
+    )
     threads = [
         Thread(target=lambda: won.append(runs.reopen(new.id, 1, more, {"by": "ann"}))) for _ in range(6)
     ]
@@ -107,6 +110,7 @@ def test_a_halted_run_goes_on_once_as_its_next_attempt_with_new_totals(database:
         "",
     )
     assert (found.spent.usd.nanos, found.resumed) == (7, {"by": "ann"})
+    assert found.repository == "o/new", "as it is called by now"
     assert not runs.claim(new.id, 1, "token of attempt 1", 100)
     assert runs.claim(new.id, 2, "token of attempt 2", 200)
 
