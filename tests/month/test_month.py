@@ -282,7 +282,7 @@ def test_a_month_with_approvers_and_a_change_of_the_clocks(postgresql_url: str, 
 # What must have happened at least once, or the month has shown too little.
 EVERYTHING = (
     "clamped by a person", "clamped by a repository", "refused by a person", "refused by a repository",
-    "refused by a installation", "a slice of a person", "a slice of a repository", "not a member", "paused",
+    "a slice of a person", "a slice of a repository", "not a member", "paused",
     "a slice that is another's", "nothing to acknowledge", "a notice", "a notice about the month before",
     "a resume", "a resume is refused", "a resume in a later month", "let in",
     "an acknowledgement for a run that goes on",
