@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from bot.core.money import Usd
+from bot.core.own_words import own_lines
 from bot.core.quantities import duration, whole
 from bot.core.untrusted import code
-from bot.core.visible import visible
 
 ENGINES = ("opus", "claude-code", "aider")
 CLASS_OF = {
@@ -174,7 +174,7 @@ def parse(body: str) -> Command | None:
 def _find(body: str) -> tuple[str, str, str] | None:
     """The command line, what stands before and after it; outside code, quotes and HTML comments."""
     lines = body.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    for index in visible(lines):
+    for index in own_lines(lines):
         line = lines[index]
         # Exactly at the start of a line: four spaces would be code, `>` a quote, words before it prose.
         if line.startswith("/agent") and not line[len("/agent") :][:1].strip():

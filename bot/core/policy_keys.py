@@ -3,177 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, NoReturn
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.core import allowances, document
-from bot.core.care import CONTEXTS
 from bot.core.ceilings import CLASSES
 from bot.core.commands import ENGINES
 from bot.core.document import Node, PolicyError, Scalar, shown
-from bot.core.money import Usd
-from bot.core.quantities import duration, whole
+from bot.core.policy_values import (
+    AMOUNT_OR_TIER,
+    COMMAND,
+    DAYS,
+    LOGIN,
+    MODEL,
+    MONEY,
+    PATTERN,
+    TIER,
+    TRUTH,
+    WALL,
+    WHOLE,
+    ZONE,
+    Key,
+    Kind,
+    Many,
+    Named,
+    Schema,
+    Table,
+    Value,
+    choice,
+    context,
+    meant,
+    number,
+    words,
+)
 from bot.core.rules import ADMISSIONS
-
-Schema = dict[str, Any]
 
 # They can create money, or say who may: the service's own file only (P2).
 SERVICE_ONLY = ("caps", "lines", "teams", "prices", "approvers", "viewers", "drift")
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One scalar. `read` raises ValueError with what is wrong; `schema` accepts what it accepts."""
-
-    read: Callable[[Scalar], Any]
-    schema: Schema
-
-
-@dataclass(frozen=True, slots=True)
-class Many:
-    """A list of one kind of value, each at most once."""
-
-    of: Value
-    least: int = 0
-    most: int = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Keys with their kinds."""
-
-    keys: Mapping[str, Key]
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """Names that the file chooses, each with the same kind of value. They are folded to lower case."""
-
-    name: str  # a pattern
-    form: str
-    of: Value | Table
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    kind: Kind
-    says: str
-
-
-Kind = Value | Many | Table | Named
-
-
-# -- values --
-
-
-def _money(node: Scalar) -> Usd:
-    text = _plain(node, "float", advice='money is never a float here: write "$' + shown(node.text) + '"')
-    amount = Usd.parse(text)
-    if not amount:
-        raise ValueError("a ceiling of nothing would start nothing")
-    return amount
-
-
-def _whole(node: Scalar) -> int:
-    return whole(_plain(node, "float", advice="write a whole number such as 50, 800k or 1M"))
-
-
-def _wall(node: Scalar) -> int:
-    text = _plain(node, "float")
-    if text.isdigit():
-        raise ValueError(f"{shown(text)} of what? Write it with its unit: {shown(text)}s, {shown(text)}m")
-    return duration(text)
-
-
-def _days(node: Scalar) -> int:
-    found = re.fullmatch(r"([1-9][0-9]{0,2})d", _plain(node).strip())
-    if not found or int(found[1]) > 365:
-        raise ValueError(f"{node.text!r} is not a number of days such as 30d, at most 365d")
-    return int(found[1])
-
-
-def _number(least: int, most: int) -> Value:
-    def read(node: Scalar) -> int:
-        text = _plain(node)
-        if not re.fullmatch(r"[1-9][0-9]{0,3}", text) or not least <= int(text) <= most:
-            raise ValueError(f"{node.text!r} is not a whole number from {least} to {most}")
-        return int(text)
-
-    return Value(read, {"type": "integer", "minimum": least, "maximum": most})
-
-
-def _choice(*words: str) -> Value:
-    def read(node: Scalar) -> str:
-        if node.text not in words:
-            raise ValueError(f"{node.text!r} is not one of {', '.join(words)}{_meant(node.text, words)}")
-        return node.text
-
-    return Value(read, {"enum": list(words)})
-
-
-def _context() -> Value:
-    chosen = _choice(*CONTEXTS)
-    return Value(lambda node: CONTEXTS[chosen.read(node)], chosen.schema)
-
-
-def _words(pattern: str, most: int, form: str) -> Value:
-    def read(node: Scalar) -> str:
-        if node.kind != "text":
-            raise ValueError(f"YAML reads {node.text!r} as something else than text: put it in quotes")
-        if len(node.text) > most or not re.fullmatch(pattern, node.text):
-            raise ValueError(f"{shown(node.text)!r} is not {form}")
-        return node.text
-
-    return Value(read, {"type": "string", "maxLength": most, "pattern": f"^(?:{pattern})$"})
-
-
-def _plain(node: Scalar, *refused: str, advice: str = "") -> str:
-    """A number's text, if YAML sees the same in it as people do."""
-    text = node.text
-    if not node.quoted and node.kind in (*refused, "float", "bool", "null", "date", "other"):
-        if ":" in text:
-            raise ValueError(f"YAML reads {shown(text)} in base 60: write it with a unit, such as 20m")
-        raise ValueError(advice or f"YAML reads {shown(text)} as a {node.kind}: write it another way")
-    if not node.quoted and node.kind == "whole" and not re.fullmatch(r"[1-9][0-9]*", text):
-        if ":" in text:
-            raise ValueError(f"YAML reads {shown(text)} in base 60: write it with a unit, such as 20m")
-        raise ValueError(f"YAML may read {shown(text)} as another number: write plain digits")
-    return text
-
-
-_ZERO = r"0*(?:\.0*)?"
-MONEY = Value(
-    _money,
-    {
-        "anyOf": [
-            {"type": "integer", "minimum": 1, "maximum": 999_999_999},
-            {"type": "string", "pattern": rf"^(?!\$?{_ZERO}$)\$?[0-9]{{1,9}}(\.[0-9]{{1,9}})?$"},
-        ]
-    },
-)
-WHOLE = Value(
-    _whole,
-    {
-        "anyOf": [
-            {"type": "integer", "minimum": 1, "maximum": 999_999_999_999},
-            {"type": "string", "pattern": "^(?!0+[kM]?$)[0-9]{1,12}[kM]?$"},
-        ]
-    },
-)
-WALL = Value(_wall, {"type": "string", "pattern": "^(?!0+[smh]$)[0-9]{1,6}[smh]$"})
-DAYS = Value(_days, {"type": "string", "pattern": "^[1-9][0-9]{0,2}d$"})
-_NOT_CONTROL = r"[^\x00-\x1f\x7f]"
-COMMAND = _words(rf"(?=.*\S){_NOT_CONTROL}+", 500, "a command on one line, of at most 500 characters")
-MODEL = _words(r"[a-z0-9][a-z0-9.@:_-]*", 100, "a model's name, such as claude-opus-4-7")
-# Few stars: a pattern is matched against every path of a changeset.
-PATTERN = _words(
-    r"(?!!)(?!(?:.*/)?\.{1,2}(?:/|$))(?!.*//)(?=.)[^*\x00-\x1f\x7f\\]*(?:\*{1,2}[^*\x00-\x1f\x7f\\]*){0,6}",
-    200,
-    "a path inside the repository, without .. or a leading !, with at most six * or **",
-)
 
 LINE_NAME = r"[a-z0-9][a-z0-9_-]{0,38}"
 
@@ -188,7 +53,7 @@ CEILINGS = Table(
 CLASS = Table(
     {**CEILINGS.keys, "cached_tokens": Key(WHOLE, "cached reads; no ceiling of their own when not given")}
 )
-_USES = {"uses": Key(_number(1, 100), "how often in one request")}
+_USES = {"uses": Key(number(1, 100), "how often in one request")}
 _TOKENS = {"tokens": Key(WHOLE, "what each brings into the conversation, or writes, at the most")}
 _COST = {"cost": Key(MONEY, "US dollars of each request, which no usage tells: booked with every answer")}
 ALLOWANCES = {
@@ -217,16 +82,16 @@ KEYS = Table(
             "the most that each role may set, by comment or by label",
         ),
         "engines": Key(
-            Many(_choice(*ENGINES), least=1), "the engines that may be used; the first is the default"
+            Many(choice(*ENGINES), least=1), "the engines that may be used; the first is the default"
         ),
         "model": Key(MODEL, "the model that the native engine uses"),
-        "effort": Key(_choice("low", "medium", "high", "xhigh", "max"), "how hard the model tries"),
+        "effort": Key(choice("low", "medium", "high", "xhigh", "max"), "how hard the model tries"),
         "context": Key(
-            _context(),
+            context(),
             "tokens of conversation that the native engine works in; above that, old results are cleared",
         ),
         "admission": Key(
-            _choice(*ADMISSIONS),
+            choice(*ADMISSIONS),
             "strict: a cache miss must fit under the ceiling too; expected: near a ceiling the cache is "
             "counted on, and one miss may pass it; counted: near a ceiling the upstream's estimate of the "
             "input, with a margin, is counted on, and one wrong estimate may pass it",
@@ -240,11 +105,11 @@ KEYS = Table(
         "sweep": Key(
             Table(
                 {
-                    "parallel": Key(_number(1, 20), "how many items at once, where the comment does not say"),
-                    "items": Key(_number(1, 200), "the most items that a list may have"),
+                    "parallel": Key(number(1, 20), "how many items at once, where the comment does not say"),
+                    "items": Key(number(1, 200), "the most items that a list may have"),
                     "total": Key(MONEY, "the most that all items of a sweep may cost together"),
                     "line": Key(
-                        _words(LINE_NAME, 39, "a line's name"), "its budget line, where nothing names one"
+                        words(LINE_NAME, 39, "a line's name"), "its budget line, where nothing names one"
                     ),
                 }
             ),
@@ -253,8 +118,8 @@ KEYS = Table(
         "concurrency": Key(
             Table(
                 {
-                    "person": Key(_number(1, 1_000), "how many runs of one person"),
-                    "repository": Key(_number(1, 1_000), "how many runs in one repository"),
+                    "person": Key(number(1, 1_000), "how many runs of one person"),
+                    "repository": Key(number(1, 1_000), "how many runs in one repository"),
                 }
             ),
             "how many runs may be live at once; further ones wait in line",
@@ -271,14 +136,14 @@ KEYS = Table(
             "where a run may not write",
         ),
         "publish": Key(
-            _choice("push", "pull_request"), "push to the pull request's branch, or open one of its own"
+            choice("push", "pull_request"), "push to the pull request's branch, or open one of its own"
         ),
         "stuck": Key(
             Table(
                 {
-                    "repeats": Key(_number(2, 20), "halt when the same has happened so many times"),
-                    "idle": Key(_number(3, 50), "halt after so many turns that changed and read nothing new"),
-                    "errors": Key(_number(3, 50), "halt after so many turns of nothing but tool errors"),
+                    "repeats": Key(number(2, 20), "halt when the same has happened so many times"),
+                    "idle": Key(number(3, 50), "halt after so many turns that changed and read nothing new"),
+                    "errors": Key(number(3, 50), "halt after so many turns of nothing but tool errors"),
                 }
             ),
             "when a run counts as going round in circles",
@@ -287,56 +152,32 @@ KEYS = Table(
     }
 )
 
-TIER = re.compile(r"[a-z][a-z0-9-]{0,30}")
-LOGIN = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9])?"  # GitHub's names of people
-
-
-def _tier_or_money(node: Scalar) -> Usd | str:
-    return node.text if TIER.fullmatch(node.text) else _money(node)
-
-
-def _zone(node: Scalar) -> str:
-    try:
-        ZoneInfo(node.text)
-    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
-        why = f"{shown(node.text)!r} is not a time zone such as Europe/Berlin or UTC"
-        raise ValueError(why) from error
-    return node.text
-
-
-def _truth(node: Scalar) -> bool:
-    if node.text not in ("true", "false") or node.quoted:
-        raise ValueError(f"{shown(node.text)!r} is neither true nor false")
-    return node.text == "true"
-
-
-_AMOUNT_OR_TIER = Value(_tier_or_money, {"anyOf": [*MONEY.schema["anyOf"], {"pattern": f"^{TIER.pattern}$"}]})
-_PEOPLE = Named(LOGIN, "the name of a person on GitHub", _AMOUNT_OR_TIER)
+_PEOPLE = Named(LOGIN, "the name of a person on GitHub", AMOUNT_OR_TIER)
 _REPOSITORIES = Named(r"[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}", "a repository, OWNER/NAME", MONEY)
 CAPS = Table(
     {
-        "time_zone": Key(Value(_zone, {"type": "string"}), "in which months begin, such as Europe/Berlin"),
+        "time_zone": Key(ZONE, "in which months begin, such as Europe/Berlin"),
         "tiers": Key(
             Named(TIER.pattern, "a tier's name, such as standard", MONEY), "amounts of a month by name"
         ),
-        "everyone": Key(_AMOUNT_OR_TIER, "a month of whoever `people` does not name, an amount or a tier"),
+        "everyone": Key(AMOUNT_OR_TIER, "a month of whoever `people` does not name, an amount or a tier"),
         "people": Key(_PEOPLE, "a month of a person, an amount or a tier"),
         "repositories": Key(_REPOSITORIES, "a month of all runs in a repository"),
         "installation": Key(MONEY, "a month of all runs of an installation"),
         "acknowledge": Key(
-            _choice("self", "approver"), "who opens the next quarter of a person's cap that is reached"
+            choice("self", "approver"), "who opens the next quarter of a person's cap that is reached"
         ),
         "mention": Key(
-            Value(_truth, {"type": "boolean"}),
+            TRUTH,
             "whether the notice at 75 % mentions the person, or only tells",
         ),
     }
 )
 _MEMBERS = Key(
-    Many(_words(LOGIN, 100, "the name of a person on GitHub"), least=1, most=1_000), "who, by name on GitHub"
+    Many(words(LOGIN, 100, "the name of a person on GitHub"), least=1, most=1_000), "who, by name on GitHub"
 )
 _KEY = Key(
-    _words(r"ANTHROPIC_API_KEY(?:_[A-Z0-9_]+)?", 64, "the name of a variable ANTHROPIC_API_KEY_…"),
+    words(r"ANTHROPIC_API_KEY(?:_[A-Z0-9_]+)?", 64, "the name of a variable ANTHROPIC_API_KEY_…"),
     "the variable that holds the key, never the key",
 )
 LINE = Table(
@@ -345,18 +186,18 @@ LINE = Table(
         "members": _MEMBERS,
         "api_key_env": _KEY,
         "concurrency": Key(
-            _number(1, 1_000), "how many runs on it may be live at once; further ones wait in line"
+            number(1, 1_000), "how many runs on it may be live at once; further ones wait in line"
         ),
     }
 )
 VIEWERS = Table(
     {
         "role": Key(
-            _choice("triage", "write", "maintain", "admin"),
+            choice("triage", "write", "maintain", "admin"),
             "whoever has it in a repository sees what each person spent there",
         ),
         "people": Key(
-            Many(_words(LOGIN, 100, "the name of a person on GitHub")),
+            Many(words(LOGIN, 100, "the name of a person on GitHub")),
             "who see what each person spent anywhere",
         ),
     }
@@ -376,7 +217,7 @@ SERVICE_KEYS = Table(
             MONEY, "by how much ledger and invoice may differ in a window before `reconcile` gives the alarm"
         ),
         "approvers": Key(
-            Many(_words(LOGIN, 100, "the name of a person on GitHub")), "who may open what others may not"
+            Many(words(LOGIN, 100, "the name of a person on GitHub")), "who may open what others may not"
         ),
         "viewers": Key(VIEWERS, "who may see other people's figures on the dashboard; nobody when not given"),
     }
@@ -452,13 +293,8 @@ def _unknown(node: document.Mapping, name: str, table: Table, service: bool) -> 
     if name == "<<":
         raise PolicyError(line, path, "merge keys are not read here; write it out")
     raise PolicyError(
-        line, path, f"there is no such key{_meant(name, tuple(table.keys))}; here are {', '.join(table.keys)}"
+        line, path, f"there is no such key{meant(name, tuple(table.keys))}; here are {', '.join(table.keys)}"
     )
-
-
-def _meant(word: str, words: tuple[str, ...]) -> str:
-    close = get_close_matches(word[:60].lower(), words, n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _tame(text: str) -> str:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from bot.core import headlines
 from bot.core.ceilings import Reason
-from bot.core.comments import accepted, final, folded, progress
+from bot.core.comments import accepted, final, progress
 from bot.core.offers import raised
 from bot.core.outcomes import Check, CostBy, Published, Report, Resumed, Spent, Turn
-from bot.core.untrusted import cut, fenced, neutral, printable
+from bot.core.untrusted import cut, fenced, folded, neutral, printable
 
 __all__ = [
     "Check", "CostBy", "Published", "Report", "Resumed", "Spent", "Turn",

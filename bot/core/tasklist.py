@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from bot.core.own_words import Reader
 from bot.core.pieces import hinted
 from bot.core.untrusted import cut
-from bot.core.visible import Sight
 
 LONGEST = 8_000  # characters of what stands below an item
 _ENDS = re.compile(r"\r\n|\n|\r")
@@ -106,20 +106,20 @@ def _boxes(lines: Sequence[str]) -> Iterator[_Node]:
     """The items with a box, in order, with the lines below each that are its own."""
     found: list[_Node] = []
     above: list[_Node] = []
-    sight, after_blank = Sight(), True
+    reader, after_blank = Reader(), True
     for index, written in enumerate(lines):
         line = written.expandtabs(4)
         indent = _indent(line)
         words = line[indent:]
         marker = _MARKER.match(words)
-        if words and not sight.covers(indent):
+        if words and not reader.covers(indent):
             breaks = after_blank or marker or _BREAKS.match(words)
             while above and indent < above[-1].column and breaks:
                 above.pop().end = index
         after_blank = not words
         column = above[-1].column if above else 0
         # Four columns further in is code.
-        if not sight.sees(line, column) or marker is None or indent - column >= 4:
+        if not reader.sees(line, column) or marker is None or indent - column >= 4:
             continue
         node = _Node(index, indent + marker.end())
         if (box := _BOX.fullmatch(written)) is not None:

@@ -92,6 +92,11 @@ def _block(plain: str, language: str) -> str:
     return f"{fence}{language}\n{plain}\n{fence}"
 
 
+def folded(title: str, inside: str) -> str:
+    """Shown when somebody opens it; `title` is text of ours, `inside` is made safe already."""
+    return f"<details><summary>{title}</summary>\n\n{inside}\n\n</details>"
+
+
 def quoted(text: str) -> str:
     """As a block quote: whatever is left open inside ends with it."""
     return "\n".join(f"> {row}".rstrip() for row in neutral(text).strip().split("\n"))

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from bot.clients.github import GitHubError
-from bot.core import changeset, replies
+from bot.core import changeset, verdicts
 from bot.core.changeset import Changeset
 from bot.core.events import ButtonPressed, CommentCreated
 from bot.core.objections import Objection, needed
@@ -76,9 +76,9 @@ def on_button(story: Story, event: ButtonPressed) -> None:
     role = story.step("the role of who pressed it", services.github.role, event.repo, event.actor)
     asked = Asked(event.repo, run.thread or 0, event.actor, role, partial(_answer, story, event, run), run.id)
     if role < Role.WRITE:
-        asked.answer("not_entitled", replies.may_not_decide(event.actor, str(role)))
+        asked.answer("not_entitled", verdicts.may_not_decide(event.actor, str(role)))
     elif event.external_id != f"{run.id}.{run.attempt}":
-        asked.answer(event.identifier, replies.old_button(line(run)))
+        asked.answer(event.identifier, verdicts.old_button(line(run)))
     else:
         (accept if event.identifier == "accept" else discard)(story, asked)
 
@@ -112,7 +112,7 @@ def accept(story: Story, asked: Asked) -> None:
     except GitHubError as error:
         found = Weighed(f"GitHub did not tell what there is to know first: {error}")
     if found.why:
-        return asked.answer("accept", replies.not_accepted(line(run), found.why, left.published))
+        return asked.answer("accept", verdicts.not_accepted(line(run), found.why, left.published))
     if not _settle(story, asked, left, "accepted", found.held):
         return None
     rules = {"forbidden_paths": list(found.forbidden), "publish": found.publish}
@@ -130,9 +130,9 @@ def accept(story: Story, asked: Asked) -> None:
         _remove_aside(story, run, left.published, but=placed.ref)
         _tell(story, run)
     said = (
-        replies.accepted(line(run), placed)
+        verdicts.accepted(line(run), placed)
         if done
-        else replies.not_accepted(line(run), placed.note, placed if kept else left.published)
+        else verdicts.not_accepted(line(run), placed.note, placed if kept else left.published)
     )
     return asked.answer("accept", said)
 
@@ -147,7 +147,7 @@ def discard(story: Story, asked: Asked) -> None:
     story.step("drop what is stored", services.handover.drop, run.id)
     story.step("nothing is kept", services.runs.set, run.id, published=None)
     _tell(story, run)
-    asked.answer("discard", replies.discarded(line(run), stays))
+    asked.answer("discard", verdicts.discarded(line(run), stays))
 
 
 def _tell(story: Story, run: Run) -> None:
@@ -180,14 +180,14 @@ def _look(services: Services, asked: Asked, verb: str, delivery: str) -> Left | 
     newest = sorted(runs, key=lambda run: (run.finished_at is None, run.ended_at or 0), reverse=True)
     for run in newest:
         if run.finished_at is None:
-            return replies.decide_later(verb, line(run))
+            return verdicts.decide_later(verb, line(run))
         waits = run.published is not None and run.published.kind in UNDECIDED
         if run.settled_as and not (waits and run.settled_in == delivery):
-            return replies.settled_already(line(run), run.settled_as, run.settled_by or "", run.published)
+            return verdicts.settled_already(line(run), run.settled_as, run.settled_by or "", run.published)
         if run.published is not None and waits:
             return Left(run.id, run.attempt, run.published)
     last = newest[0] if newest else None
-    return replies.nothing_to_decide(verb, line(last) if last else None, last.published if last else None)
+    return verdicts.nothing_to_decide(verb, line(last) if last else None, last.published if last else None)
 
 
 def _settle(story: Story, asked: Asked, left: Left, how: str, held: Sequence[Objection] = ()) -> bool:
@@ -205,8 +205,8 @@ def _settle(story: Story, asked: Asked, left: Left, how: str, held: Sequence[Obj
 def _overtaken(services: Services, run_id: str, verb: str) -> str:
     run = run_of(services, run_id)
     if run.settled_as:
-        return replies.settled_already(line(run), run.settled_as, run.settled_by or "", run.published)
-    return replies.decide_later(verb, line(run))
+        return verdicts.settled_already(line(run), run.settled_as, run.settled_by or "", run.published)
+    return verdicts.decide_later(verb, line(run))
 
 
 def _changes(services: Services, run: Run) -> Changeset:
@@ -231,7 +231,7 @@ def _weigh(services: Services, run: Run, changes: Changeset, role: Role) -> Weig
     held = publish.objections_to(stricter, changes)
     needs = needed(held)
     if needs is None or role < needs:
-        return Weighed(replies.held_back([str(one) for one in held], str(needs or ""), str(role)))
+        return Weighed(verdicts.held_back([str(one) for one in held], str(needs or ""), str(role)))
     return Weighed(_gone(services, run), forbidden, mode, held)
 
 

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core import policy_keys
+from bot.core import policy_keys, policy_values
 from bot.core.ceilings import CLASSES
 from bot.core.limits import MOST
 from bot.core.money import Usd
@@ -330,7 +330,7 @@ def test_the_example_of_the_docs_is_accepted() -> None:
 def test_the_docs_name_every_key() -> None:
     text = (ROOT / "docs" / "policy.md").read_text("utf-8")
     for name, key in policy_keys.SERVICE_KEYS.keys.items():
-        inner = key.kind.keys if isinstance(key.kind, policy_keys.Table) else {}
+        inner = key.kind.keys if isinstance(key.kind, policy_values.Table) else {}
         assert f"`{name}" in text
         if name == "allow":
             assert all(f"`{other}`" in text for other in inner)

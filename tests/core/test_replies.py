@@ -13,7 +13,6 @@ from bot.core.commands import Malformed, Options, Plain, parse
 from bot.core.labels import Applied, read
 from bot.core.limits import MOST, resolve
 from bot.core.money import Usd
-from bot.core.outcomes import Published
 from bot.core.replies import Line
 from bot.core.roles import Role
 from bot.core.signals import MergedPull
@@ -147,62 +146,3 @@ def test_every_command_of_the_help_is_one() -> None:
             words = f"/agent {verb}" + (" 1a2b3c4" if form.endswith(" SHA") else "")
             assert not isinstance(parse(words), Malformed | None), words
     assert Plain("help") == parse("/agent help")
-
-
-KEPT = Published("branch", "agent/run-ba9876543210", "b" * 40, "https://github.com/o/r/tree/agent/run-b")
-PUSHED = Published("pushed", "fix", "c" * 40, "https://github.com/o/r/commit/c")
-PULL = Published("pull_request", "agent/issue-7-b", "c" * 40, "https://github.com/o/r/pull/8", "it moved")
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        (
-            replies.nothing_to_decide("accept", None, None),
-            "nothing to accept: no run has ended on this thread",
-        ),
-        (
-            replies.nothing_to_decide("discard", HALTED, None),
-            f"[`{HALTED.run}`]({HALTED.url}), left no changes",
-        ),
-        (
-            replies.nothing_to_decide("accept", HALTED, PUSHED),
-            f"already, committed to [`fix`]({PUSHED.url}).",
-        ),
-        (replies.decide_later("accept", LINE), "is live, so there is nothing to accept yet"),
-        (
-            replies.decide_later("discard", HALTED),
-            "its report is not there yet. `/agent discard` can be said",
-        ),
-        (
-            replies.settled_already(HALTED, "accepted", "max", PULL),
-            f"accepted already by max, and is [a pull request]({PULL.url}) from `agent/issue-7-b`.",
-        ),
-        (
-            replies.settled_already(HALTED, "discarded", "max", None),
-            "was discarded already by max. Nothing was",
-        ),
-        (replies.accepted(HALTED, PUSHED), f"had made: it is committed to [`fix`]({PUSHED.url})."),
-        (replies.accepted(HALTED, PULL), "from `agent/issue-7-b`. Because it moved."),
-        (
-            replies.not_accepted(HALTED, "it is closed", KEPT),
-            f"It is still kept on [`{KEPT.ref}`]({KEPT.url})",
-        ),
-        (
-            replies.not_accepted(HALTED, "it is closed", None),
-            "It is kept with the run; `/agent discard` drops",
-        ),
-        (replies.discarded(HALTED, ""), "What it has cost stays counted: $5.00."),
-        (
-            replies.discarded(HALTED, "agent/run-b"),
-            "The branch `agent/run-b` stays: somebody has added to it.",
-        ),
-    ],
-)
-def test_a_decision_says_what_became_of_which_work_and_where_it_is(text: str, says: str) -> None:
-    assert says in text
-
-
-@pytest.mark.parametrize("text", ["@acme/all", "fixes #1", "<!-- x"])
-def test_why_something_could_not_be_accepted_does_nothing(text: str) -> None:
-    assert not re.search(r"@\w|#\d|<!", replies.not_accepted(HALTED, text, None))

@@ -14,10 +14,10 @@ from bot.clients.github import (
     closings,
     commits,
     hooks,
+    missed,
     onboarding,
     reviews,
     shapes,
-    sweeps,
     trees,
     users,
 )
@@ -382,17 +382,17 @@ class GitHub:
 
     def installations(self) -> tuple[int, ...]:
         """Where the App is installed and not suspended."""
-        return sweeps.installations(self._wire)
+        return missed.installations(self._wire)
 
     def comments(
         self, repo: Repo, kind: Literal["issue_comment", "review_comment"], since: int
     ) -> Iterator[Json]:
         """Comments written or edited since (ms), oldest first, as GitHub shows them."""
-        return sweeps.comments(self._wire, repo, kind, since)
+        return missed.comments(self._wire, repo, kind, since)
 
     def merged_since(self, repo: Repo, since: int) -> tuple[int, ...]:
         """Numbers of the pull requests that were merged since (ms)."""
-        return sweeps.merged(self._wire, repo, since)
+        return missed.merged(self._wire, repo, since)
 
     # --- inside
 

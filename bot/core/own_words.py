@@ -13,17 +13,17 @@ _OPENING = re.compile(r"<!--|<\?|<!\[cdata\[|^ {0,3}<(pre|blockquote|script|styl
 _CLOSING = {"<!--": "-->", "<?": "?>", "<![cdata[": "]]>"}
 
 
-def visible(lines: Sequence[str]) -> Iterator[int]:
+def own_lines(lines: Sequence[str]) -> Iterator[int]:
     """The numbers of the lines that are neither in a fenced block nor begin inside hidden HTML.
 
     Linear in the length of the text.
     """
-    sight = Sight()
-    return (index for index, line in enumerate(lines) if sight.sees(line))
+    reader = Reader()
+    return (index for index, line in enumerate(lines) if reader.sees(line))
 
 
 @dataclass(slots=True)
-class Sight:
+class Reader:
     """What is open above the line that comes next."""
 
     fence: str = ""
