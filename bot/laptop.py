@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bot import settings
-from bot.core import account
+from bot.core import person_month
 from bot.core.money import total
 from bot.logins import Login, Logins, LoginsError, service_url
 from bot.options import failed
@@ -112,7 +112,7 @@ def cost(url: str, states: tuple[Path, ...], as_json: bool) -> None:
         with _asking() as http:
             where = _where(env, url)
             found = Service(where, http).laptop("GET", "/cost", _known(Logins(env), where).token)
-    click.echo(json.dumps(found, indent=2) if as_json else account.as_text(found))
+    click.echo(json.dumps(found, indent=2) if as_json else person_month.as_text(found))
 
 
 @contextmanager

@@ -22,8 +22,7 @@ CLASS_OF = {
     "split": "split",
 }
 
-# The one table of commands that this version carries out: help comment and README come from it. The others of
-# the grammar are read too, and answered with a sentence.
+# The one table of commands: help comment and README come from it.
 HELP: tuple[tuple[str, str], ...] = (
     ("/agent fix|feature|refactor|run [options] [text]", "starts a run of that class"),
     ("/agent resume [options] [text]", "goes on with the last halted run; options are new totals"),

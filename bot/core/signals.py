@@ -293,10 +293,6 @@ class Signals:
         return tuple(pull for pull in self.merged if pull.reverted)
 
     @property
-    def outliers(self) -> tuple[MergedPull, ...]:
-        return tuple(pull for pull in self.merged if pull.outlier)
-
-    @property
     def exhaustion(self) -> Rate:
         """Runs that a ceiling ended, of all that ended."""
         return _rate("all", self.ended)

@@ -12,24 +12,22 @@ Conditions = list[sa.ColumnElement[bool]]
 
 def of_runs(only: Only) -> Conditions:
     """The runs that count."""
-    found = _of_work(only)
-    if only.repository:
-        named = sa.func.lower(runs.c.repository) == only.repository.lower()
-        found.append(sa.or_(named, runs.c.repository_id.in_(_numbers(runs, only.repository))))
-    if only.visible is not None:
-        found.append(runs.c.repository_id.in_(only.visible))
-    return found
+    return _of_place(only, runs) + _of_work(only)
 
 
 def of_pulls(only: Only) -> Conditions:
     """The merged pull requests that count, over a join with their runs: a pull request is where it is, and of
     its runs all count that are of the class, the line and the person."""
-    found = _of_work(only)
+    return _of_place(only, pulls) + _of_work(only)
+
+
+def _of_place(only: Only, table: sa.Table) -> Conditions:
+    found: Conditions = []
     if only.repository:
-        named = sa.func.lower(pulls.c.repository) == only.repository.lower()
-        found.append(sa.or_(named, pulls.c.repository_id.in_(_numbers(pulls, only.repository))))
+        named = sa.func.lower(table.c.repository) == only.repository.lower()
+        found.append(sa.or_(named, table.c.repository_id.in_(_numbers(table, only.repository))))
     if only.visible is not None:
-        found.append(pulls.c.repository_id.in_(only.visible))
+        found.append(table.c.repository_id.in_(only.visible))
     return found
 
 

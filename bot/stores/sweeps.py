@@ -42,28 +42,13 @@ class NewSweep:
     each: Ceilings
     url: str
     opened_by: str
-    clamps: tuple[str, ...] = ()
+    clamps: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(NewSweep):
     """A sweep's row as it stands. `live`: some item of it may still begin or end. Times in ms."""
 
-    id: str
-    installation: int
-    repository_id: int
-    repository: str
-    thread: int
-    comment_id: int
-    actor: str
-    actor_id: int
-    line: str
-    parallel: int
-    total: Usd
-    each: Ceilings
-    url: str
-    opened_by: str
-    clamps: tuple[str, ...]
     live: bool
     stopped_by: str
     resumed_by: str

@@ -15,9 +15,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from bot.clients.github import GitHubError, Unavailable
-from bot.core import account as accounts
 from bot.core import laptop as asks
-from bot.core import reports, steps
+from bot.core import person_month, reports, steps
 from bot.core.caps import month_of, of_line
 from bot.core.untrusted import line
 from bot.core.visibility import themselves
@@ -124,11 +123,11 @@ def door(services: Services, clock: Callable[[], float] = time.monotonic) -> Blu
         laptop = _known(services)
         month = month_of(services.database.now_ms(), services.policy.caps.zone)
         whose, name = (laptop.actor_id, laptop.actor), laptop.actor.lower()
-        found = figures.account(services, themselves(laptop.actor_id), whose, month)
+        found = figures.person_month(services, themselves(laptop.actor_id), whose, month)
         mine = (of_line(line, one) for line, one in services.policy.lines.items() if name in one.members)
         stand = services.people.standings(tuple(mine), month)
-        lines = [accounts.standing_json(one) for one in stand]
-        return answer(200, **accounts.as_json(found), line_caps=lines)
+        lines = [person_month.standing_json(one) for one in stand]
+        return answer(200, **person_month.as_json(found), line_caps=lines)
 
     return made
 

@@ -20,13 +20,14 @@ from bot.clients.github import (
     shapes,
     trees,
     users,
+    workflows,
 )
 from bot.clients.github.apps import App, Hook, Registered
 from bot.clients.github.errors import GitHubError
 from bot.clients.github.hooks import Attempt
 from bot.clients.github.onboarding import Proposal, Standing
 from bot.clients.github.pace import Pace, Unpaced
-from bot.clients.github.scopes import LOOK, RUN, TALK
+from bot.clients.github.scopes import LOOK, TALK
 from bot.clients.github.shapes import (
     AppliedLabel,
     Committed,
@@ -318,16 +319,7 @@ class GitHub:
 
         GitHub lists a new run after some seconds: two tries at once may start two, of which one is claimed.
         """
-        path = f"/actions/workflows/{quote(workflow, safe='')}"
-        asked = {"event": "workflow_dispatch"}
-        for known in self._wire.pages(repo, LOOK, f"{path}/runs", asked, key="workflow_runs", most=3):
-            if known["display_title"] == run_name:
-                return Dispatched(int(known["id"]), str(known["html_url"]))
-        sent: Json = {"ref": ref, "inputs": dict(inputs), "return_run_details": True}
-        made = self._wire.call(repo, RUN, "POST", f"{path}/dispatches", body=sent)
-        if not made:  # 204: an older GitHub does not say which run it became
-            return Dispatched(None, None)
-        return Dispatched(int(made["workflow_run_id"]), str(made["html_url"]))
+        return workflows.dispatch(self._wire, repo, workflow, ref, inputs, run_name)
 
     def workflow_run(self, repo: Repo, id: int) -> WorkflowRun:
         """A run of GitHub Actions as it is now."""
@@ -335,11 +327,7 @@ class GitHub:
 
     def cancel(self, repo: Repo, id: int) -> None:
         """Asks for the end of a workflow run; one that has ended already is fine."""
-        try:
-            self._wire.call(repo, RUN, "POST", f"/actions/runs/{id}/cancel")
-        except GitHubError as error:
-            if error.status != 409:
-                raise
+        workflows.cancel(self._wire, repo, id)
 
     # --- commits
 

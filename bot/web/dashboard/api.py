@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
-from bot.core import account as accounts
+from bot.core import person_month
 from bot.core import rollup as rollups
 from bot.web.answers import answer
 from bot.web.dashboard import figures
@@ -23,5 +23,5 @@ def mount(frame: Frame) -> None:
     @frame.get("/api/v1/people/<login>")
     def person_json(visitor: Visitor, login: str) -> Response:
         whose = figures.person_of(services, visitor, login)
-        found = figures.account(services, visitor.sight, whose, frame.month())
-        return answer(200, **accounts.as_json(found))
+        found = figures.person_month(services, visitor.sight, whose, frame.month())
+        return answer(200, **person_month.as_json(found))

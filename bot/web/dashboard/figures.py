@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from bot.core.account import Account
 from bot.core.caps import Cap, Standing, of_installation, of_line, of_person, of_repository
 from bot.core.money import total
+from bot.core.person_month import PersonMonth
 from bot.core.rollup import Part, Rollup, Task
 from bot.core.visibility import Sight
 from bot.services import Services
@@ -43,7 +43,7 @@ def person_of(services: Services, visitor: Visitor, login: str) -> tuple[int, st
     return found
 
 
-def account(services: Services, sight: Sight, person: tuple[int, str], month: str) -> Account:
+def person_month(services: Services, sight: Sight, person: tuple[int, str], month: str) -> PersonMonth:
     """One person's month, as far as it may be seen. Raises Problem 403."""
     id, login = person
     where = sight.figures_of(id)
@@ -52,7 +52,7 @@ def account(services: Services, sight: Sight, person: tuple[int, str], month: st
     store, whole = services.rollups, sight.months_of(id)
     lines = store.by_line(month, id, where)
     cap = own_cap(services, id, login) if whole else None
-    return Account(
+    return PersonMonth(
         login=login,
         month=month,
         usd=total(part.usd for part in lines),

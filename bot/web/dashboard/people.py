@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 from flask import redirect
 from werkzeug.wrappers import Response as AnyResponse
 
-from bot.core.account import Account
 from bot.core.caps import Opened, Scope, Standing, due, notice
 from bot.core.money import Usd
+from bot.core.person_month import PersonMonth
 from bot.core.rollup import FAR, Part, Rollup, Task, causes, elapsed
 from bot.web.dashboard import charts, figures
 from bot.web.dashboard.frame import Frame, Link
@@ -74,7 +74,7 @@ def mount(frame: Frame) -> None:
 
     def shown(visitor: Visitor, whose: tuple[int, str]) -> AnyResponse:
         month, sight, zone = frame.month(), visitor.sight, services.policy.caps.zone
-        found = figures.account(services, sight, whose, month)
+        found = figures.person_month(services, sight, whose, month)
         line = "" if found.caps else None  # what is on a line is not under the cap that the chart shows
         by_day = services.rollups.by_day(month, zone, whose[0], sight.figures_of(whose[0]), line)
         now = datetime.fromtimestamp(services.database.now_ms() / 1000, UTC)
@@ -97,7 +97,7 @@ def mount(frame: Frame) -> None:
             tables,
             month=month,
             this_month=frame.this_month(),
-            account=found,
+            person_month=found,
             own=own,
             cap=next(iter(found.caps), None),
             cap_bar=[charts.cap_bar(one) for one in found.caps],
@@ -106,8 +106,8 @@ def mount(frame: Frame) -> None:
         )
 
 
-def _most(account: Account) -> Usd | None:
-    return account.caps[0].most if account.caps else None
+def _most(found: PersonMonth) -> Usd | None:
+    return found.caps[0].most if found.caps else None
 
 
 def _people(rollup: Rollup, standings: dict[int, Standing], month: str) -> Table:

@@ -13,7 +13,7 @@ from bot.core.untrusted import printable
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class PersonMonth:
     """`whole`: False where only some repositories' part of it may be seen; then no cap is told. `runs` are
     the dearest, at most 500; `lines` without what counts under the person's own cap."""
 
@@ -47,22 +47,22 @@ def standing_json(standing: Standing) -> dict[str, Any]:
     }
 
 
-def as_json(account: Account) -> dict[str, Any]:
+def as_json(month: PersonMonth) -> dict[str, Any]:
     """For machines: money as decimal strings."""
     return {
-        "login": account.login,
-        "month": account.month,
-        "usd": account.usd.exact,
-        "tasks": account.tasks,
-        "usd_per_task": account.usd.over(account.tasks).exact if account.tasks else None,
-        "whole": account.whole,
-        "caps": [standing_json(one) for one in account.caps],
-        "lines": [_part(one) for one in account.lines],
-        "repositories": [_part(one) for one in account.repositories],
-        "runs": [task_json(one) | {"line": one.line, "launched_ms": one.at} for one in account.runs],
+        "login": month.login,
+        "month": month.month,
+        "usd": month.usd.exact,
+        "tasks": month.tasks,
+        "usd_per_task": month.usd.over(month.tasks).exact if month.tasks else None,
+        "whole": month.whole,
+        "caps": [standing_json(one) for one in month.caps],
+        "lines": [_part(one) for one in month.lines],
+        "repositories": [_part(one) for one in month.repositories],
+        "runs": [task_json(one) | {"line": one.line, "launched_ms": one.at} for one in month.runs],
         "acknowledged": [
             {"cap": one.name, "by": one.by, "reason": one.reason, "usd": one.usd.exact, "at_ms": one.at}
-            for one in account.opened
+            for one in month.opened
         ],
     }
 
