@@ -52,8 +52,9 @@ def body(policy: Policy, service: str) -> str:
     rows = "\n".join(
         f"| {name} | " + " | ".join(limits.described(kind, row) for kind, _ in limits.KINDS) + " |"
         for name, row in policy.classes.items()
-        if name != "sweep"
     )
+    sweep = policy.sweep
+    of_all = f"{sweep.total} together, on" if sweep.total else "on"
     most = policy.most[Role.WRITE]
     cost, tokens, steps, wall = (limits.described(kind, most) for kind, _ in limits.KINDS)
     labels = " ".join(f"`{label.name}`" for label in LABELS)
@@ -75,7 +76,9 @@ which run it is, and nothing else; it holds no key. Whatever your tests need goe
 {rows}
 
 With write permission one may ask for at most {cost}, {tokens} tokens, {steps} steps and {wall} a run; \
-maintainers and admins for more. The policy file can lower all of it. The minutes of Actions are your own.
+maintainers and admins for more. A sweep is such a run for each unchecked item of an issue's task list: \
+at most {sweep.items} items, {of_all} a budget line of the service's that whoever asks is a member of, and \
+nobody's own month. The policy file can lower all of it. The minutes of Actions are your own.
 
 **What happens on merge.** Nothing runs. From then on `/agent fix` and its siblings start something.
 
@@ -123,6 +126,8 @@ def _shown(name: str) -> Iterator[str]:
             yield "#sweep:"
             yield f"#  parallel: {policy.sweep.parallel}"
             yield f"#  items: {policy.sweep.items}"
+            yield "# Not set, total is items times each one's ceiling, and comment or label names the line."
+            yield "# Such as sweep: {total: $100, line: refresh}"
         case "paths":
             yield "#paths:"
             yield f"#  forbidden: []  # beside {' and '.join(FORBIDDEN)}"

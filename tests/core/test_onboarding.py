@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from bot.core import labels, onboarding
+from bot.core.ceilings import CLASSES
 from bot.core.labels import Applied
 from bot.core.onboarding import LABELS, SCHEMA, policy_file
 from bot.core.policy import Policy
@@ -70,3 +71,16 @@ def test_the_body_tells_what_it_costs_how_to_try_and_how_to_say_no() -> None:
         assert phrase in body
     for label in LABELS:
         assert label.name in body
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "at most 50 items, on a budget line"),
+        ("sweep: {items: 8, total: $90}", "at most 8 items, $90.00 together, on a budget line"),
+    ],
+)
+def test_the_body_tells_what_a_sweep_can_cost(text: str, says: str) -> None:
+    body = onboarding.body(Policy.parse(text), "https://t")
+    assert all(f"| {name} | " in body for name in CLASSES)
+    assert says in body
