@@ -325,6 +325,6 @@ def help_text(ceilings: str) -> str:
     rows = "\n".join(f"| `{form.replace('|', _BAR)}` | {does} |" for form, does in HELP)
     return (
         f"| command | does |\n|---|---|\n{rows}\n\n"
-        "Options: `cost=$10` `tokens=800k` `steps=50` `wall=20m`. The first line of a comment that starts "
-        f"with `/agent` counts, outside code and quotes.\n\n{ceilings}"
+        "Options: `cost=$10` `tokens=800k` `steps=50` `wall=20m` `line=NAME`. The first line of a comment "
+        f"that starts with `/agent` counts, outside code and quotes.\n\n{ceilings}"
     )
