@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.core import replies
-from bot.core.caps import Cap, Reached, Scope, Standing, applying, due, month_of, notice, of_line
+from bot.core.caps import Cap, Reached, Scope, Standing, month_of, of_line
 from bot.core.events import CommentCreated
 from bot.core.offers import BROKEN_OFF
 from bot.core.policy import Policy
@@ -80,24 +80,6 @@ def standings(story: Story, event: CommentCreated) -> tuple[Standing, ...]:
     """How every cap that holds for the commenter here stands now."""
     people, caps = story.services.people, _all(story.services, event, (event.actor_id, event.actor))
     return story.step("how they stand", people.standings, caps, _month(story))
-
-
-def tell(services: Services, run_id: str) -> None:
-    """Put it into the run's report, once a month, that most of its person's money is gone (R21)."""
-    run = run_of(services, run_id)
-    for cap in _own(services, run):
-        (standing,) = services.people.standings((cap,), run.month)
-        if due(standing) and services.people.tell(cap, run.month, run.id, run.attempt):
-            text = notice(standing, services.policy.caps.mention)
-            services.runs.set(run.id, notice=text)
-
-
-def _own(services: Services, run: Run) -> tuple[Cap, ...]:
-    if run.actor_id is None or not run.month or run.line:
-        return ()
-    before = services.people.names(run.actor_id, None)
-    caps = applying(services.policy.caps, (run.actor_id, run.actor), (0, ""), 0, before=before)
-    return tuple(cap for cap in caps if cap.scope is Scope.PERSON)
 
 
 def _month(story: Story) -> str:

@@ -22,7 +22,7 @@ from bot.core.signals import Size, size
 from bot.services import Services
 from bot.stores.handover import CHANGESET
 from bot.stores.runs import APART, Run
-from bot.stories import ack, publish
+from bot.stories import notice, publish
 from bot.stories.durable import Story
 from bot.stories.names import marker, repo_of, run_of, told_on
 
@@ -53,7 +53,7 @@ def finish(story: Story, run_id: str, attempt: int, why: str = GONE) -> str:
     pieces = read(result.summary) if result is not None and run.task_class == "split" else ()
     sizes = story.step("price the pieces", _sizes, services, run, pieces) if pieces else ()
     story.step("keep what came of it", _keep, services, run_id, result, published, pieces, sizes)
-    story.step("tell of the month", ack.tell, services, run_id)
+    story.step("tell of the month", notice.tell, services, run_id)
     # Its thread may have been merged before it began, or while it ran.
     story.step("attribute", services.pulls.follow, run.repository_id or 0, run.thread or 0)
     story.step("wait for the live comment", _quiet, services, run_id)

@@ -9,8 +9,8 @@ import pytest
 
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
-from bot.runner.budget import Budget
 from bot.runner.engines import Remaining, Reply
+from bot.runner.engines.budget import Budget
 
 CEILINGS = Ceilings(Usd.parse("10"), 1_000_000, 50, 600)
 

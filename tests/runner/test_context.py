@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
-from bot.runner.budget import Budget
 from bot.runner.engines import Message, Remaining, Reply
+from bot.runner.engines.budget import Budget
 from bot.runner.engines.context import NEWEST, Context
 
 MOST = 50_000

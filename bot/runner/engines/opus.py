@@ -10,7 +10,6 @@ from importlib.metadata import version
 from bot.core.ceilings import NATIVE_ENGINE, Reason
 from bot.core.transcript import NOT_EXECUTED
 from bot.runner import prompts
-from bot.runner.budget import Budget
 from bot.runner.engines import (
     Block,
     Ending,
@@ -22,6 +21,7 @@ from bot.runner.engines import (
     Workspace,
     WrapUp,
 )
+from bot.runner.engines.budget import Budget
 from bot.runner.engines.claude import Claude
 from bot.runner.engines.context import Context
 from bot.runner.engines.talk import Talk

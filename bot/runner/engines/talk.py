@@ -6,8 +6,8 @@ from typing import Any
 
 from bot.core.ceilings import NATIVE_ENGINE, Reason
 from bot.core.transcript import Transcript, going_on
-from bot.runner.budget import Budget
 from bot.runner.engines import Block, Ending, Event, Message, Remaining, Reply
+from bot.runner.engines.budget import Budget
 from bot.runner.engines.context import Context
 
 
