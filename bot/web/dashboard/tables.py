@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.core.money import Usd
 
 PAGES = ("https://", "http://", "/")
-RISKY = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet may take for a formula
+# What a spreadsheet may take for a formula, behind white space too; some take the wide forms as well.
+RISKY = ("=", "+", "-", "@")
+NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,11 @@ class Cell:
     @property
     def plain(self) -> str:
         """For CSV: what a person wrote is never a formula."""
+        if self.value is not None and NUMBER.fullmatch(self.value):
+            return self.value
         told = self.text if self.value is None else self.value
-        return f"'{told}" if self.value is None and told.startswith(RISKY) else told
+        begins = unicodedata.normalize("NFKC", told).lstrip()
+        return f"'{told}" if begins.startswith(RISKY) or told[:1] in ("\t", "\r", "\n") else told
 
 
 @dataclass(frozen=True, slots=True)
