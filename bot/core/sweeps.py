@@ -16,6 +16,9 @@ from bot.core.replies import NOTHING
 from bot.core.untrusted import cell, code, line
 
 BAR = 20
+MOST = 60_000  # characters of the comment; GitHub takes 65,536 and refuses more
+WIDTHS = (100, 50, 20)  # of a title: the first with which the comment is no longer
+MOST_CLAMPS = 20
 CEILINGS = {
     Reason.COST: "cost",
     Reason.TOKENS: "tokens",
@@ -113,12 +116,17 @@ def marker(sweep: str, attempt: int) -> str:
 
 def comment(told: Told) -> str:
     """The whole comment, as it stands."""
+    texts = (_comment(told, width) for width in WIDTHS)
+    return next((text for text in texts if len(text) <= MOST), _comment(told, WIDTHS[-1]))
+
+
+def _comment(told: Told, width: int) -> str:
     parts = (
         marker(told.sweep, told.attempt),
         f"**{headline(told)}** · {told.spent} of {told.total}",
         _asked(told),
         _progress(told),
-        _table(told.entries),
+        _table(told.entries, width),
         _money(told),
         _next(told),
         _clamps(told.clamps),
@@ -196,7 +204,7 @@ def _counted(entries: Sequence[Entry]) -> str:
     return " · ".join([f"{done} of {len(entries)} done", *rest])
 
 
-def _table(entries: Sequence[Entry]) -> str:
+def _table(entries: Sequence[Entry], width: int) -> str:
     rows = ["| | item | state | | cost |", "|--:|---|---|---|--:|"]
     for entry in entries:
         link = (
@@ -204,7 +212,7 @@ def _table(entries: Sequence[Entry]) -> str:
         )
         cost = str(entry.usd) if entry.begun or entry.usd else ""
         about = f" ({entry.estimated} estimated)" if entry.estimated else ""
-        rows.append(f"| {entry.number} | {cell(entry.title, 100)} | {entry.word} | {link} | {cost}{about} |")
+        rows.append(f"| {entry.number} | {cell(entry.title, width)} | {entry.word} | {link} | {cost}{about} |")
     return "\n".join(rows)
 
 
@@ -253,4 +261,7 @@ def _option(told: Told) -> str:
 def _clamps(clamps: Sequence[str]) -> str:
     if not clamps:
         return ""
-    return "Where this differs from what was asked for:\n\n" + "\n".join(f"- {line(one)}" for one in clamps)
+    rows = [f"- {line(one)}" for one in clamps[:MOST_CLAMPS]]
+    if more := len(clamps) - len(rows):
+        rows.append(f"- and {more} more of this kind")
+    return "Where this differs from what was asked for:\n\n" + "\n".join(rows)

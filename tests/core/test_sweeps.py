@@ -135,9 +135,19 @@ def test_a_title_acts_on_nothing_and_breaks_no_table() -> None:
     assert row.replace("\\|", "").count("|") == 6
 
 
-def test_two_hundred_items_fit_into_one_comment() -> None:
-    many = tuple(done(number, "x" * 500, "123.4567", 100_000 + number) for number in range(1, 201))
-    assert len(comment(replace(LIVE, entries=many))) < 60_000
+@pytest.mark.parametrize("title", ["x" * 500, "|" * 500, "\\" * 500, "@a#1<b" * 80, "𝒳" * 500])
+@pytest.mark.parametrize("clamps", [0, 200])
+def test_two_hundred_items_fit_into_one_comment(title: str, clamps: int) -> None:
+    page = f"https://github.example.com/{'o' * 39}/{'r' * 100}"  # the longest names that GitHub has
+    many = tuple(
+        replace(done(number, title, "123.4567", 0), pull=number, url=f"{page}/pull/{100_000 + number}")
+        for number in range(1, 201)
+    )
+    notes = tuple(f"item {number} stays as it is: {title}" for number in range(clamps))
+    text = comment(replace(LIVE, entries=many, clamps=notes))
+    assert len(text) < 65_536
+    assert [row for row in text.split("\n") if row.startswith("| 200 |")]
+    assert bool(clamps) == (f"and {clamps - 20} more of this kind" in text)
 
 
 def test_whoever_asks_is_answered_in_one_line_with_a_link() -> None:
