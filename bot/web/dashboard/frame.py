@@ -18,12 +18,12 @@ from urllib.parse import quote, urlencode
 
 from flask import Blueprint, Response, redirect, render_template, request
 from markupsafe import Markup, escape
-from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from bot.core.caps import month_of
 from bot.core.visibility import Sight
 from bot.services import Services
+from bot.web import otherwise
 from bot.web.answers import Problem
 from bot.web.dashboard.tables import Table
 from bot.web.who import Visitor, Who
@@ -55,11 +55,11 @@ TITLES = {
     403: "You may not see this",
     404: "There is no such page",
     405: "That cannot be done here",
+    413: "That is too much",
+    500: "Something broke",
     503: "Not just now",
 }
-NOWHERE = "Nothing is at this address. The first page leads to everything that you may see"
-# Doors for programs answer in their own way.
-PROGRAMS = ("/api/", "/webhooks/", "/anthropic", "/setup", "/healthz", "/readyz", "/metrics")
+MAX_FORM = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Frame:
         self.blueprint.after_request(self._guarded)
         self.blueprint.before_request(self._open)
         self.blueprint.register_error_handler(Problem, self.problem)
-        self.blueprint.app_errorhandler(404)(self._nowhere)
+        otherwise.mount(self.blueprint, lambda problem: self._guarded(self.problem(problem)))
         self.blueprint.app_template_filter("coded")(coded)
 
     # --- doors
@@ -106,6 +106,7 @@ class Frame:
         def mounted(view: View) -> View:
             @wraps(view)
             def checked(visitor: Visitor, **where: Any) -> AnyResponse:
+                request.max_content_length = MAX_FORM
                 if not self.who.seal.same(visitor.mark, request.form.get("mark", "")):
                     raise Problem(403, FORGED)
                 return view(visitor, **where)
@@ -168,7 +169,8 @@ class Frame:
     def render(self, template: str, title: str, status: int, **values: Any) -> Response:
         visitor: Visitor | None = values.get("visitor")
         links = [link for link in self.links if visitor and link.for_whom(visitor.sight)]
-        paused = [one for one in self.services.switch.all() if visitor and _told(one.repository, visitor)]
+        switches = self.services.switch.all() if visitor else ()  # an error's page needs no database
+        paused = [one for one in switches if visitor and _told(one.repository, visitor)]
         text = render_template(
             f"dashboard/{template}",
             title=title,
@@ -186,12 +188,6 @@ class Frame:
             return problem.response()
         title = TITLES.get(problem.status, TITLES[400])
         return self.render("oops.html", title, problem.status, why=str(problem))
-
-    def _nowhere(self, error: HTTPException) -> AnyResponse | HTTPException:
-        if request.path.startswith(PROGRAMS) or "html" not in request.headers.get("Accept", ""):
-            return error
-        page: AnyResponse = self._guarded(self.problem(Problem(404, NOWHERE)))
-        return page
 
     def _open(self) -> AnyResponse | None:
         if self.services.settings.secrets.session or request.endpoint == "dashboard.static":
