@@ -54,7 +54,10 @@ class Exposition:
         """The text and its content type, OpenMetrics where that is asked for. Raises OperationalError."""
         from prometheus_client.exposition import choose_encoder
 
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept.replace('"', ""))
+        except (TypeError, ValueError):  # of a version that is no number, as of 0.26.0
+            encode, content_type = choose_encoder("")
         return encode(self._registry), content_type
 
     def collect(self) -> Iterator[Metric]:

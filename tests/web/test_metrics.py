@@ -51,6 +51,23 @@ def test_whoever_has_the_token_gets_the_text_that_they_ask_for(service: Services
     assert other.data.endswith(b"# EOF\n")
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ('application/openmetrics-text; version="1.0.0"', "application/openmetrics-text"),
+        ("application/openmetrics-text;version=x", "text/plain"),
+        ("application/openmetrics-text;version=1.0.0-rc1;escaping=y,*/*;q", "text/plain"),
+        ("text/plain;version=a.b", "text/plain"),
+        ("\xff;;=,", "text/plain"),
+    ],
+)
+def test_whatever_form_is_asked_for_the_figures_are_told(service: Services, accept: str, kind: str) -> None:
+    answer = door(service, TOKEN).get(
+        "/metrics", headers={"Authorization": f"Bearer {TOKEN}", "Accept": accept}
+    )
+    assert (answer.status_code, answer.mimetype) == (200, kind)
+
+
 def test_a_database_that_does_not_answer_is_a_503_with_a_sentence(service: Services) -> None:
     with service.database.begin() as tx:
         tx.exec_driver_sql("ALTER TABLE refusals RENAME TO elsewhere")
