@@ -13,7 +13,8 @@ from bot.core.steps import MOST_CHECK, MOST_TASK, STEP_CLASSES, Unclear, number,
 # A ceiling's option, and the variable of the environment that sets it too (R31).
 BUDGETS = {"cost": "ANTHROPIC_COST_BUDGET", "tokens": "ANTHROPIC_TOKEN_BUDGET"}
 MOST_MACHINE = 100  # characters of a machine's name
-_NAME = re.compile(r"[\w.-]{1,100}/[\w.-]{1,100}", re.ASCII)
+# Neither part may be `.` or `..`: it becomes part of an address at GitHub.
+_NAME = re.compile(r"(?!\.{1,2}/)[\w.-]{1,100}/(?!\.{1,2}\Z)[\w.-]{1,100}", re.ASCII)
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _RUN = re.compile(r"[0-9a-f]{12}")
 _URL = re.compile(r"(?:https?|ssh|git)://(?:[^/@]*@)?(?P<host>\[[^\]]+\]|[^/:]+)(?::\d+)?/(?P<path>.+)")

@@ -30,7 +30,8 @@ def answer(status: int, **content: Any) -> Response:
 def body(request: Request, most: int) -> bytes:
     """The raw body, at most so many bytes. Raises Problem 413, and 400 if it ends too early."""
     length = request.content_length
-    too_large = Problem(413, f"the body may have {most // (1024 * 1024)} MB at most")
+    told = f"{most // 1024**2} MB" if most >= 1024**2 else f"{most // 1024} KB"
+    too_large = Problem(413, f"the body may have {told} at most")
     if length is not None and length > most:
         raise too_large
     content = request.stream.read(most + 1)

@@ -6,6 +6,7 @@ themselves go through the runners' door and the gateway, each with a token of it
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
@@ -32,6 +33,7 @@ from bot.web.runs import claimed
 MAX_ASKED = 1024 * 1024
 MAX_LOGIN = 64 * 1024
 MOST_LOGINS = 30  # attempts in a minute, of anybody: each has GitHub asked
+TOKEN = re.compile(r"[!-~]{1,1000}")  # what goes into a header as it is; GitHub's have 40 to some hundreds
 NOT_GOOD = "this login is not good (any more): log in with `python -m bot login`"
 
 
@@ -71,7 +73,7 @@ def door(services: Services, clock: Callable[[], float] = time.monotonic) -> Blu
     def log_in() -> Response:
         asked = json_object(body(request, MAX_LOGIN))
         token, machine = asked.get("token"), asked.get("machine")
-        if not isinstance(token, str) or not token.isascii() or not token or not isinstance(machine, str):
+        if not isinstance(token, str) or not TOKEN.fullmatch(token) or not isinstance(machine, str):
             raise Problem(400, "a login is a token of GitHub's, and the machine's name.")
         if not turnstile.passes():
             raise Problem(429, "too many log in just now; try again in a minute.")

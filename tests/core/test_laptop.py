@@ -44,7 +44,7 @@ def test_an_origin_says_host_and_repository_and_nothing_of_who_may_read_it(
 @pytest.mark.parametrize(
     "url",
     ["", "/srv/git/calendar.git", "../calendar", "file:///srv/acme/calendar", "https://github.com/acme",
-     "https://gitlab.com/a/b/c.git", "https://github.com/acme/cal endar", "C:\\work\\calendar"],
+     "https://gitlab.com/a/b/c.git", "https://github.com/acme/cal endar", "https://github.com/../orgs", "C:\\work\\calendar"],
 )  # fmt: skip
 def test_what_is_no_repository_of_a_github_is_none(url: str) -> None:
     assert remote(url) is None
@@ -66,6 +66,8 @@ def test_anything_is_read_or_unclear(raw: dict[str, Any]) -> None:
         pytest.param({"run": "../../etc"}, "run must be the id", id="no id of a run"),
         pytest.param({"repository": "acme"}, "OWNER/NAME", id="half a repository"),
         pytest.param({"repository": "a/b/../../c"}, "OWNER/NAME", id="a path for a repository"),
+        pytest.param({"repository": "../orgs"}, "OWNER/NAME", id="a step up for an owner"),
+        pytest.param({"repository": "acme/.."}, "OWNER/NAME", id="a step up for a name"),
         pytest.param({"sha": "main"}, "whole name of a commit", id="no commit"),
         pytest.param({"cost": "-1"}, "cost", id="less than nothing"),
         pytest.param({"budgets": ["steps"]}, "budgets must be", id="a budget that is none"),
