@@ -34,9 +34,14 @@ def service_url(text: str) -> str:
     Over http a token could be read on its way: only on this machine itself.
     """
     url = text.strip().rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
-        raise LoginsError(f"{text!r} is not the address of a service, such as https://tollgate.example.com")
+    none = LoginsError(f"{text!r} is not the address of a service, such as https://tollgate.example.com")
+    try:
+        parts = urlsplit(url)
+        beside = parts.query or parts.fragment or "@" in parts.netloc or parts.port == 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        raise none from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or beside or url.split() != [url]:
+        raise none
     if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
         raise LoginsError(f"{url} is not https: a token that is sent there could be read on its way")
     return url
