@@ -119,6 +119,8 @@ def test_a_session_that_was_there_before_is_not_the_one_after_signing_in(world: 
         ("javascript:alert(1)", "/"),
         ("people", "/"),
         ("/ünï", "/"),
+        (f"/people?{'x' * 900}", f"/people?{'x' * 900}"),
+        (f"/people?{'x' * 6_000}", "/"),
     ],
 )
 def test_nobody_is_sent_to_another_host(world: World, path: str, where: str) -> None:

@@ -19,7 +19,8 @@ from bot.web.who import CANNOT_TELL, NOT_A_MEMBER, Visitor
 
 ASKED_SECONDS = 600  # in which GitHub must send the person back
 # A path of ours, and nothing that a browser takes for another host's: no `//`, no `\`, no controls.
-OURS = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
+# Nor longer than a cookie has room for, in which it waits.
+OURS = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,1000}")
 NOT_ASKED = (
     "This answer of GitHub's belongs to no question that this browser has asked, or came too late, or twice. "
     "Nobody was signed in; try it again"
