@@ -15,6 +15,7 @@ from bot.stores.credentials import CredentialsError, Place
 
 ANTHROPIC = "https://api.anthropic.com"
 SHORTEST_SECRET = 32  # characters
+LONGEST = 86_400  # seconds of anything that is set in them
 DATABASE = "sqlite:///tollgate.db"
 
 
@@ -146,10 +147,13 @@ class _Env:
     def seconds(self, name: str, default: float) -> float:
         value = self.get(name)
         try:
-            return float(value) if value else default
+            told = float(value) if value else default
         except ValueError:
+            told = -1.0
+        if not 0 <= told <= LONGEST:
             self.problems.append(f"{name} is {value!r}, which is not a number of seconds")
             return default
+        return told
 
     def number(self, name: str, default: int) -> int:
         value = self.get(name)

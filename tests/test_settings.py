@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,21 @@ def test_what_registering_needs_is_named_all_at_once() -> None:
         }
     )
     assert found.github_web_url == "https://g.example"
+
+
+@pytest.mark.parametrize("name", ["PROGRESS_SECONDS", "HOLD_LEASE_SECONDS"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "1e300", "soon", "20 s"])
+def test_what_is_no_number_of_seconds_is_named(file: Path, name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is '{value}', which is not a number of seconds"):
+        settings.read(REST | {"CREDENTIALS_FILE": str(file), name: value})
+
+
+def test_every_variable_that_is_read_is_in_the_deployment_guide() -> None:
+    root = Path(__file__).parents[1]
+    read = (root / "bot" / "settings.py").read_text(encoding="utf-8")
+    names = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)+|SETUP)"', read))
+    assert {"SETUP", "PUBLIC_URL", "METRICS_TOKEN", "OTEL_SDK_DISABLED", "PROGRESS_SECONDS"} <= names
+    guide = (root / "docs" / "deploy.md").read_text(encoding="utf-8")
+    exports = (root / "docs" / "exports.md").read_text(encoding="utf-8")
+    missing = [name for name in names if name not in (exports if name.startswith("OTEL_") else guide)]
+    assert not missing
