@@ -212,7 +212,9 @@ def _table(entries: Sequence[Entry], width: int) -> str:
         )
         cost = str(entry.usd) if entry.begun or entry.usd else ""
         about = f" ({entry.estimated} estimated)" if entry.estimated else ""
-        rows.append(f"| {entry.number} | {cell(entry.title, width)} | {entry.word} | {link} | {cost}{about} |")
+        rows.append(
+            f"| {entry.number} | {cell(entry.title, width)} | {entry.word} | {link} | {cost}{about} |"
+        )
     return "\n".join(rows)
 
 

@@ -44,7 +44,8 @@ def test_an_origin_says_host_and_repository_and_nothing_of_who_may_read_it(
 @pytest.mark.parametrize(
     "url",
     ["", "/srv/git/calendar.git", "../calendar", "file:///srv/acme/calendar", "https://github.com/acme",
-     "https://gitlab.com/a/b/c.git", "https://github.com/acme/cal endar", "https://github.com/../orgs", "C:\\work\\calendar"],
+     "https://gitlab.com/a/b/c.git", "https://github.com/acme/cal endar",
+     "https://github.com/../orgs", "C:\\work\\calendar"],
 )  # fmt: skip
 def test_what_is_no_repository_of_a_github_is_none(url: str) -> None:
     assert remote(url) is None

@@ -135,7 +135,7 @@ def test_a_title_acts_on_nothing_and_breaks_no_table() -> None:
     assert row.replace("\\|", "").count("|") == 6
 
 
-@pytest.mark.parametrize("title", ["x" * 500, "|" * 500, "\\" * 500, "@a#1<b" * 80, "𝒳" * 500])
+@pytest.mark.parametrize("title", ["x" * 500, "|" * 500, "\\" * 500, "@a#1<b" * 80, "\U0001f9ee" * 500])
 @pytest.mark.parametrize("clamps", [0, 200])
 def test_two_hundred_items_fit_into_one_comment(title: str, clamps: int) -> None:
     page = f"https://github.example.com/{'o' * 39}/{'r' * 100}"  # the longest names that GitHub has

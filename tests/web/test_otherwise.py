@@ -55,7 +55,9 @@ def test_a_program_with_another_method_is_told_which_there_is(
     assert takes in answer.headers["Allow"]
 
 
-@pytest.mark.parametrize("path", ["/api/nothing", "/api/laptop/nothing", "/api/v1/people", "/webhooks/gitlab"])
+@pytest.mark.parametrize(
+    "path", ["/api/nothing", "/api/laptop/nothing", "/api/v1/people", "/webhooks/gitlab"]
+)
 def test_a_program_at_no_address_is_told_so_in_json(roof: FlaskClient, path: str) -> None:
     answer = roof.get(path, headers=BROWSER)
     assert (answer.status_code, answer.get_json()) == (
