@@ -5,15 +5,18 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from bot.stores.database import Database
-from bot.stores.tables import looks
+from bot.stores.tables import looks, processes
 
 DELIVERIES = "deliveries"  # GitHub's log of them
 LEASE_MS = 300_000  # whoever looks and is gone for so long has died; two that look at once do no harm
 
 
 class Looks:
-    def __init__(self, database: Database) -> None:
+    """Those of one process, by its id. A worker that is known to be dead holds nobody up."""
+
+    def __init__(self, database: Database, process: str) -> None:
         self.database = database
+        self.process = process
 
     def begin(self, name: str, first_ms: int = 0) -> int | None:
         """Be the one who looks: the time (ms, GitHub's clock) up to which all was compared; None: another is.
@@ -22,11 +25,12 @@ class Looks:
         """
         now = self.database.now
         insert = self.database.insert(looks)
+        dead = sa.select(processes.c.id).where(processes.c.id == looks.c.holder, processes.c.stopped).exists()
+        free = sa.or_(looks.c.lease_until_at.is_(None), looks.c.lease_until_at < now, dead)
         mine = (
             sa.update(looks)
-            .where(looks.c.name == name)
-            .where(sa.or_(looks.c.lease_until_at.is_(None), looks.c.lease_until_at < now))
-            .values(began_at=now, lease_until_at=now + LEASE_MS)
+            .where(looks.c.name == name, free)
+            .values(began_at=now, lease_until_at=now + LEASE_MS, holder=self.process)
             .returning(looks.c.through_at)
         )
         with self.database.begin() as tx:
@@ -37,23 +41,28 @@ class Looks:
     def go_on(self, name: str) -> None:
         """It takes longer: whoever looks is still there."""
         with self.database.begin() as tx:
-            mine = sa.update(looks).where(looks.c.name == name)
-            tx.execute(mine.values(lease_until_at=self.database.now + LEASE_MS))
+            tx.execute(self._mine(name).values(lease_until_at=self.database.now + LEASE_MS))
 
     def found(self, name: str) -> None:
         """One more that had been missed; and whoever looks is still there."""
         with self.database.begin() as tx:
-            mine = sa.update(looks).where(looks.c.name == name)
-            tx.execute(mine.values(found=looks.c.found + 1, lease_until_at=self.database.now + LEASE_MS))
+            tx.execute(sa.update(looks).where(looks.c.name == name).values(found=looks.c.found + 1))
+        self.go_on(name)
 
     def end(self, name: str, through: int | None) -> None:
-        """Done; everything up to `through` was compared, or None: it failed, and is to be done again."""
+        """Done; everything up to `through` was compared, or None: it failed, and is to be done again.
+
+        Nothing where another process has taken it over: it began later, and has seen more.
+        """
         values: dict[str, object] = {"lease_until_at": None}
         if through is not None:
             later = sa.case((looks.c.through_at > through, looks.c.through_at), else_=through)
             values |= {"through_at": later, "looked_at": looks.c.began_at}
         with self.database.begin() as tx:
-            tx.execute(sa.update(looks).where(looks.c.name == name).values(values))
+            tx.execute(self._mine(name).values(values))
+
+    def _mine(self, name: str) -> sa.Update:
+        return sa.update(looks).where(looks.c.name == name, looks.c.holder == self.process)
 
     def reached(self, name: str) -> int | None:
         """The time (ms) up to which all was compared; None: nobody has begun."""

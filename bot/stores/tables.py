@@ -415,6 +415,7 @@ looks = Table(
     Column("began_at", BigInteger),
     Column("looked_at", BigInteger),  # when the last look that came to its end began
     Column("lease_until_at", BigInteger),
+    Column("holder", String(64)),  # the id of the process that looks, or looked last
     _count("found"),  # what had been missed, ever
 )
 

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from bot import services, settings
 from bot.core import events
 from bot.services import Services
-from bot.stores.looks import DELIVERIES
+from bot.stores.looks import DELIVERIES, Looks
+from bot.stores.processes import Process
 from bot.stores.tables import deliveries, looks
 from bot.stories import missed
 from bot.stories.durable import Aside, Story
@@ -176,6 +177,22 @@ def test_one_process_looks_at_a_time(service: Services) -> None:
     assert not missed.look(service)
     service.looks.end(DELIVERIES, None)
     assert missed.look(service)
+
+
+def test_what_a_dead_worker_was_looking_at_is_looked_at_as_soon_as_it_is_known_to_be_dead(
+    service: Services,
+) -> None:
+    dead = Process("worker-dead", "worker", "elsewhere", 1)
+    service.processes.start(dead)
+    theirs = Looks(service.database, dead.id)
+    assert theirs.begin(DELIVERIES) is not None
+    assert not missed.look(service)
+    service.processes.stop(dead.id)  # as whoever takes its stories over does
+    assert service.looks.begin(DELIVERIES) is not None
+    before = service.looks.looked_at(DELIVERIES)
+    theirs.end(DELIVERIES, 1)  # it was only slow: what it has read is older than who looks now
+    assert service.looks.looked_at(DELIVERIES) == before
+    assert theirs.begin(DELIVERIES) is None, "and it ends nobody else's look"
 
 
 # --- a command waits until nothing before it is missing

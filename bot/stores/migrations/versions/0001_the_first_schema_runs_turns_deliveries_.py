@@ -101,6 +101,7 @@ def upgrade() -> None:
         sa.Column("began_at", sa.BigInteger(), nullable=True),
         sa.Column("looked_at", sa.BigInteger(), nullable=True),
         sa.Column("lease_until_at", sa.BigInteger(), nullable=True),
+        sa.Column("holder", sa.String(length=64), nullable=True),
         sa.Column("found", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_looks")),
     )
