@@ -1,7 +1,7 @@
 """A run in line is let in when there is room: as of now, not as of when it was asked for.
 
-Its commit, labels and policy stay those of its trigger; the switch, the caps, the budget line's members, and
-how many the service lets run at once are of the moment.
+Its commit, labels and policy stay those of its trigger; the switch, the caps, the budget line's members, the
+keys that there are, and how many the service lets run at once are of the moment.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bot.stores.waiting import Asked, Stories
 from bot.stories import asides, finish
 from bot.stories.durable import Story, name_of
 from bot.stories.names import repo_of, run_of
-from bot.stories.ruling import Refusal, caps_of
+from bot.stories.ruling import Refusal, caps_of, keyed
 from bot.stories.send import announce, send
 from bot.stories.waiting import as_waiting, limits
 
@@ -76,6 +76,7 @@ def look(services: Services) -> None:
 
 def _asked(services: Services, run: Run) -> Asked:
     try:
+        keyed(services, run.key_name)
         caps = caps_of(services, (run.actor_id or 0, run.actor), repo_of(run), run.line)
         if run.sweep and (sweep := services.sweeps.get(run.sweep)) is not None:
             caps = (sweep.cap, *caps)

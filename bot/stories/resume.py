@@ -36,6 +36,7 @@ from bot.stories.ruling import (
     caps_of,
     cleared,
     kept,
+    keyed,
     limits_of,
     line_of,
     policy_of,
@@ -173,6 +174,7 @@ def further(
         raise Refusal("engine", f"run {run.id} is by the engine {run.engine}, and goes on with no other")
     if run.engine not in ruling.engines:
         raise Refusal("engine", f"the policy no longer allows the engine {run.engine}")
+    keyed(services, run.key_name)
     for member in (run.actor, event.actor):  # it may be closed by now, and nobody else may have it spent
         line_of(ruling, run.line, member)
     asked = str(run.snapshot.get("asked", run.task_class))

@@ -122,9 +122,14 @@ def priced(services: Services, model: str, now_ms: int) -> None:
 def key_for(services: Services, ruling: Policy, line: tuple[str, Line] | None, person: str) -> str:
     """The variable of the key that a run is sent with. Raises Refusal where the service does not have it."""
     name = key_of(person, line[1] if line else None, ruling.teams)
+    keyed(services, name)
+    return name
+
+
+def keyed(services: Services, name: str) -> None:
+    """Raises Refusal for a key that the service does not have, or not any more."""
     if services.keys.get(name) is None:
         raise Refusal("key", f"the service has no key `{name}`, which its policy names for this run")
-    return name
 
 
 def tightened(
