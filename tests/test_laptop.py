@@ -241,6 +241,18 @@ def test_a_state_whose_process_was_killed_goes_on_at_once(up: World) -> None:
     assert nanos(ran.report["spent"]["usd"]) == up.nanos - before
 
 
+def test_a_live_run_ends_with_the_login_of_the_machine_that_it_went_on_at(up: World) -> None:
+    first, second = up.laptop(name="first"), up.laptop(name="second")
+    made = first.ask("POST", "/runs", {"number": 1, "engine": "curl"})[1]
+    status, taken = second.ask("POST", "/runs", {"number": 1, "engine": "curl", "run": made["run"]})
+    assert (status, taken["run"]) == (200, made["run"])
+    state = f"SELECT state, reason FROM runs WHERE id = '{made['run']}'"
+    assert first.ask("DELETE", f"/logins/{first.login.id}")[1] == {"halted": 0}, "it is no more there"
+    assert up.service.rows(state) == [("running", None)]
+    assert second.ask("DELETE", f"/logins/{second.login.id}")[1] == {"halted": 1}
+    assert up.service.rows(state) == [("halted", "stopped")]
+
+
 def test_a_line_is_for_its_members_and_eats_nobodys_cap(up: World) -> None:
     dana, ada = up.laptop("dana"), up.laptop("ada")
     assert dana.exec("--line", "evals").code == 0

@@ -85,6 +85,18 @@ class Laptops:
         with self.database.begin() as tx:
             tx.execute(sa.update(laptops).where(laptops.c.id == id).values(seen_at=self.database.now))
 
+    def take(self, laptop: Laptop, run: str, attempt: int) -> bool:
+        """A live run of its person's goes on there from now on, whichever machine has opened it; False if it
+        is over."""
+        live = sa.and_(runs.c.id == run, runs.c.attempt == attempt, runs.c.state.in_(STARTED))
+        mine = sa.and_(live, runs.c.actor_id == laptop.actor_id)
+        try:
+            with self.database.begin() as tx:
+                taken = sa.update(runs).where(mine).values(opened_by=laptop.opener)
+                return tx.execute(taken).rowcount == 1
+        except sa.exc.IntegrityError:  # its number is that of another run of this machine's
+            return False
+
     def all(self, person: int | None = None) -> tuple[Laptop, ...]:
         """Everybody's machines, or one person's, whose tokens are good; the newest first."""
         good = sa.and_(laptops.c.revoked_at.is_(None), laptops.c.expires_at > self.database.now)

@@ -28,7 +28,7 @@ from bot.stores.people import Opening
 from bot.stores.runs import LAPTOP, NewRun, Run, new_id
 from bot.stores.switch import Paused
 from bot.stories import ack
-from bot.stories.ruling import Refusal, caps_of, key_for, limits_of, line_of, priced, within
+from bot.stories.ruling import Refusal, caps_of, key_for, keyed, limits_of, line_of, priced, within
 
 AGAIN = "log in again with `python -m bot login` once you may"
 
@@ -97,6 +97,9 @@ def _go_on(services: Services, laptop: Laptop, asked: Asked, here: Here) -> Run:
             "unknown_run", f"you have no run {asked.goes_on} here; leave --state out, or name another"
         )
     if run.live:
+        # Whose token it gets is who it ends with, should that login be revoked.
+        if not services.laptops.take(laptop, run.id, run.attempt):
+            raise Refusal("busy", f"run {run.id} has just ended, or goes on elsewhere; ask again")
         return run
     if run.finished_at is None:
         raise NotYet(f"run {run.id} has ended, and is still being wound up")
@@ -106,6 +109,7 @@ def _go_on(services: Services, laptop: Laptop, asked: Asked, here: Here) -> Run:
         )
     if asked.options.line is not None and asked.options.line.lower() != run.line:
         raise Refusal("line", f"run {run.id} counts for {run.line or 'no line'}, and goes on so")
+    keyed(services, run.key_name)
     asked = replace(asked, options=replace(asked.options, line=run.line or None))
     new = replace(_new_run(services, laptop, asked, here), id=run.id, month=run.month)
     _left(run, new)
