@@ -6,6 +6,7 @@ keys that there are, and how many the service lets run at once are of the moment
 
 from __future__ import annotations
 
+from bot.clients.github import GitHubError
 from bot.core.caps import month_of
 from bot.core.waiting import admissible
 from bot.services import Services
@@ -18,6 +19,8 @@ from bot.stories.names import repo_of, run_of
 from bot.stories.ruling import Refusal, caps_of, keyed
 from bot.stories.send import announce, send
 from bot.stories.waiting import as_waiting, limits
+
+DELETED = (404, 410)  # what GitHub says of an issue that is not there any more
 
 
 def begin(story: Story, run_id: str) -> None:
@@ -46,7 +49,7 @@ def admitted(story: Story, run_id: str, attempt: int) -> str:
 
 
 def leave(story: Story, run_id: str) -> bool:
-    """Whether its thread was closed while it waited; then it ends, before it has cost anything."""
+    """Whether its thread was closed or deleted while it waited; then it ends, before it has cost anything."""
     services = story.services
     closed = story.attempt("whether its thread is closed", _closed, services, run_id)
     if closed:
@@ -58,7 +61,12 @@ def leave(story: Story, run_id: str) -> bool:
 def _closed(services: Services, run_id: str) -> bool:
     run = run_of(services, run_id)
     look_at = services.github.pull if run.thread_kind == "pull" else services.github.issue
-    return run.thread is not None and look_at(repo_of(run), run.thread).state != "open"
+    try:
+        return run.thread is not None and look_at(repo_of(run), run.thread).state != "open"
+    except GitHubError as error:
+        if error.status not in DELETED:
+            raise
+        return True  # nobody could stop it there any more
 
 
 def look(services: Services) -> None:

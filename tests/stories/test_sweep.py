@@ -257,6 +257,20 @@ def test_a_line_whose_month_is_spent_ends_what_has_not_begun(service: Service) -
     assert "| 2 | c2 | not begun |" in shown
 
 
+def test_an_issue_that_is_deleted_lets_nothing_more_of_its_list_begin(service: Service) -> None:
+    github = service.github
+    number = github.issue("dana", "Refresh", gated(service, "d1", "d2", "d3"))
+    github.comment("dana", number, "/agent sweep line=refresh parallel=1 cost=$2")
+    running(service, number, 1)
+    github.fault("GET", f"/issues/{number}$", 410, times=1_000)
+    release(service, "d1", "d2", "d3")
+    swept(service, number)
+    github.clear_faults()
+    assert states(service, number) == ["done", "halted", "halted"]
+    dispatched = f"SELECT count(dispatched_at) FROM runs WHERE thread = {number}"
+    assert service.rows(dispatched) == [(1,)]
+
+
 def test_the_switch_ends_what_waits_and_the_sweep_goes_on_after_it(service: Service) -> None:
     github, switch = service.github, Switch(service.database)
     number = github.issue("dana", "Refresh", gated(service, "d1", "d2"))
