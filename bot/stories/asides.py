@@ -128,10 +128,10 @@ def finish_unclaimed(services: Services, run: Run) -> None:
     services.queue.put(name_of(finish.finish), key, run.id, run.attempt, why)
 
 
-def halt(services: Services, run_id: str, who: str) -> bool:
-    """Move a live run to halted(stopped); whether a runner had claimed it."""
+def halt(services: Services, run_id: str, why: str) -> bool:
+    """Move a live run to halted(stopped), for why; whether a runner had claimed it."""
     run = run_of(services, run_id)
-    message = halt_message(Reason.STOPPED, run.spent.steps, run.ceilings, who)
+    message = halt_message(Reason.STOPPED, run.spent.steps, run.ceilings, why)
     services.runs.end(run_id, "halted", reason=Reason.STOPPED, message=message, attempt=run.attempt)
     return run_of(services, run_id).started_at is not None
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from bot.core import limits, replies
 from bot.core.caps import Reached, Standing, month_of
 from bot.core.care import care
-from bot.core.ceilings import NATIVE_ENGINE, Reason, halt_message
+from bot.core.ceilings import NATIVE_ENGINE
 from bot.core.labels import Labelled
 from bot.core.laptop import BUDGETS, Asked
 from bot.core.limits import KINDS
@@ -64,14 +64,6 @@ def open_run(services: Services, laptop: Laptop, asked: Asked) -> Run:
     except Refusal as refusal:
         _record(services, laptop, asked, here, refusal)
         raise
-
-
-def halt(services: Services, run_id: str, why: str) -> None:
-    """A live run of a laptop whose token is good for nothing any more."""
-    run = services.runs.get(run_id)
-    if run is not None:
-        message = halt_message(Reason.STOPPED, run.spent.steps, run.ceilings, why)
-        services.runs.end(run.id, "halted", reason=Reason.STOPPED, message=message, attempt=run.attempt)
 
 
 def _open(services: Services, laptop: Laptop, asked: Asked, here: Here) -> Run:

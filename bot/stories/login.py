@@ -7,7 +7,7 @@ from bot.core.places import Repo
 from bot.core.roles import Role
 from bot.services import Services
 from bot.stores.laptops import Laptop
-from bot.stories.laptop import halt
+from bot.stories.asides import halt
 from bot.stories.ruling import Refusal
 
 MOST_TRIED = 5  # repositories in which GitHub is asked twice: by the person's token, and by the App's own

@@ -25,6 +25,7 @@ from bot.services import Services
 from bot.stores.laptops import PREFIX, Laptop
 from bot.stories import laptop as story
 from bot.stories import login as logins
+from bot.stories.asides import halt
 from bot.stories.ruling import Refusal
 from bot.web.answers import Problem, answer, bearer, body, json_object
 from bot.web.dashboard import figures
@@ -116,7 +117,7 @@ def door(services: Services, clock: Callable[[], float] = time.monotonic) -> Blu
             raise Problem(403, f"no run was opened, GitHub did not tell what it needs: {error}") from error
         brief = claimed(services, run, None)
         if services.laptops.of(bearer(request)) is None:  # revoked while it was asked about
-            story.halt(services, run.id, "its login was revoked")
+            halt(services, run.id, "its login was revoked")
             raise Problem(401, f"{NOT_GOOD}.")
         return answer(200, **brief, start=reports.terminal_start(services.runs.report(run.id)))
 

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, request
 
 from bot.clients.identity import Claims, OidcError, OidcUnavailable
 from bot.core import changeset, reports, steps
-from bot.core.ceilings import WRAP_UP, Reason, halt_message
+from bot.core.ceilings import WRAP_UP
 from bot.core.changeset import Malformed
 from bot.core.money import ZERO
 from bot.core.results import count, read
@@ -25,6 +25,7 @@ from bot.services import Services
 from bot.stores.handover import CHANGESET, LINES, TRANSCRIPT
 from bot.stores.runs import STEP, Run, new_token, token_hash
 from bot.stories import finish
+from bot.stories.asides import halt
 from bot.stories.durable import name_of
 from bot.stories.names import workflow_ref
 from bot.stories.spend import Halted, NoRun, Spend
@@ -214,8 +215,7 @@ def _not_paused(services: Services, run: Run) -> None:
     """Raises Problem 409 where nothing runs; the run is halted, and can be resumed later."""
     off = services.switch.paused(run.repository, run.repository_id)
     if off is not None:
-        message = halt_message(Reason.STOPPED, run.spent.steps, run.ceilings, str(off))
-        services.runs.end(run.id, "halted", reason=Reason.STOPPED, message=message, attempt=run.attempt)
+        halt(services, run.id, str(off))
         raise Problem(409, f"run {run.id} does not start: {off}")
 
 
