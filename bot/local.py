@@ -178,7 +178,7 @@ def _settled(ledger: Ledger, run: str, seconds: float) -> None:
 @contextmanager
 def locked(state: Path) -> Iterator[None]:
     """Nobody else works on this state meanwhile. Raises CannotStart where somebody does."""
-    state.mkdir(parents=True, exist_ok=True)
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)  # what was asked and done is in it
     with (state / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

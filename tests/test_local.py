@@ -260,6 +260,7 @@ def test_the_same_state_goes_on_with_the_same_counters(tmp_path: Path, claude: S
     second = bot(tmp_path, environment(claude), "exec", *state, "--", *one)
     assert (first.report["spent"]["steps"], second.report["spent"]["steps"]) == (1, 2)
     assert first.report["run"] == second.report["run"]
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700, "it is for its owner alone"
     assert nanos(second.report["spent"]["usd"]) == claude.invoice()["total_nanos"]
     bot(tmp_path, environment(claude), "exec", *state, "--", *one)
     halted = bot(tmp_path, environment(claude), "exec", *state, "--", *one)
