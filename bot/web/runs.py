@@ -184,7 +184,7 @@ def _read_by(services: Services, oidc: Callable[[], Verifier], run_id: str) -> R
 
 def _claimable(services: Services, asked: dict[str, Any]) -> Run:
     run_id, attempt = asked.get("run"), count(asked.get("attempt"))
-    if not isinstance(run_id, str) or attempt is None:
+    if not isinstance(run_id, str) or not run_id.isascii() or not run_id.isalnum() or attempt is None:
         raise Problem(400, "a claim names its run and its attempt")
     run = services.runs.get(run_id)
     if run is None or run.origin != "github" or attempt > run.attempt:

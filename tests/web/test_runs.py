@@ -310,7 +310,11 @@ def test_a_result_is_at_most_32_megabytes(door: Door) -> None:
     assert door.post(f"{run}/result", secret, b"x" * (32 * 1024 * 1024 + 1))[0] == 413
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", {"run": 1, "attempt": 1}, {"run": "a", "attempt": "1"}])
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[]", {"run": 1, "attempt": 1}, {"run": "a", "attempt": "1"}, {"run": "a\0", "attempt": 1},
+     {"run": "\ud800", "attempt": 1}, {"run": "", "attempt": 1}],
+)  # fmt: skip
 def test_a_claim_that_cannot_be_read_is_refused(door: Door, content: Any) -> None:
     assert door.post("claim", token(), content)[0] == 400
 
