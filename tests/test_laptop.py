@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.core.money import Usd
-from bot.web.laptop import Turnstile
+from bot.web.turnstile import Turnstile
 from tests.browser import Browser
 from tests.laptops import GREEDY, KEY, ONE, Laptop, World, world
 from tests.runner.world import plant

@@ -7,9 +7,7 @@ themselves go through the runners' door and the gateway, each with a token of it
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -30,31 +28,13 @@ from bot.stories.ruling import Refusal
 from bot.web.answers import Problem, answer, bearer, body, json_object
 from bot.web.dashboard import figures
 from bot.web.runs import claimed
+from bot.web.turnstile import Turnstile
 
 MAX_ASKED = 1024 * 1024
 MAX_LOGIN = 64 * 1024
 MOST_LOGINS = 30  # attempts in a minute, of anybody: each has GitHub asked
 TOKEN = re.compile(r"[!-~]{1,1000}")  # what goes into a header as it is; GitHub's have 40 to some hundreds
 NOT_GOOD = "this login is not good (any more): log in with `python -m bot login`"
-
-
-class Turnstile:
-    """Lets so many through in a minute, whoever they are; the others are told to come again."""
-
-    def __init__(self, most: int, clock: Callable[[], float]) -> None:
-        self._most, self._clock = most, clock
-        self._lock = threading.Lock()
-        self._passed: deque[float] = deque()
-
-    def passes(self) -> bool:
-        with self._lock:
-            now = self._clock()
-            while self._passed and self._passed[0] <= now - 60:
-                self._passed.popleft()
-            if len(self._passed) >= self._most:
-                return False
-            self._passed.append(now)
-            return True
 
 
 def door(services: Services, clock: Callable[[], float] = time.monotonic) -> Blueprint:

@@ -1,8 +1,9 @@
-"""What no door takes: told in a sentence to programs and to people, with nothing of what is inside."""
+"""What no door takes, or not so often: told in a sentence, with nothing of what is inside."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask import Flask
@@ -13,15 +14,20 @@ from bot.services import Services
 from bot.settings import Secrets
 from bot.web import health, laptop, metrics, webhook
 from bot.web.dashboard.door import door as dashboard
+from bot.web.dashboard.signing_in import MOST_SIGN_INS
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
+
+
+def with_dashboard(service: Services) -> Services:
+    secrets = Secrets({"ANTHROPIC_API_KEY": "k"}, "", "s", session="s" * 32)
+    return replace(service, settings=replace(service.settings, secrets=secrets))
 
 
 @pytest.fixture
 def roof(service: Services) -> FlaskClient:
     """Doors for programs beside the dashboard's."""
-    secrets = Secrets({"ANTHROPIC_API_KEY": "k"}, "", "s", session="s" * 32)
-    told = replace(service, settings=replace(service.settings, secrets=secrets))
+    told = with_dashboard(service)
     made = Flask(__name__, static_folder=None)
     for door in (webhook.door, laptop.door, health.door, metrics.door, dashboard):
         made.register_blueprint(door(told))
@@ -107,3 +113,21 @@ def test_an_accident_of_ours_is_told_without_what_is_inside(
         assert inside not in answer.text
     page = path == "/me" and bool(headers)
     assert answer.mimetype == ("text/html" if page else "application/json")
+
+
+def test_strangers_have_github_asked_so_often_a_minute_and_no_more(service: Services) -> None:
+    now = [0.0]
+    made = Flask(__name__, static_folder=None)
+    made.register_blueprint(dashboard(with_dashboard(service), lambda: now[0]))
+    browser = made.test_client()
+    asked = browser.get("/sign-in", base_url="https://localhost")
+    [state] = parse_qs(urlsplit(asked.headers["Location"]).query)["state"]
+
+    def answer() -> int:
+        answered = browser.get(f"/sign-in/callback?code=x&state={state}", base_url="https://localhost")
+        return answered.status_code
+
+    # 503: GitHub, which is not there, was asked.
+    assert [answer() for _ in range(MOST_SIGN_INS + 1)] == [503] * MOST_SIGN_INS + [429]
+    now[0] = 61.0
+    assert answer() == 503

@@ -56,6 +56,7 @@ TITLES = {
     404: "There is no such page",
     405: "That cannot be done here",
     413: "That is too much",
+    429: "Not just now",
     500: "Something broke",
     503: "Not just now",
 }
@@ -72,8 +73,9 @@ class Link:
 
 
 class Frame:
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, clock: Callable[[], float]) -> None:
         self.services = services
+        self.clock = clock
         self.who = Who(services)
         self.links: list[Link] = []
         self.blueprint = Blueprint(

@@ -15,8 +15,10 @@ from bot.clients.github import GitHubError
 from bot.stores.sessions import hashed, new_cookie
 from bot.web.answers import Problem
 from bot.web.dashboard.frame import Frame
+from bot.web.turnstile import Turnstile
 from bot.web.who import CANNOT_TELL, NOT_A_MEMBER, Visitor
 
+MOST_SIGN_INS = 60  # answers in a minute, of anybody: each has GitHub asked
 ASKED_SECONDS = 600  # in which GitHub must send the person back
 # A path of ours, and nothing that a browser takes for another host's: no `//`, no `\`, no controls.
 # Nor longer than a cookie has room for, in which it waits.
@@ -26,12 +28,17 @@ NOT_ASKED = (
     "Nobody was signed in; try it again"
 )
 
+TOO_MANY = (
+    "Too many sign in just now, so GitHub was not asked and you are not signed in. Try again in a minute"
+)
+
 
 def mount(frame: Frame) -> None:
     services, who = frame.services, frame.who
     settings = services.settings
     back = f"{settings.public_url}/sign-in/callback"
     asking = f"{who.cookie}-asked"
+    turnstile = Turnstile(MOST_SIGN_INS, frame.clock)
     kept = {"httponly": True, "samesite": "Lax", "secure": who.https, "path": "/"}
 
     @frame.blueprint.get("/sign-in")
@@ -54,6 +61,8 @@ def mount(frame: Frame) -> None:
             raise Problem(400, NOT_ASKED)
         if request.args.get("error"):
             raise Problem(403, "You did not let GitHub say who you are, so nobody was signed in")
+        if not turnstile.passes():
+            raise Problem(429, TOO_MANY)
         response = make_response(redirect(to, 303))
         cookie, seconds = _signed_in(request.args.get("code", ""), verifier)
         services.sessions.end(request.cookies.get(who.cookie, ""))

@@ -1,0 +1,26 @@
+"""What strangers may have GitHub asked for: so often and no more, for each asking keeps a thread waiting."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+
+class Turnstile:
+    """Lets so many through in a minute, whoever they are; the others are told to come again."""
+
+    def __init__(self, most: int, clock: Callable[[], float]) -> None:
+        self._most, self._clock = most, clock
+        self._lock = threading.Lock()
+        self._passed: deque[float] = deque()
+
+    def passes(self) -> bool:
+        with self._lock:
+            now = self._clock()
+            while self._passed and self._passed[0] <= now - 60:
+                self._passed.popleft()
+            if len(self._passed) >= self._most:
+                return False
+            self._passed.append(now)
+            return True
