@@ -218,9 +218,18 @@ class Sweeps:
     def end_telling(self, sweep: str) -> None:
         self.set(sweep, reporting_until_at=None, reported_at=self.database.now)
 
-    def told(self, sweep: str, digest: str, last: bool) -> None:
-        """What its comment shows now; `last`: nothing will change any more."""
-        self.set(sweep, reported_digest=digest, **({"finished_at": self.database.now} if last else {}))
+    def told(self, as_told: Sweep, digest: str) -> None:
+        """What its comment shows now, of the sweep as it was read; of one that is over it is the last word.
+
+        Nothing where it goes on or an item of it has changed since: that is still to be told.
+        """
+        same = sa.and_(sweeps.c.id == as_told.id, sweeps.c.attempt == as_told.attempt)
+        last: dict[str, Any] = {}
+        if not as_told.live:
+            same = sa.and_(same, sweeps.c.ended_at == as_told.ended_at)
+            last = {"finished_at": self.database.now}
+        with self.database.begin() as tx:
+            tx.execute(sa.update(sweeps).where(same).values(reported_digest=digest, **last))
 
     def tick(self, sweep: str, items: Sequence[int]) -> None:
         """The boxes of these items are ticked, or are not there any more."""

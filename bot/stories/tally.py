@@ -47,7 +47,7 @@ def _tell(services: Services, sweep_id: str) -> None:
     digest = hashlib.sha256(text.encode()).hexdigest()
     if digest != sweep.reported_digest or sweep.report_comment_id is None:
         _post(services, sweep, text)
-    services.sweeps.told(sweep.id, digest, last=not sweep.live)
+    services.sweeps.told(sweep, digest)
 
 
 def sweep_of(services: Services, sweep_id: str) -> Sweep:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from bot.core.money import Usd
 from bot.stores.database import Database
 from bot.stores.people import People
 from bot.stores.runs import NewRun, Runs
-from bot.stores.sweeps import Again, NewSweep, Sweeps
+from bot.stores.sweeps import Again, NewSweep, Sweep, Sweeps
 from bot.stores.switch import Paused, Switch
 from bot.stores.threads import Threads
 
@@ -79,6 +80,12 @@ def plain(thread: int = 7, comment: int = 200, id: str = "aaaaaaaaaaaa") -> NewR
     return replace(bare, id=id, thread=thread, comment_id=comment)
 
 
+def as_it_is(sweeps: Sweeps, id: str) -> Sweep:
+    found = sweeps.get(id)
+    assert found is not None
+    return found
+
+
 def ended(sweeps: Sweeps, ids: Sequence[str], state: str = "done") -> None:
     for id in ids:
         sweeps.runs.end(id, state)
@@ -124,7 +131,7 @@ def test_it_is_over_when_every_item_has_ended_and_been_reported(sweeps: Sweeps) 
     assert not sweeps.over(asked.id)
     assert sweeps.live(REPO, 7) is None
     assert sweeps.to_tell(0) == (asked.id,), "its last word is not said"
-    sweeps.told(asked.id, "digest", last=True)
+    sweeps.told(as_it_is(sweeps, asked.id), "digest")
     assert sweeps.to_tell(0) == ()
     sweeps.touch(asked.id)
     assert sweeps.to_tell(0) == (asked.id,), "something has changed since"
@@ -188,6 +195,26 @@ def test_one_process_tells_at_a_time_and_a_dead_ones_lease_ends(sweeps: Sweeps) 
     sweeps.end_telling(asked.id)
     assert not sweeps.begin_telling(asked.id, 60_000), "it was told just now"
     assert sweeps.to_tell(60_000) == ()
+
+
+def test_a_last_word_is_none_where_an_item_has_changed_or_it_goes_on_since(sweeps: Sweeps) -> None:
+    asked = new()
+    sweeps.open(asked, items(asked))
+    ended(sweeps, [one.id for one in items(asked)], "halted")
+    assert sweeps.over(asked.id)
+    sweeps.set(asked.id, ended_at=1)
+    slow = as_it_is(sweeps, asked.id)
+    sweeps.touch(asked.id)  # one of them was accepted while it was told
+    sweeps.told(slow, "before")
+    assert sweeps.to_tell(0) == (asked.id,)
+    sweeps.told(as_it_is(sweeps, asked.id), "now")
+    assert sweeps.to_tell(0) == ()
+    further: list[tuple[int, NewRun, dict[str, Any]]] = [(1, run(asked, 1), {})]
+    again = Again(1, 2, asked.total, asked.each, "ada", "d2", (), further)
+    assert sweeps.reopen(asked.id, again) is True
+    sweeps.told(slow, "before")
+    assert as_it_is(sweeps, asked.id).live
+    assert sweeps.to_tell(0) == (asked.id,), "or it would be live for ever"
 
 
 def test_the_boxes_that_are_ticked_add_up(sweeps: Sweeps) -> None:
