@@ -10,6 +10,8 @@ from bot.stores.tables import looks, processes
 DELIVERIES = "deliveries"  # GitHub's log of them
 LEASE_MS = 300_000  # whoever looks and is gone for so long has died; two that look at once do no harm
 
+_DEAD = sa.exists().where(processes.c.id == looks.c.holder, processes.c.stopped)
+
 
 class Looks:
     """Those of one process, by its id. A worker that is known to be dead holds nobody up."""
@@ -25,8 +27,7 @@ class Looks:
         """
         now = self.database.now
         insert = self.database.insert(looks)
-        dead = sa.select(processes.c.id).where(processes.c.id == looks.c.holder, processes.c.stopped).exists()
-        free = sa.or_(looks.c.lease_until_at.is_(None), looks.c.lease_until_at < now, dead)
+        free = sa.or_(looks.c.lease_until_at.is_(None), looks.c.lease_until_at < now, _DEAD)
         mine = (
             sa.update(looks)
             .where(looks.c.name == name, free)
@@ -62,7 +63,8 @@ class Looks:
             tx.execute(self._mine(name).values(values))
 
     def _mine(self, name: str) -> sa.Update:
-        return sa.update(looks).where(looks.c.name == name, looks.c.holder == self.process)
+        # A story goes on here that a dead worker had begun, and its look with it.
+        return sa.update(looks).where(looks.c.name == name, sa.or_(looks.c.holder == self.process, _DEAD))
 
     def reached(self, name: str) -> int | None:
         """The time (ms) up to which all was compared; None: nobody has begun."""

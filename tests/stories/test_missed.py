@@ -195,6 +195,17 @@ def test_what_a_dead_worker_was_looking_at_is_looked_at_as_soon_as_it_is_known_t
     assert theirs.begin(DELIVERIES) is None, "and it ends nobody else's look"
 
 
+def test_who_goes_on_with_a_dead_worker_s_story_ends_its_look(service: Services) -> None:
+    dead = Process("worker-dead", "worker", "elsewhere", 1)
+    service.processes.start(dead)
+    assert Looks(service.database, dead.id).begin("reconciled", -1) is not None
+    assert service.looks.begin("reconciled") is None, "the story goes on all the same"
+    service.processes.stop(dead.id)
+    now = service.database.now_ms() + 1
+    service.looks.end("reconciled", now)
+    assert service.looks.reached("reconciled") == now
+
+
 # --- a command waits until nothing before it is missing
 
 
