@@ -146,7 +146,13 @@ def test_no_text_breaks_it(body: str, text: str) -> None:
 def test_long_texts_are_read_and_cut() -> None:
     assert len(items("- [ ] a\n" * 8_000)) == 8_000
     assert items("- " * 30_000) == ()
-    for long in ("- [ ] " + "`" * 60_000, "- [ ] " + "<!--" * 15_000, " " * 60_000 + "- [ ] a"):
+    for long in (
+        "- [ ] " + "`" * 60_000,
+        "- [ ] " + "<!--" * 15_000,
+        " " * 60_000 + "- [ ] a",
+        "- [ ] a" + "\t" * 60_000 + "b",  # a minute and more, if each blank is where the words might end
+        "- [ ]" + " " * 60_000 + "\x0bb",
+    ):
         items(long)
         tick(long, "a", 1, URL)
     [item] = items("- [ ] a\n" + "  b\n" * 15_000)
