@@ -62,7 +62,7 @@ def rules(kind: str) -> Rules:
             people={"dev-01": 9 * DOLLAR, "dev-02": 9 * DOLLAR, "dev-03": 20 * DOLLAR,
                     "dev-04": 6_500_000_000, "dev-05": 1_333_333_333, "dev-06": 12 * DOLLAR},
             repositories={"acme/part-01": 22 * DOLLAR, "acme/part-02": 15 * DOLLAR},
-            installation=140 * DOLLAR,
+            installation=115 * DOLLAR,
             lines={"evals": (14 * DOLLAR, frozenset({"dev-01", "dev-07", "dev-08", "dev-09"})),
                    "nightly": (3 * DOLLAR, frozenset({"dev-02", "dev-07", "ada"}))},
             at_once={"nightly": 1},
@@ -282,7 +282,7 @@ def test_a_month_with_approvers_and_a_change_of_the_clocks(postgresql_url: str, 
 # What must have happened at least once, or the month has shown too little.
 EVERYTHING = (
     "clamped by a person", "clamped by a repository", "refused by a person", "refused by a repository",
-    "a slice of a person", "a slice of a repository", "not a member", "paused",
+    "refused by a installation", "a slice of a person", "a slice of a repository", "not a member", "paused",
     "a slice that is another's", "nothing to acknowledge", "a notice", "a notice about the month before",
     "a resume", "a resume is refused", "a resume in a later month", "let in",
     "an acknowledgement for a run that goes on",
