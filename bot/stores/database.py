@@ -133,12 +133,22 @@ def normal(url: str) -> str:
 
 
 def engine(url: str) -> sa.Engine:
-    """An engine with this house's settings: WAL, synchronous=FULL and immediate transactions on SQLite."""
+    """An engine with this house's settings: WAL, synchronous=FULL and immediate transactions on SQLite.
+
+    Its errors, which end in logs, show no value: tasks, hashes and sealed tokens are values.
+    """
     if sa.make_url(url).get_backend_name() != "sqlite":
         return sa.create_engine(
-            url, pool_size=4, max_overflow=AT_ONCE - 4, pool_timeout=BUSY_SECONDS, pool_pre_ping=True
+            url,
+            pool_size=4,
+            max_overflow=AT_ONCE - 4,
+            pool_timeout=BUSY_SECONDS,
+            pool_pre_ping=True,
+            hide_parameters=True,
         )
-    made = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, pool_size=10, max_overflow=20)
+    made = sa.create_engine(
+        url, connect_args={"timeout": BUSY_SECONDS}, pool_size=10, max_overflow=20, hide_parameters=True
+    )
     sa.event.listen(made, "connect", _on_sqlite_connect)
     sa.event.listen(made, "begin", _on_sqlite_begin)
     return made

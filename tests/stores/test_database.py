@@ -9,6 +9,7 @@ from bot.services import _same_time
 from bot.stores.database import Database
 from bot.stores.ledger import Ledger
 from bot.stores.runs import Runs, token_hash
+from bot.stores.tables import switches
 from tests.stores.test_runs import a_run
 
 LATER = 1_798_416_000_000  # 2026-12-28
@@ -49,3 +50,12 @@ def test_who_is_in_a_hurry_waits_for_no_statement_and_the_others_still_do(databa
     for _ in range(3):  # over the same connections
         with database.read() as tx:
             assert tx.exec_driver_sql(numbers.format(1_000_000)).scalar_one() == 1_000_000
+
+
+def test_an_error_of_the_database_shows_no_value(database: Database) -> None:
+    once = sa.insert(switches).values(repository="", by="ada", reason="words of a person", paused_at=1)
+    with database.begin() as tx:
+        tx.execute(once)
+    with pytest.raises(sa.exc.IntegrityError) as told, database.begin() as tx:
+        tx.execute(once)
+    assert "words of a person" not in str(told.value)
