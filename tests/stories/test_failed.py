@@ -56,7 +56,7 @@ def test_a_run_that_it_had_go_on_is_sent_off_and_not_in_its_own_way(
     story, told = telling(service, ends="comment")
     with pytest.raises(Failed):
         resume.resume(story, ASKED, Resume(Options(), ""), Role.WRITE)
-    assert told == ["what it has begun already", "comment"]
+    assert told == ["what it has begun already", "whether it waits", "comment"]
 
 
 @pytest.mark.parametrize(("by", "goes_on"), [("d1", True), ("d0", False)])
