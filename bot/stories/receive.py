@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.core import events
-from bot.core.events import CommentCreated, Event
+from bot.core.events import ButtonPressed, CommentCreated, Event
 from bot.services import Services
 from bot.stores.queue import Turn, turn_at
 from bot.stories import decide, launch, lost, merge, onboard, policy_check, relabel
@@ -61,7 +61,10 @@ def receive(services: Services, delivery: str, name: str, payload: dict[str, Any
 
 
 def turn_of(event: Event) -> Turn | None:
-    """Comments of a thread are taken in the order in which they were written, to the second."""
+    """Comments of a thread are taken in the order in which they were written, to the second; presses of the
+    buttons of a check run one after the other: two at once would both be the first to answer."""
+    if isinstance(event, ButtonPressed):
+        return Turn(f"{event.repo.id}/check/{event.check_id}", 1)
     if not isinstance(event, CommentCreated):
         return None
     return turn_at(event.repo.id, event.number, event.at)
