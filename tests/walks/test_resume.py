@@ -69,7 +69,10 @@ class Run:
 
 
 def killed(run: Run) -> None:
-    run.until("steps >= 3")
+    # An answer that was not uploaded yet would be asked for anew, and that is another conversation.
+    answered = "(SELECT max(settled_at) FROM turns WHERE turns.run = runs.id)"
+    kept = f"SELECT 1 FROM blobs WHERE run = runs.id AND kind = 'transcript' AND stored_at >= {answered}"
+    run.until(f"steps >= 3 AND EXISTS ({kept})")
     os.kill(run.runner(), signal.SIGKILL)
 
 
