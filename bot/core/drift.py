@@ -123,7 +123,7 @@ def judge(looked: Iterable[Looked], now: int) -> tuple[Drift, ...]:
     """
     seen = tuple(looked)
     rests = [
-        _Rest(each.finding.stretch, each.entries, each.finding.drift) for each in looked if each.finding.drift
+        _Rest(each.finding.stretch, each.entries, each.finding.drift) for each in seen if each.finding.drift
     ]
     pieces: list[_Piece] = []
     rests = _doubles(rests, _twice(entry for each in seen for entry in each.entries), pieces)

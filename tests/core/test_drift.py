@@ -68,7 +68,7 @@ def judged(entries: list[Entry], report: list[Minute], now: int = LATER) -> tupl
         Looked(compare(stretch, inside, (), invoice, now), tuple(inside))
         for stretch, inside, invoice in stretches(entries, report)
     ]
-    found = judge(looked, now)
+    found = judge(iter(looked), now)
     assert money(each.usd for each in found) == total(each.finding.drift for each in looked).usd
     return found
 
