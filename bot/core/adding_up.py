@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bot.core.reconcile import COUNTERS, Entry, Sums
@@ -16,7 +16,7 @@ Tokens = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The turns, and others' turns that might be meant as well: the figures are the same."""
+    """The turns, and others' turns that might be meant as well: they add up to the same."""
 
     turns: tuple[Entry, ...]
     alike: tuple[Entry, ...] = ()
@@ -49,24 +49,28 @@ def _first(groups: Sequence[tuple[Entry, ...]], target: Tokens, fits: Callable[[
     counts = [tokens(_sum(group)) for group in groups]
     left = STEPS
 
-    def search(at: int, rest: Tokens, chosen: tuple[int, ...]) -> tuple[int, ...] | None:
+    def search(at: int, rest: Tokens, chosen: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         nonlocal left
         if not any(rest):
-            return chosen if fits(_sum(entry for one in chosen for entry in groups[one])) else None
+            if fits(_sum(entry for one in chosen for entry in groups[one])):
+                yield chosen
+            return
         for one in range(at, len(groups)):
             left -= 1
             if left < 0:
-                return None
+                return
             after = tuple(have - take for have, take in zip(rest, counts[one], strict=True))
-            if min(after) >= 0 and any(counts[one]) and (found := search(one + 1, after, (*chosen, one))):
-                return found
-        return None
+            if min(after) >= 0 and any(counts[one]):
+                yield from search(one + 1, after, (*chosen, one))
 
-    chosen = search(0, target, ())
+    found = search(0, target, ())
+    chosen = next(found, ())
     if not chosen:
         return None
     same = {counts[one] for one in chosen}
-    alike = [one for one in range(len(groups)) if one not in chosen and counts[one] in same]
+    others = {one for other in found for one in other}  # as far as there was time to look for them
+    others |= {one for one, count in enumerate(counts) if count in same}
+    alike = sorted(others.difference(chosen))
     return Found(
         tuple(entry for one in chosen for entry in groups[one]),
         tuple(entry for one in alike for entry in groups[one]),
