@@ -21,6 +21,7 @@ from bot.core.signals import MergedPull
 from bot.exports import families as f
 from bot.exports.families import Family, Labels, Samples
 from bot.services import Services
+from bot.stores.handover import DAY_MS
 from bot.stores.looks import DELIVERIES
 from bot.stores.people import People
 from bot.stores.signals import SignalStore
@@ -30,7 +31,6 @@ MOST_REPOSITORIES = 200
 MOST_VALUES = 40  # of any other label that somebody's configuration fills
 OTHER, NONE = "other", "none"
 STATEMENT_SECONDS = 8.0
-DAY_MS = 86_400_000
 # What a cost is for, and how its column is called.
 _COST_OF = {
     "input": "input",

@@ -12,7 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot.stores.database import Database
-from bot.stores.tables import attributions, pool_corrections, pulls, refusals, runs, turns
+from bot.stores.quarters import MODEL
+from bot.stores.tables import CHARGED, attributions, pool_corrections, pulls, refusals, runs, turns
 
 # A transaction that books is over within this many ms of the time that it wrote; only what is older is read.
 LAG = 120_000
@@ -71,11 +72,11 @@ def _sums(table: sa.Table) -> list[sa.ColumnElement[Any]]:
 _BOOKED: dict[str, sa.Select[Any]] = {
     "turns": sa.select(
         turns.c.id, turns.c.settled_at.label("at"), *_WHOSE, turns.c.run, turns.c.attempt, turns.c.state,
-        turns.c.step, turns.c.corrects, sa.func.coalesce(turns.c.model, turns.c.model_asked).label("model"),
+        turns.c.step, turns.c.corrects, MODEL.label("model"),
         turns.c.key_name, turns.c.request_id, turns.c.price_book, turns.c.nanos.label("usd"), *_sums(turns),
         turns.c.tokens,
     ).join_from(turns, runs, runs.c.id == turns.c.run)
-    .where(turns.c.state.in_(("settled", "estimated", "corrected"))),
+    .where(turns.c.state.in_(CHARGED)),
     "pool_corrections": sa.select(
         pool_corrections.c.id, pool_corrections.c.booked_at.label("at"), pool_corrections.c.key_name,
         pool_corrections.c.model, pool_corrections.c.price_book, pool_corrections.c.nanos.label("usd"),

@@ -13,12 +13,12 @@ import sqlalchemy as sa
 
 from bot.core.places import Repo
 from bot.stores.database import Database
+from bot.stores.handover import DAY_MS
 from bot.stores.runs import LAPTOP, new_id, token_hash
 from bot.stores.switch import record
 from bot.stores.tables import STARTED, laptops, runs
 
 DAYS = 90
-DAY_MS = 86_400_000
 PREFIX = "user_"
 
 

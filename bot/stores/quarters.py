@@ -10,11 +10,10 @@ import sqlalchemy as sa
 
 from bot.core.reconcile import COSTS, COUNTERS
 from bot.stores.database import Database
-from bot.stores.tables import quarters, rolled, turns
+from bot.stores.tables import CHARGED, quarters, rolled, turns
 
 QUARTER = 900_000  # ms: no time zone is off by less, so that days can be put together from these
 SUMS = ("nanos", *COUNTERS, *COSTS)
-BOOKED = ("settled", "estimated", "corrected")
 MODEL = sa.func.coalesce(turns.c.model, turns.c.model_asked)
 # Whoever books writes the time of it and commits within moments, or has waited for a lock. It is rolled up a
 # quarter later, and the last hour once more each time.
@@ -35,7 +34,7 @@ class Quarters:
 
     def _some(self) -> int:
         with self.database.begin() as tx:
-            first = sa.select(sa.func.min(turns.c.settled_at) // QUARTER).where(turns.c.state.in_(BOOKED))
+            first = sa.select(sa.func.min(turns.c.settled_at) // QUARTER).where(turns.c.state.in_(CHARGED))
             if (began := tx.execute(first).scalar_one()) is None:
                 return 0
             mark = self.database.insert(rolled).values(name="quarters", through=began)
@@ -72,7 +71,7 @@ def _single(since_ms: int, until_ms: int) -> sa.Select[tuple[object, ...]]:
         turns.c.run,
         MODEL.label("model"),
         *(turns.c[name] for name in SUMS),
-    ).where(turns.c.state.in_(BOOKED), turns.c.settled_at >= since_ms, turns.c.settled_at < until_ms)
+    ).where(turns.c.state.in_(CHARGED), turns.c.settled_at >= since_ms, turns.c.settled_at < until_ms)
 
 
 def _summed(since_ms: int, until_ms: int) -> sa.Select[tuple[object, ...]]:

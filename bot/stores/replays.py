@@ -14,7 +14,7 @@ from bot.core.money import Usd
 from bot.core.replay import Recorded, Turn
 from bot.core.signals import EVERYTHING, Only
 from bot.stores.database import Database
-from bot.stores.distributions import ENDED
+from bot.stores.distributions import ASKED, ENDED
 from bot.stores.only import of_runs
 from bot.stores.tables import runs, turns
 
@@ -63,7 +63,7 @@ class Replays:
 
 def _ended(since_ms: int, until_ms: int, only: Only) -> list[sa.ColumnElement[bool]]:
     within = (runs.c.ended_at >= since_ms, runs.c.ended_at < until_ms)
-    return [ENDED, runs.c.steps > 0, *within, *of_runs(only)]
+    return [ENDED, ASKED, *within, *of_runs(only)]
 
 
 def _recorded(rows: list[Any]) -> Recorded:

@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from bot.core.money import ZERO, Usd
 from bot.core.rollup import TOP, Part, Person, Rollup, Task, elapsed
 from bot.stores.database import Database
+from bot.stores.merged import CONTEXT
+from bot.stores.quarters import QUARTER
 from bot.stores.tables import runs
 
 # A run's row is long: what it was asked and what came of it are in it too.
@@ -37,7 +39,6 @@ _TASK = tuple(
         "published_pull",
     ]
 )
-SLOT = 900_000  # ms; in every time zone days begin at one of these
 
 
 class Rollups:
@@ -93,7 +94,7 @@ class Rollups:
 
         `line`: only what is on it, "" for what is on none.
         """
-        slot = runs.c.opened_at - runs.c.opened_at % SLOT
+        slot = runs.c.opened_at - runs.c.opened_at % QUARTER
         query = (
             sa.select(slot, sa.func.sum(runs.c.spent_nanos))
             .where(*_where(month, actor_id, repositories), runs.c.spent_nanos > 0)
@@ -145,10 +146,9 @@ class Rollups:
 
     @staticmethod
     def _people(tx: sa.Connection, where: list[sa.ColumnElement[bool]]) -> tuple[Person, ...]:
-        context = runs.c.cost_input_nanos + runs.c.cost_write_nanos + runs.c.cost_read_nanos
         columns = (runs.c.actor_id, runs.c.spent_nanos, runs.c.steps, runs.c.line, runs.c.state)
         called = _latest(runs.c.actor, runs.c.actor_id)
-        mine = sa.select(*columns, context.label("context"), called).where(*where).subquery().c
+        mine = sa.select(*columns, CONTEXT.label("context"), called).where(*where).subquery().c
 
         def part(these: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
             return sa.func.sum(sa.case((these, mine.spent_nanos), else_=0))

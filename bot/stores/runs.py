@@ -24,7 +24,7 @@ from bot.core.rules import STRICTEST, Rules
 from bot.core.signals import Size
 from bot.stores.database import Database
 from bot.stores.switch import record
-from bot.stores.tables import LIVE, blobs, runs, sweeps, turns
+from bot.stores.tables import CHARGED, LIVE, blobs, runs, sweeps, turns
 
 STEP = "step"  # the origin of a run that a step of somebody's workflow is
 LAPTOP = "laptop"  # of one on a person's own machine that counts with the service (P7)
@@ -384,9 +384,7 @@ class Runs:
             tx.execute(sa.update(runs).where(runs.c.id == run).values(values))
 
     def turns(self, run: str) -> tuple[Turn, ...]:
-        columns = sa.select(turns).where(
-            turns.c.run == run, turns.c.state.in_(("settled", "estimated", "corrected"))
-        )
+        columns = sa.select(turns).where(turns.c.run == run, turns.c.state.in_(CHARGED))
         with self.database.read() as tx:
             rows = tx.execute(columns.order_by(turns.c.id)).mappings().all()
         return tuple(_turn(row) for row in rows)

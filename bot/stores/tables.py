@@ -36,6 +36,8 @@ metadata = MetaData(
 # States of a run (L1). One that waits costs and holds nothing, and yet is its thread's one.
 STARTED = ("open", "running")
 LIVE = ("queued", *STARTED)
+# States of a turn that was charged for, in the end or at first.
+CHARGED = ("settled", "estimated", "corrected")
 
 
 def _count(name: str) -> Column[int]:

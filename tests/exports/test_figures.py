@@ -18,6 +18,7 @@ from bot.exports import families, figures
 from bot.exports.families import ALL
 from bot.exports.figures import MOST_REPOSITORIES, Figures
 from bot.services import Services
+from bot.stores.handover import DAY_MS
 from bot.stores.looks import DELIVERIES
 from bot.stores.tables import runs, turns
 from tests.exports.lively import corrected, lively
@@ -59,7 +60,7 @@ def test_every_figure_is_the_ledgers(service: Services, seed: int) -> None:
     assert by(found, families.RUNS, "state") == states
     assert sum(found[families.OPENED].values()) == len(rows.runs)
     assert found[families.IN_FLIGHT][()] == sum(turn["state"] == "held" for turn in rows.turns)
-    month = service.signals.read(service.database.now_ms() - families.WINDOW_DAYS * figures.DAY_MS)
+    month = service.signals.read(service.database.now_ms() - families.WINDOW_DAYS * DAY_MS)
     assert found[families.SPENT][()] == month.spent.nanos
     assert found[families.UNATTRIBUTED][()] == month.unattributed.nanos
     assert month.direct

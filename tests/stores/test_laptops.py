@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from bot.core.ceilings import CLASSES
 from bot.core.places import Repo
 from bot.stores.database import Database
-from bot.stores.laptops import DAY_MS, DAYS, Laptops
+from bot.stores.handover import DAY_MS
+from bot.stores.laptops import DAYS, Laptops
 from bot.stores.runs import NewRun, Runs, new_id
 from bot.stores.switch import Switch
 from bot.stores.tables import laptops
