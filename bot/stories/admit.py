@@ -74,7 +74,7 @@ def look(services: Services) -> None:
     stay: frozenset[str] = frozenset()
     # Who has to wait for money makes room for whoever is behind.
     while waiting := {run.id: run for run in services.waiting.all() if run.id not in stay}:
-        line = [as_waiting(services, run) for run in waiting.values()]
+        line = as_waiting(services, waiting.values())
         chosen = admissible(line, services.waiting.live())
         if not chosen:
             return
@@ -83,14 +83,15 @@ def look(services: Services) -> None:
 
 
 def _asked(services: Services, run: Run) -> Asked:
+    sweep = services.sweeps.get(run.sweep) if run.sweep else None
     try:
         keyed(services, run.key_name)
         caps = caps_of(services, (run.actor_id or 0, run.actor), repo_of(run), run.line)
-        if run.sweep and (sweep := services.sweeps.get(run.sweep)) is not None:
+        if sweep is not None:
             caps = (sweep.cap, *caps)
     except Refusal as refusal:
         return Asked(run, str(refusal))
     # A further attempt stays in the month of its launch; what was never launched is in none.
     now = services.database.now_ms()
     month = run.month if run.attempt > 1 and run.begun else month_of(now, services.policy.caps.zone)
-    return Asked(run, Under(caps, limits(services, run), month))
+    return Asked(run, Under(caps, limits(services, run, sweep), month))

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from bot.core.policy import Policy, PolicyError, tighten
 from bot.core.reports import Report
 from bot.core.waiting import MOST_LINKS, Limit, Place, Waiting, places, told
 from bot.services import Services
 from bot.stores.runs import Run
+from bot.stores.sweeps import Sweep
 from bot.stores.waiting import counted
 from bot.stories.names import repo_of, run_of, thread_url
 from bot.stories.ruling import limits_of
 
 
-def as_waiting(services: Services, run: Run) -> Waiting:
-    """As it stands in line now."""
-    return Waiting(counted(run), limits(services, run), run.queued_at or run.opened_at)
+def as_waiting(services: Services, runs: Iterable[Run]) -> list[Waiting]:
+    """As they stand in line now."""
+    sweep_of = cache(services.sweeps.get)  # many are of one sweep
+    return [
+        Waiting(
+            counted(run),
+            limits(services, run, sweep_of(run.sweep) if run.sweep else None),
+            run.queued_at or run.opened_at,
+        )
+        for run in runs
+    ]
 
 
-def limits(services: Services, run: Run) -> tuple[Limit, ...]:
-    """As the service's policy has them now, tightened by the repository's of its trigger."""
+def limits(services: Services, run: Run, sweep: Sweep | None) -> tuple[Limit, ...]:
+    """As the service's policy has them now, tightened by the repository's of its trigger; and its sweep's."""
     try:
         ruling = tighten(services.policy, _read(run.snapshot.get("policy")))
     except PolicyError:
         ruling = services.policy  # which has changed since, and no longer goes with this run's
     found = limits_of(ruling, (run.actor_id or 0, run.actor), repo_of(run), run.line)
-    sweep = services.sweeps.get(run.sweep) if run.sweep else None
     return found if sweep is None else (sweep.limit, *found)
 
 
@@ -40,7 +48,7 @@ def _read(text: str | None) -> Policy:
 
 def standing(services: Services) -> dict[str, Place]:
     """Where every run in line stands."""
-    line = [as_waiting(services, run) for run in services.waiting.all()]
+    line = as_waiting(services, services.waiting.all())
     return places(line, services.waiting.live()) if line else {}
 
 
