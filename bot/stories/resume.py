@@ -42,6 +42,7 @@ from bot.stories.ruling import (
     policy_of,
     resolve,
     tightened,
+    weighed,
 )
 from bot.stories.scene import Scene, look
 
@@ -77,9 +78,7 @@ def resume(story: Story, event: CommentCreated, command: Resume, role: Role) -> 
         if live is not None:
             asides.busy(story, event, live)
             return None
-        planned = story.step("what going on takes", _plan, story, event, command, role, scene, run)
-        if isinstance(planned, tuple):
-            raise Refusal(*planned)
+        planned = weighed(story, "what going on takes", _plan, story, event, command, role, scene, run)
     except (Refusal, GitHubError) as error:
         asides.not_started(story, event, error)
         return None
@@ -123,17 +122,8 @@ def _runs(services: Services, event: CommentCreated) -> list[Run]:
 
 def _plan(
     story: Story, event: CommentCreated, command: Resume, role: Role, scene: Scene, run_id: str | None
-) -> Plan | tuple[str, str]:
-    """The next attempt; or a word and a phrase for why there is none."""
-    try:
-        return _planned(story, event, command, role, scene, run_id)
-    except Refusal as refusal:
-        return refusal.reason, str(refusal)
-
-
-def _planned(
-    story: Story, event: CommentCreated, command: Resume, role: Role, scene: Scene, run_id: str | None
 ) -> Plan:
+    """The next attempt. Raises Refusal."""
     services = story.services
     if scene.objection is not None:
         raise Refusal(*scene.objection)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from bot.core import labels, limits
 from bot.core.caps import Cap, Line, applying, key_of
@@ -23,7 +23,11 @@ from bot.core.waiting import Limit
 from bot.core.waiting import limits as limits_for
 from bot.services import Services
 from bot.stores.runs import Run
+from bot.stories.durable import Story
 from bot.stories.scene import Scene
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Refusal(Exception):
@@ -32,6 +36,21 @@ class Refusal(Exception):
     def __init__(self, reason: str, why: str) -> None:
         super().__init__(why)
         self.reason = reason
+
+
+def weighed(story: Story, name: str, plan: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """A step of the story that may come to a Refusal, and to the same when it is told again. Raises it."""
+
+    def outcome() -> R | tuple[str, str]:
+        try:
+            return plan(*args, **kwargs)
+        except Refusal as refusal:
+            return refusal.reason, str(refusal)
+
+    planned = story.step(name, outcome)
+    if isinstance(planned, tuple):
+        raise Refusal(*planned)
+    return planned
 
 
 def cleared(scene: Scene, sha: str, approved_by: str) -> None:

@@ -28,7 +28,7 @@ from bot.stories import ack, admit, asides, resume, tally
 from bot.stories.draft import draft
 from bot.stories.durable import Story
 from bot.stories.names import repo_of, run_of
-from bot.stories.ruling import Refusal, line_of, policy_of, resolve, tightened
+from bot.stories.ruling import Refusal, line_of, policy_of, resolve, tightened, weighed
 from bot.stories.scene import Scene, look
 
 
@@ -107,9 +107,7 @@ def go_on(story: Story, event: CommentCreated, command: Resume, role: Role, swee
         return None
     try:
         scene = story.step("look around", look, services, event)
-        planned = story.step("what going on takes", _plan, story, event, command, role, scene, sweep_id)
-        if isinstance(planned, tuple):
-            raise Refusal(*planned)
+        planned = weighed(story, "what going on takes", _again, story, event, command, role, scene, sweep_id)
     except (Refusal, GitHubError) as error:
         asides.not_started(story, event, error)
         return None
@@ -302,19 +300,10 @@ def _to_resume(services: Services, event: CommentCreated) -> str | None:
     return known.id
 
 
-def _plan(
-    story: Story, event: CommentCreated, command: Resume, role: Role, scene: Scene, sweep_id: str
-) -> Again | tuple[str, str]:
-    """Its next attempt; or a word and a phrase for why there is none."""
-    try:
-        return _again(story, event, command, role, scene, sweep_id)
-    except Refusal as refusal:
-        return refusal.reason, str(refusal)
-
-
 def _again(
     story: Story, event: CommentCreated, command: Resume, role: Role, scene: Scene, sweep_id: str
 ) -> Again:
+    """Its next attempt. Raises Refusal."""
     services, options = story.services, command.options
     known, items = _told_to_the_end(services, sweep_id), services.sweeps.items(sweep_id)
     if scene.objection is not None:
