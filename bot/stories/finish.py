@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from bot.clients.github import GitHubError
 from bot.core import changeset, marks, reports, results
 from bot.core.ceilings import Reason, halt_message
 from bot.core.changeset import Changeset
@@ -25,6 +24,7 @@ from bot.stores.runs import APART, Run
 from bot.stories import notice, publish
 from bot.stories.durable import Story
 from bot.stories.names import marker, repo_of, run_of, told_on
+from bot.stories.post import post
 
 # What was in flight at a halt is read to its end for at most two minutes (G5).
 DRAINED_SECONDS = 130.0
@@ -179,14 +179,9 @@ def report(story: Story, run_id: str) -> None:
 def _post(services: Services, run_id: str) -> None:
     """The live comment becomes the report; if there is none, or none any more, the report is a new one."""
     run, text = run_of(services, run_id), _text(services, run_id)
-    if run.report_comment_id is not None:
-        try:
-            return services.github.edit_comment(repo_of(run), run.report_comment_id, text)
-        except GitHubError as error:
-            if error.status != 404:
-                raise
-    made = services.github.comment(repo_of(run), told_on(run), text, marker(run))
-    return services.runs.set(run_id, report_comment_id=made)
+    known = run.report_comment_id
+    if (told := post(services, repo_of(run), told_on(run), known, text, marker(run))) != known:
+        services.runs.set(run_id, report_comment_id=told)
 
 
 def amend(services: Services, run_id: str) -> None:

@@ -18,6 +18,7 @@ from bot.services import Services
 from bot.stores.runs import Run
 from bot.stores.sweeps import Sweep
 from bot.stories.names import pull_url, thread_url
+from bot.stories.post import post
 
 
 def look(services: Services) -> None:
@@ -130,13 +131,7 @@ def _tick(services: Services, sweep: Sweep, items: Sequence[Run]) -> None:
 
 def _post(services: Services, sweep: Sweep, text: str) -> None:
     """Into its comment; a new one if there is none, or none any more."""
-    repo = repo_of(sweep)
-    if sweep.report_comment_id is not None:
-        try:
-            return services.github.edit_comment(repo, sweep.report_comment_id, text, live=sweep.live)
-        except GitHubError as error:
-            if error.status != 404:
-                raise
-    mark = sweeps.marker(sweep.id, sweep.attempt)
-    made = services.github.comment(repo, sweep.thread, text, mark)
-    return services.sweeps.set(sweep.id, report_comment_id=made)
+    known, mark = sweep.report_comment_id, sweeps.marker(sweep.id, sweep.attempt)
+    told = post(services, repo_of(sweep), sweep.thread, known, text, mark, live=sweep.live)
+    if told != known:
+        services.sweeps.set(sweep.id, report_comment_id=told)
