@@ -215,6 +215,11 @@ def of_repository(
     return None if usd is None else Cap(Scope.REPOSITORY, str(repository[0]), repository[1], usd)
 
 
+def of_lines(lines: Mapping[str, Line], person: str) -> tuple[Cap, ...]:
+    """The months of the budget lines that this person may use."""
+    return tuple(of_line(name, line) for name, line in lines.items() if person.lower() in line.members)
+
+
 def of_installation(id: int, usd: Usd) -> Cap:
     return Cap(Scope.INSTALLATION, str(id), "the whole installation", usd)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.core import replies
-from bot.core.caps import Cap, Reached, Scope, Standing, month_of, of_line
+from bot.core.caps import Cap, Reached, Scope, Standing, month_of, of_lines
 from bot.core.events import CommentCreated
 from bot.core.offers import BROKEN_OFF
 from bot.core.policy import Policy
@@ -90,9 +90,7 @@ def _month(story: Story) -> str:
 
 def _all(services: Services, event: CommentCreated, person: tuple[int, str]) -> tuple[Cap, ...]:
     """What the person has to fit under here, and the months of the budget lines that they may use."""
-    lines = services.policy.lines.items()
-    mine = tuple(of_line(name, line) for name, line in lines if person[1].lower() in line.members)
-    return caps_of(services, person, event.repo, "") + mine
+    return caps_of(services, person, event.repo, "") + of_lines(services.policy.lines, person[1])
 
 
 def _in_the_way(services: Services, event: CommentCreated, now: str) -> tuple[str, tuple[Cap, ...]]:

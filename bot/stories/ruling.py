@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
 
 from bot.core import labels, limits
-from bot.core.caps import Cap, Line, applying, key_of
+from bot.core.caps import Cap, Line, applying, key_of, of_person
 from bot.core.ceilings import Ceilings
 from bot.core.commands import Options
 from bot.core.limits import Resolved
@@ -121,6 +121,12 @@ def caps_of(services: Services, person: tuple[int, str], repo: Repo, line: str) 
     where = repo.id, repo.full_name
     budget = line_of(policy, line, person[1])
     return applying(policy.caps, person, where, repo.installation, budget, before)
+
+
+def own_cap(services: Services, person: tuple[int, str]) -> Cap | None:
+    """The cap of this person (GitHub's number, name) alone, by every name that they have had."""
+    before = services.people.names(person[0], None).person
+    return of_person(services.policy.caps, person, before)
 
 
 def limits_of(ruling: Policy, person: tuple[int, str], repo: Repo, line: str) -> tuple[Limit, ...]:

@@ -16,7 +16,7 @@ from flask import Blueprint, Response, request
 from bot.clients.github import GitHubError, Unavailable
 from bot.core import laptop as asks
 from bot.core import person_month, reports, steps
-from bot.core.caps import month_of, of_line
+from bot.core.caps import month_of, of_lines
 from bot.core.untrusted import line
 from bot.core.visibility import themselves
 from bot.services import Services
@@ -105,10 +105,9 @@ def door(services: Services, clock: Callable[[], float] = time.monotonic) -> Blu
     def cost() -> Response:
         laptop = _known(services)
         month = month_of(services.database.now_ms(), services.policy.caps.zone)
-        whose, name = (laptop.actor_id, laptop.actor), laptop.actor.lower()
+        whose = laptop.actor_id, laptop.actor
         found = figures.person_month(services, themselves(laptop.actor_id), whose, month)
-        mine = (of_line(line, one) for line, one in services.policy.lines.items() if name in one.members)
-        stand = services.people.standings(tuple(mine), month)
+        stand = services.people.standings(of_lines(services.policy.lines, laptop.actor), month)
         lines = [person_month.standing_json(one) for one in stand]
         return answer(200, **person_month.as_json(found), line_caps=lines)
 

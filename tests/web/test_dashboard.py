@@ -19,6 +19,7 @@ import pytest
 from bot.core.money import Usd
 from bot.core.rollup import as_json
 from bot.stores.rollups import Rollups
+from bot.stories.ruling import own_cap
 from tests.browser import Browser, Page
 from tests.web.dashboard_world import World, dashboard_world
 
@@ -235,9 +236,7 @@ def test_a_reason_that_somebody_gave_is_no_formula_of_the_leads_spreadsheet(tmp_
 
 
 def _standings(world: World, login: str) -> Any:
-    from bot.web.dashboard.figures import own_cap
-
-    cap = own_cap(world.services, world.number(login), login)
+    cap = own_cap(world.services, (world.number(login), login))
     assert cap is not None
     return world.services.people.standings((cap,), world.month)
 

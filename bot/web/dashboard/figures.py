@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from bot.core.caps import Cap, Standing, of_installation, of_line, of_person, of_repository
+from bot.core.caps import Standing, of_installation, of_line, of_person, of_repository
 from bot.core.money import total
 from bot.core.person_month import PersonMonth
 from bot.core.rollup import Part, Rollup, Task
 from bot.core.visibility import Sight
 from bot.services import Services
+from bot.stories.ruling import own_cap
 from bot.web.answers import Problem
 from bot.web.who import Visitor
 
@@ -51,7 +52,7 @@ def person_month(services: Services, sight: Sight, person: tuple[int, str], mont
         raise Problem(403, NOT_YOURS)
     store, whole = services.rollups, sight.months_of(id)
     lines = store.by_line(month, id, where)
-    cap = own_cap(services, id, login) if whole else None
+    cap = own_cap(services, person) if whole else None
     return PersonMonth(
         login=login,
         month=month,
@@ -67,11 +68,6 @@ def person_month(services: Services, sight: Sight, person: tuple[int, str], mont
         runs=tuple(named(sight, task, id) for task in store.tasks(month, id, where)),
         opened=services.people.opened(month, cap) if cap else (),
     )
-
-
-def own_cap(services: Services, person: int, login: str) -> Cap | None:
-    before = services.people.called([person]).get(person, frozenset())
-    return of_person(services.policy.caps, (person, login), before)
 
 
 def caps_of_people(services: Services, rollup: Rollup) -> dict[int, Standing]:
