@@ -3,9 +3,10 @@
 import ctypes
 import gc
 
-from bot.settings import environment, set_up_mode
+from bot.settings import ending, environment, set_up_mode
 
 worker_class = "bot.web.threads.Worker"
+logger_class = "bot.web.gunicorn_log.Log"
 # A thread for every open stream, and some for the rest: a queue before the gateway is an outage.
 threads = 256
 # While there is no App one process holds who may register it; everywhere else WEB_CONCURRENCY says how many.
@@ -14,7 +15,7 @@ if set_up_mode(environment()):
 # Of the process's own heartbeat, not of a request: a stream may last as long as its run.
 timeout = 60
 keepalive = 75
-graceful_timeout = 30
+_, graceful_timeout = ending(environment())
 # A run's result may be 32 MB in one request, but no header is large.
 limit_request_field_size = 16384
 accesslog = None

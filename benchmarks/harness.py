@@ -31,8 +31,8 @@ import click
 
 from benchmarks import peers
 from benchmarks.metronome import MODEL
-from bot import local
 from bot.clients.anthropic import Key
+from bot.commands import local
 from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
 from bot.core.prices import PriceBook

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parent.parent
@@ -53,14 +54,19 @@ class Measured:
 
 def run(job: Job) -> Measured:
     """Do it in another process."""
+    return Measured(**apart("benchmarks.load", asdict(job)))
+
+
+def apart(module: str, job: dict[str, Any]) -> Any:
+    """What a module prints as JSON that is run in a process of its own and told its job as JSON."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load"],
-        input=json.dumps(asdict(job)).encode(),
+        [sys.executable, "-m", module],
+        input=json.dumps(job).encode(),
         stdout=subprocess.PIPE,
         cwd=ROOT,
         check=True,
     )
-    return Measured(**json.loads(done.stdout))
+    return json.loads(done.stdout)
 
 
 class _Client:
@@ -154,14 +160,15 @@ def measure(job: Job) -> Measured:
         len(whole),
         faults.total(),
         job.seconds,
-        _percentile(whole, 50),
-        _percentile(whole, 99),
-        _percentile(first, 50),
+        percentile(whole, 50),
+        percentile(whole, 99),
+        percentile(first, 50),
         why,
     )
 
 
-def _percentile(seconds: list[float], percent: int) -> float:
+def percentile(seconds: Sequence[float], percent: int) -> float:
+    """In milliseconds; NaN of nothing."""
     if not seconds:
         return float("nan")
     ordered = sorted(seconds)

@@ -29,6 +29,7 @@ import click
 from benchmarks import peers, service
 from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
+from sandbox.characters.delegating import SUBAGENTS
 from sandbox.processes import Started, start
 
 MODEL = "claude-opus-4-7"
@@ -207,15 +208,9 @@ def mini_swe_agent(count: int) -> Line:
 
 def claude_code(count: int) -> Line:
     """Turn upon turn in one conversation under --max-budget-usd; it has no limit that processes share."""
-    program = peers.npm("claude-code", f"@anthropic-ai/claude-code@{peers.CLAUDE_CODE}", "claude")
+    program = peers.claude_code()
     with claude() as upstream, TemporaryDirectory(prefix="bench-") as home:
-        env = _environment(
-            HOME=home,
-            ANTHROPIC_BASE_URL=upstream.url,
-            ANTHROPIC_API_KEY=KEY,
-            CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
-            DISABLE_AUTOUPDATER="1",
-        )
+        env = _quiet(home, upstream)
         command = [
             str(program), "-p", "--model", MODEL, "--max-budget-usd", LIMIT, "--verbose",
             "--input-format", "stream-json", "--output-format", "stream-json",
@@ -250,6 +245,50 @@ def claude_code(count: int) -> Line:
             invoice["count"],
             ended,
         )
+
+
+def subagents(ours: bool) -> Callable[[int], Line]:
+    """One that gives its task to eight subagents at once: under its own limit, or under `exec`."""
+
+    def line(count: int) -> Line:
+        program = peers.claude_code()
+        talker = start("claude", character="delegating", answer_tokens=ANSWER_TOKENS)
+        with talker as upstream, TemporaryDirectory(prefix="bench-") as home:
+            asks = [
+                str(program), "-p", "Do all of it.", "--model", MODEL, "--permission-mode", "dontAsk",
+                "--allowed-tools", "Task,Bash", "--output-format", "json",
+            ]  # fmt: skip
+            bounded = ["exec", "--cost", LIMIT, "--tokens", "1000M", "--steps", "1M", "--local", "--"]
+            before, after = (
+                ([sys.executable, "-m", "bot", *bounded], []) if ours else ([], ["--max-budget-usd", LIMIT])
+            )
+            env = _quiet(home, upstream) | {"PYTHONPATH": str(peers.ROOT)}
+            done = subprocess.run(
+                [*before, *asks, *after], env=env, cwd=home, capture_output=True, text=True, timeout=300
+            )
+            invoice = upstream.invoice()
+        said = [text for text in done.stderr.splitlines() if "ceiling reached" in text or "Budget" in text]
+        name = f"Claude Code {peers.CLAUDE_CODE}'s subagents"
+        return Line(
+            f"Tollgate exec, {name}" if ours else f"{name}, --max-budget-usd",
+            count,
+            Decimal(invoice["total_nanos"]) / NANOS,
+            invoice["count"],
+            said[0] if said else f"exit code {done.returncode}",
+        )
+
+    return line
+
+
+def _quiet(home: str, upstream: Started) -> dict[str, str]:
+    """Claude Code's environment: the model's address, and nothing else that it asks."""
+    return _environment(
+        HOME=home,
+        ANTHROPIC_BASE_URL=upstream.url,
+        ANTHROPIC_API_KEY=KEY,
+        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+        DISABLE_AUTOUPDATER="1",
+    )
 
 
 def _say(process: subprocess.Popen[str]) -> None:
@@ -295,6 +334,8 @@ def main(many: int, beside: str) -> None:
         ("litellm", litellm, (1, many)),
         ("mini-swe-agent", mini_swe_agent, (1, many)),
         ("claude-code", claude_code, (1,)),
+        ("claude-code", subagents(ours=False), (SUBAGENTS,)),
+        ("claude-code", subagents(ours=True), (SUBAGENTS,)),
     ]
     lines: list[Line] = []
     missing: dict[str, str] = {}
@@ -313,11 +354,11 @@ def main(many: int, beside: str) -> None:
         f"turns of ${Decimal(ANSWER_TOKENS) * 25 / 1_000_000}, limit ${LIMIT}; billed by the upstream\n"
     )
     click.echo(
-        f"{'program':<44}{'clients':>8}{'answers':>9}{'billed $':>11}{'past the limit $':>18}  how it ended"
+        f"{'program':<54}{'clients':>8}{'answers':>9}{'billed $':>11}{'past the limit $':>18}  how it ended"
     )
     for line in lines:
         click.echo(
-            f"{line.name:<44}{line.clients:>8}{line.answers:>9}{line.billed:>11.4f}{line.past:>18.4f}  "
+            f"{line.name:<54}{line.clients:>8}{line.answers:>9}{line.billed:>11.4f}{line.past:>18.4f}  "
             f"{line.refused[:60]}"
         )
     click.echo(
@@ -333,7 +374,7 @@ def main(many: int, beside: str) -> None:
         "machine": machine,
         "limit": LIMIT,
         "past": max(float(line.past) for line in own),
-        "used": min(float(line.billed) for line in own),
+        "used": min(float(line.billed) for line in own if line.name.startswith("Tollgate,")),
         "lines": [
             {
                 "program": line.name,

@@ -10,12 +10,14 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from bot.runner.engines.claude_code import ClaudeCode
+
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".benchmarks"
 
 LITELLM = "1.108.7"
 MINI_SWE_AGENT = "2.4.6"
-CLAUDE_CODE = "2.1.331"
+CLAUDE_CODE = ClaudeCode().version  # the one that the product installs
 
 
 class NotInstalled(Exception):
@@ -38,16 +40,21 @@ def python(name: str, *requirements: str) -> Path:
 
 def npm(name: str, package: str, program: str) -> Path:
     """A program of an npm package, installed at the first call. Raises NotInstalled."""
+    return npm_package(name, package) / "node_modules" / ".bin" / program
+
+
+def npm_package(name: str, package: str) -> Path:
+    """The folder with the `node_modules` of an npm package, made at the first call. Raises NotInstalled."""
     home = HOME / name
-    found, ready = home / "node_modules" / ".bin" / program, home / "ready.json"
-    if ready.exists() and json.loads(ready.read_text()) == [package] and found.exists():
-        return found
+    ready = home / "ready.json"
+    if ready.exists() and json.loads(ready.read_text()) == [package] and (home / "node_modules").is_dir():
+        return home
     sys.stdout.write(f"installing {package} into .benchmarks/{name} (once)\n")
     sys.stdout.flush()
     home.mkdir(parents=True, exist_ok=True)
     _run("npm", "install", "--prefix", str(home), "--silent", "--no-audit", "--no-fund", package)
     ready.write_text(json.dumps([package]))
-    return found
+    return home
 
 
 def _run(*command: str) -> None:
@@ -63,6 +70,11 @@ def _run(*command: str) -> None:
 def litellm() -> Path:
     """The folder of LiteLLM's programs."""
     return python("litellm", f"litellm[proxy]=={LITELLM}").parent
+
+
+def claude_code() -> Path:
+    """The program of Claude Code."""
+    return npm("claude-code", f"@anthropic-ai/claude-code@{CLAUDE_CODE}", "claude")
 
 
 def commit() -> str:

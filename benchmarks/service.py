@@ -23,9 +23,11 @@ from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
 from bot.services import migrate
 from bot.settings import read
+from bot.stores.account import Account
 from bot.stores.database import Database
-from bot.stores.ledger import Account, Ledger
-from bot.stores.runs import NewRun, Runs, new_id, new_token, token_hash
+from bot.stores.ledger import Ledger
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import Runs, new_id, new_token, token_hash
 from tests import servers
 
 ROOT = Path(__file__).parent.parent
@@ -55,21 +57,31 @@ class Service:
             ledger.close()
 
 
-@contextmanager
-def serving(database_url: str, upstream: str) -> Iterator[Service]:
-    """`gunicorn app:app` with the repository's gunicorn.conf.py and one worker process."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    env = {
-        **os.environ,  # noqa: TID251 - a child's environment is this one and what is said here
+def environment(database_url: str) -> dict[str, str]:
+    """All that a service must have."""
+    return {
         "DATABASE_URL": database_url,
-        "PUBLIC_URL": url,
+        "PUBLIC_URL": "http://127.0.0.1",
         "GITHUB_APP_ID": "1",
         "GITHUB_APP_PRIVATE_KEY": _private_key(),
         "GITHUB_WEBHOOK_SECRET": "benchmark",
         "ANTHROPIC_API_KEY": "sk-benchmark",
+    }
+
+
+@contextmanager
+def serving(database_url: str, upstream: str, **more: str) -> Iterator[Service]:
+    """`gunicorn app:app` with the repository's gunicorn.conf.py and one worker process; `more`: of its
+    environment."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    env = {
+        **os.environ,  # noqa: TID251 - a child's environment is this one and what is said here
+        **environment(database_url),
+        "PUBLIC_URL": url,
         "ANTHROPIC_BASE_URL": upstream,
         "WEB_CONCURRENCY": "1",
+        **more,
     }
     migrate(read(env))
     command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "app:app"]
@@ -147,13 +159,23 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and its children so far."""
+    """User and system time of a process and its children so far, those that have ended included."""
     ticks = 0
     for one in family(pid):
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
+            ticks += sum(int(field) for field in fields[11:15])
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def postgresql_pid(database: Database) -> int | None:
+    """The process of PostgreSQL whose children work for us; None: it is SQLite, in our own."""
+    if database.kind == "sqlite":
+        return None
+    with database.read() as tx:
+        pid = tx.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(stat[1])
 
 
 def worker_mb(pid: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,18 @@ import sqlalchemy as sa
 from bot.clients.github import GitHub
 from bot.clients.keys import Keys
 from bot.core import policy
+from bot.core.outcomes import Report
 from bot.core.policy import Policy, PolicyError
 from bot.core.prices import PriceBook, PriceFileError
 from bot.settings import Settings, SettingsError
+from bot.stores import opening
 from bot.stores.approvals import Approvals
 from bot.stores.blobs import Blobs
+from bot.stores.cursor import CursorEvents
 from bot.stores.database import Database
 from bot.stores.deliveries import Deliveries, Refusals
 from bot.stores.drifts import Drifts
+from bot.stores.forgetting import Forgetting
 from bot.stores.handover import Handover
 from bot.stores.labelings import Labelings
 from bot.stores.laptops import Laptops
@@ -30,23 +34,29 @@ from bot.stores.looks import Looks
 from bot.stores.onboardings import Onboardings
 from bot.stores.pace import DatabasePace
 from bot.stores.people import People
+from bot.stores.policies import Policies
 from bot.stores.processes import Process, Processes
 from bot.stores.pulls import Pulls
 from bot.stores.queue import Queue
 from bot.stores.queue import migrate as migrate_queue
 from bot.stores.reconciliation import Reconciliation
 from bot.stores.rollups import Rollups
+from bot.stores.run_list import RunList
 from bot.stores.runs import Runs
 from bot.stores.sessions import Sessions
 from bot.stores.signals import SignalStore
 from bot.stores.sweeps import Sweeps
 from bot.stores.switch import Switch
-from bot.stores.tables import runs
+from bot.stores.thread_list import ThreadList
 from bot.stores.threads import Threads
+from bot.stores.timelines import Timelines
+from bot.stores.views import Views
 from bot.stores.waiting import WaitingLine
 
 if TYPE_CHECKING:
+    from bot.clients.cursor import CursorApi
     from bot.clients.usage_api import UsageApi
+    from bot.stores.backup import Restored
 
 MOST_OFF_MS = 5_000
 
@@ -60,12 +70,16 @@ class Services:
     database: Database
     queue: Queue
     runs: Runs
+    run_list: RunList
+    thread_list: ThreadList
+    timelines: Timelines
     people: People
     waiting: WaitingLine
     sweeps: Sweeps
     switch: Switch
     threads: Threads
     handover: Handover
+    forgetting: Forgetting
     deliveries: Deliveries
     looks: Looks
     refusals: Refusals
@@ -74,8 +88,10 @@ class Services:
     laptops: Laptops
     pulls: Pulls
     onboardings: Onboardings
+    policies: Policies
     rollups: Rollups
     sessions: Sessions
+    views: Views
     signals: SignalStore
     processes: Processes
     ledger: Ledger
@@ -86,10 +102,19 @@ class Services:
     github: GitHub
     keys: Keys
     usage: UsageApi | None  # without an admin key, and in the web process, there is none
+    cursor_events: CursorEvents
+    cursor: CursorApi | None  # the same
+
+    def report(self, run: str) -> Report:
+        """The run as the doors show it, with where the dashboard does, if there is one. Raises KeyError."""
+        page = f"{self.settings.public_url}/runs/{run}" if self.settings.secrets.session else ""
+        return replace(self.runs.report(run), page=page)
 
     def close(self) -> None:
         if self.usage is not None:
             self.usage.close()
+        if self.cursor is not None:
+            self.cursor.close()
         self.github.close()
         self.ledger.close()
         self.queue.close()
@@ -101,39 +126,47 @@ def build(settings: Settings, kind: str, clock: str = "") -> Services:
     prices, rules = price_book(settings), service_policy(settings)
     database = Database(settings.database_url, clock)
     try:
-        _migrated(database)
+        _usable(database)
         _same_time(database)
     except SettingsError:
         database.close()
         raise
     process = Process.this(kind)
     queue, blobs, store = Queue(database), Blobs(database), Runs(database)
+    looks = Looks(database, process.id)
+    # Only a gateway sends many statements at once.
+    ledger = Ledger(database, process.id, settings.hold_lease_ms, 15 if kind == "web" else 3)
     return Services(
         settings=settings,
         process=process,
         database=database,
         queue=queue,
         runs=store,
+        run_list=RunList(database),
+        thread_list=ThreadList(database),
+        timelines=Timelines(database),
         people=People(database, store),
         waiting=WaitingLine(database, queue),
         sweeps=Sweeps(database, store),
         switch=Switch(database),
         threads=Threads(database),
         handover=Handover(database, queue, blobs),
-        deliveries=Deliveries(database, queue),
-        looks=Looks(database, process.id),
+        forgetting=Forgetting(database),
+        deliveries=Deliveries(database, queue, ledger.driver),
+        looks=looks,
         refusals=Refusals(database),
         approvals=Approvals(database),
         labelings=Labelings(database),
         laptops=Laptops(database),
         pulls=Pulls(database),
         onboardings=Onboardings(database),
+        policies=Policies(database),
         rollups=Rollups(database),
         sessions=Sessions(database),
+        views=Views(database),
         signals=SignalStore(database),
         processes=Processes(database),
-        # Only a gateway sends many statements at once.
-        ledger=Ledger(database, process.id, settings.hold_lease_ms, 15 if kind == "web" else 3),
+        ledger=ledger,
         reconciliation=Reconciliation(database),
         drifts=Drifts(database),
         prices=prices,
@@ -143,9 +176,12 @@ def build(settings: Settings, kind: str, clock: str = "") -> Services:
             settings.secrets.github_private_key,
             settings.github_api_url,
             DatabasePace(database, settings.content_per_minute, settings.content_per_hour),
+            lambda: database.own_ms() / 1000,
         ),
         keys=Keys(settings.secrets.anthropic_keys),
         usage=None if kind == "web" else usage_api(settings),
+        cursor_events=CursorEvents(database, looks),
+        cursor=None if kind == "web" else cursor_api(settings),
     )
 
 
@@ -155,6 +191,13 @@ def usage_api(settings: Settings) -> UsageApi | None:
 
     key = settings.secrets.anthropic_admin_key
     return UsageApi(settings.anthropic_base_url, key) if key else None
+
+
+def cursor_api(settings: Settings) -> CursorApi | None:
+    from bot.clients.cursor import CursorApi  # here for the same reason
+
+    key = settings.secrets.cursor_admin_key
+    return CursorApi(settings.cursor_api_url, key) if key else None
 
 
 @contextmanager
@@ -167,38 +210,61 @@ def opened(settings: Settings, kind: str, clock: str = "") -> Iterator[Services]
 
 
 def migrate(settings: Settings) -> None:
-    """Our tables and the durable engine's. Several processes may call it at once."""
-    database = Database(settings.database_url)
+    """Our tables and the durable engine's. Several processes may call it at once. Raises SettingsError."""
+    database = database_of(settings.database_url)
     try:
+        opening.check_to_migrate(database)
         database.migrate()
         migrate_queue(database)
+    except opening.Unusable as error:
+        raise SettingsError([str(error)]) from error
+    except sa.exc.OperationalError as error:
+        raise SettingsError([str(opening.unusable(database, error))]) from error
+    finally:
+        database.close()
+
+
+def database_of(url: str) -> Database:
+    """Not yet connected to. Raises SettingsError for what is no address of a database that we know."""
+    try:
+        return Database(url)
+    except (ValueError, ImportError, sa.exc.SQLAlchemyError) as error:
+        raise SettingsError([f"DATABASE_URL is no database's: {error}"]) from error
+
+
+def make_old(settings: Settings, by: str) -> Restored:
+    """Of a database that is an older copy: see stores/backup. Raises SettingsError."""
+    from bot.stores.backup import restored
+
+    database = database_of(settings.database_url)
+    try:
+        opening.check(database, copy=True)
+        queue = Queue(database)
+        try:
+            return restored(database, queue, by)
+        finally:
+            queue.close()
+    except opening.Unusable as error:
+        raise SettingsError([str(error)]) from error
     finally:
         database.close()
 
 
 def check_database(settings: Settings) -> None:
     """Whether the database answers, has its tables and our time. Raises SettingsError."""
+    database = database_of(settings.database_url)
     try:
-        database = Database(settings.database_url)
-    except sa.exc.SQLAlchemyError as error:
-        raise SettingsError([f"DATABASE_URL is no database's: {error}"]) from error
-    try:
-        _migrated(database)
+        _usable(database)
         _same_time(database)
     finally:
         database.close()
 
 
-def _migrated(database: Database) -> None:
+def _usable(database: Database) -> None:
     try:
-        with database.read() as tx:
-            tx.execute(sa.select(runs.c.id).limit(1)).first()
-    except sa.exc.OperationalError as error:
-        if database.kind == "postgresql":
-            raise SettingsError([f"the database of DATABASE_URL does not answer: {error.orig}"]) from error
-        raise SettingsError(["the database has no tables yet: run `python -m bot migrate` first"]) from error
-    except sa.exc.ProgrammingError as error:
-        raise SettingsError(["the database has no tables yet: run `python -m bot migrate` first"]) from error
+        opening.check(database)
+    except opening.Unusable as error:
+        raise SettingsError([str(error)]) from error
 
 
 def _same_time(database: Database) -> None:
@@ -212,8 +278,8 @@ def price_book(settings: Settings) -> PriceBook:
     if settings.price_file is None:
         return PriceBook()
     try:
-        return PriceBook.with_file(settings.price_file.read_text(encoding="utf-8"))
-    except PriceFileError as error:
+        return PriceBook.with_file(settings.price_file.read_bytes())
+    except (OSError, PriceFileError) as error:
         raise SettingsError([f"PRICE_FILE {settings.price_file}: {error}"]) from error
 
 

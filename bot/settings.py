@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bot.clients.keys import is_path
+from bot import logs
+from bot.clients.keys import Keys, is_key, is_path
 from bot.core import manifest
 from bot.stores import credentials
 from bot.stores.credentials import CredentialsError, Place
 
 ANTHROPIC = "https://api.anthropic.com"
+CURSOR = "https://api.cursor.com"
 SHORTEST_SECRET = 32  # characters
 LONGEST = 86_400  # seconds of anything that is set in them
 DATABASE = "sqlite:///tollgate.db"
@@ -40,12 +42,14 @@ class Settings:
     github_web_url: str  # the pages that belong to the API
     github_oidc_issuer: str
     anthropic_base_url: str
+    cursor_api_url: str
     policy_file: Path | None
     price_file: Path | None
     progress_seconds: float  # the live comment is edited at most this often
     content_per_minute: int  # comments, checks, commits … of an installation, before GitHub minds
     content_per_hour: int
     hold_lease_ms: int  # a gateway process that is silent for so long has died
+    log_level: str
     telemetry: Telemetry
     secrets: Secrets
 
@@ -67,6 +71,7 @@ class Secrets:
     __slots__ = (
         "anthropic_admin_key",
         "anthropic_keys",
+        "cursor_admin_key",
         "github_client_secret",
         "github_private_key",
         "github_webhook_secret",
@@ -83,6 +88,7 @@ class Secrets:
         github_client_secret: str = "",
         session: str = "",
         metrics_token: str = "",
+        cursor_admin_key: str = "",
     ) -> None:
         self.anthropic_keys = anthropic_keys  # by the name of its variable: ANTHROPIC_API_KEY…
         self.github_private_key = github_private_key
@@ -91,6 +97,20 @@ class Secrets:
         self.github_client_secret = github_client_secret
         self.session = session  # seals what the dashboard keeps; empty: there is no dashboard
         self.metrics_token = metrics_token  # opens /metrics; empty: nothing does
+        self.cursor_admin_key = cursor_admin_key  # reads a team's use of Cursor; empty: nothing is imported
+
+    def values(self) -> tuple[str, ...]:
+        """All of them, for who takes them out of what is logged; of a key in a file what it says now."""
+        plain = (
+            self.github_private_key,
+            self.github_webhook_secret,
+            self.anthropic_admin_key,
+            self.github_client_secret,
+            self.session,
+            self.metrics_token,
+            self.cursor_admin_key,
+        )
+        return *Keys(self.anthropic_keys).all().values(), *(one for one in plain if one)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +175,13 @@ class _Env:
             return default
         return told
 
+    def one_of(self, name: str, known: tuple[str, ...], default: str) -> str:
+        value = self.get(name).lower() or default
+        if value not in known:
+            self.problems.append(f"{name} is {value!r}, which is none of {', '.join(known)}")
+            return default
+        return value
+
     def number(self, name: str, default: int) -> int:
         value = self.get(name)
         if value and not (value.isascii() and value.isdigit()):
@@ -205,6 +232,17 @@ def registering(env: Mapping[str, str]) -> Registering:
     return Registering(public_url, api, web, Place(Path(file) if file else None, command))
 
 
+def ending(env: Mapping[str, str]) -> tuple[float, int]:
+    """How long (seconds) a web process that is told to end still takes requests while `/readyz` says that it
+    ends, and how long all of it may take. What is malformed counts as not told: `look` names it."""
+    return _ending(_Env(env))
+
+
+def _ending(told: _Env) -> tuple[float, int]:
+    notice = told.seconds("SHUTDOWN_NOTICE_SECONDS", 0)
+    return notice, max(round(notice) + 3, told.number("SHUTDOWN_SECONDS", 30))
+
+
 def look(env: Mapping[str, str]) -> tuple[Settings, list[str]]:
     """The service's settings, and every problem with them; where there is one, its value means nothing."""
     told = _Env(env)
@@ -227,9 +265,12 @@ def look(env: Mapping[str, str]) -> tuple[Settings, list[str]]:
     for name, value in keys.items():
         if is_path(value) and not Path(value).is_file():
             told.problems.append(f"{name} names {value}, which is not a file")
+        elif not is_path(value) and not is_key(value):
+            told.problems.append(f"{name} is no key: it has spaces, line breaks or letters that none has")
     client_id, client_secret, session = _signing_in(told)
     public_url = told.public_url()
     api, web = told.github()
+    _ending(told)
     settings = Settings(
         database_url=told.get("DATABASE_URL") or DATABASE,
         public_url=public_url.rstrip("/"),
@@ -240,12 +281,14 @@ def look(env: Mapping[str, str]) -> tuple[Settings, list[str]]:
         github_web_url=web,
         github_oidc_issuer=told.url("GITHUB_OIDC_ISSUER", "https://token.actions.githubusercontent.com"),
         anthropic_base_url=told.url("ANTHROPIC_BASE_URL", ANTHROPIC),
+        cursor_api_url=told.url("CURSOR_API_URL", CURSOR),
         policy_file=told.file("POLICY_FILE"),
         price_file=told.file("PRICE_FILE"),
         progress_seconds=told.seconds("PROGRESS_SECONDS", 20),
         content_per_minute=told.number("GITHUB_CONTENT_PER_MINUTE", 80),
         content_per_hour=told.number("GITHUB_CONTENT_PER_HOUR", 500),
         hold_lease_ms=round(told.seconds("HOLD_LEASE_SECONDS", 60) * 1000),
+        log_level=told.one_of("LOG_LEVEL", logs.LEVELS, "info"),
         telemetry=_telemetry(told),
         secrets=Secrets(
             keys,
@@ -255,6 +298,7 @@ def look(env: Mapping[str, str]) -> tuple[Settings, list[str]]:
             client_secret,
             session,
             told.secret("METRICS_TOKEN"),
+            told.get("CURSOR_ADMIN_KEY"),
         ),
     )
     return settings, told.problems

@@ -9,6 +9,7 @@ import click
 # One line a command: its name, the module that has it (imported when it is asked for), what help says.
 COMMANDS = {
     "claude": ("sandbox.claude.cli", "Anthropic's Messages API, with characters and an honest invoice."),
+    "cursor": ("sandbox.cursor.cli", "Cursor's Admin API: a team's usage events, and how they change."),
     "github": ("sandbox.github.cli", "GitHub: pull requests, webhooks, Actions, a page to type a comment."),
     "pictures": ("sandbox.pictures", "How every kind of end looks, as PNG files (needs chromium)."),
     "views": ("sandbox.views", "How the dashboard looks, as PNG files (needs chromium and playwright)."),

@@ -15,11 +15,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import click
 from PIL import Image
 
-from sandbox.github.client import Json
 from sandbox.processes import ROOT
 from sandbox.story import Broken
 from sandbox.world_up import World, world
@@ -36,6 +36,7 @@ lines:
   evals: {{monthly: $30, members: [{DEVELOPER}, lea]}}
 viewers:
   people: [{LEAD}]
+  admins: [{LEAD}]
 """
 TIRELESS = "\n\nPlease be tireless with this task: polish everything again and again."
 WRITERS = ("lea", "ivo", "noor", "sam", "kai")  # besides those who are there
@@ -59,25 +60,59 @@ ROUNDS = (
         ("ivo", f"/agent fix steps=6{TIRELESS}"),
     ),
 )
+LONG = f"/agent refactor cost=$20 steps=80{TIRELESS}"
 MORE = f"/agent fix cost=$0.60{TIRELESS}"  # what the developer asks for until the cap is reached
 
 
 @dataclass(frozen=True)
 class View:
-    """One picture: whose page, in which colours, how wide."""
+    """One picture: whose page, in which colours, how wide, and how much of it (None: all). `path` may name
+    one of RUNS, or the dearest merged pull request (THREAD)."""
 
     name: str
     login: str
     path: str
     dark: bool = False
     wide: int = WIDE
+    high: int | None = None
 
 
-PAGES = (("lead", LEAD, "/people"), ("developer", DEVELOPER, "/me"))
+# A run of each kind, as the ledger knows it: the one with the most steps.
+RUNS = {
+    "live": "SELECT id FROM runs WHERE state = 'running' ORDER BY steps DESC",
+    "done": "SELECT id FROM runs WHERE state = 'done' ORDER BY steps DESC",
+    "halted": "SELECT id FROM runs WHERE reason = 'cost_ceiling' ORDER BY steps DESC",
+}
+THREAD = """SELECT pulls.number FROM pulls JOIN runs ON runs.thread = pulls.number
+WHERE merged_at IS NOT NULL ORDER BY spent_nanos DESC"""
+OF_A_RUN = 1_720  # high
+RUN_PAGES = tuple((f"run-{kind}", LEAD, f"/runs/{{{kind}}}") for kind in RUNS)
+PAGES = (
+    ("overview", LEAD, "/"),
+    ("pulls", LEAD, "/pulls"),
+    ("pull", LEAD, "/pulls/acme/calendar/{thread}"),
+    ("lead", LEAD, "/people"),
+    ("developer", DEVELOPER, "/me"),
+    ("lines", LEAD, "/lines"),
+    ("ceilings", LEAD, "/ceilings?cost=$1"),
+    ("settings", LEAD, "/settings"),
+    ("drift", LEAD, "/drift"),
+    ("audit", LEAD, "/audit"),
+)
 VIEWS = (
+    # Of each run both colours at once, and the live one's first, while it is.
+    *(
+        View(name + ("-dark" if dark else ""), login, path, dark, high=OF_A_RUN)
+        for name, login, path in RUN_PAGES
+        for dark in (False, True)
+    ),
+    View("runs", LEAD, "/runs"),
+    View("runs-dark", LEAD, "/runs", dark=True),
+    View("run-phone", LEAD, "/runs/{halted}", wide=SMALL, high=OF_A_RUN),
     *(View(name, login, path) for name, login, path in PAGES),
     *(View(f"{name}-dark", login, path, dark=True) for name, login, path in PAGES),
     View("developer-phone", DEVELOPER, "/me", wide=SMALL),
+    View("overview-phone", LEAD, "/", wide=SMALL, high=2_400),
 )
 
 
@@ -99,9 +134,14 @@ def live(up: World) -> None:
     """The month happens. Raises TimeoutError or Broken when it does not."""
     for login in WRITERS:
         up.github.user(login, "write")
+    up.github.user(LEAD, "admin")
     numbers = count(1)
+    threads = []
     for round in ROUNDS:
-        over(up, [asked(up, login, words, next(numbers)) for login, words in round])
+        threads.append([asked(up, login, words, next(numbers)) for login, words in round])
+        over(up, threads[-1])
+    # What was halted is finished by hand; of the last round nothing is ready yet.
+    merge(up, [thread for round in threads[:-1] for thread in round])
     for _ in range(8):
         thread = asked(up, DEVELOPER, MORE, next(numbers))
         over(up, [thread])
@@ -110,6 +150,23 @@ def live(up: World) -> None:
             up.github.wait(lambda _: rows(up, "SELECT 1 FROM acknowledgements"), 60, "the acknowledgement")
             return
     raise Broken(f"{DEVELOPER}'s cap was not reached")
+
+
+def merge(up: World, threads: Sequence[int]) -> None:
+    """A person merges these, and what was spent on them has followed."""
+    for thread in threads:
+        up.github.merge("ada", thread)
+    marks = ", ".join("?" for _ in threads)
+    merged = f"SELECT count(*) FROM pulls WHERE merged_at IS NOT NULL AND number IN ({marks})"
+    up.github.wait(lambda _: rows(up, merged, *threads)[0][0] == len(threads), 60, f"the spend of {threads}")
+
+
+def begin(up: World) -> dict[str, str]:
+    """A run that goes on while its picture is taken; the run of each kind."""
+    thread = asked(up, LEAD, LONG, 100)
+    alive = "SELECT 1 FROM runs WHERE thread = ? AND state = 'running' AND steps >= 12"
+    up.github.wait(lambda _: rows(up, alive, thread), 120, "a run that is well on its way")
+    return {kind: str(rows(up, query)[0][0]) for kind, query in (RUNS | {"thread": THREAD}).items()}
 
 
 def over(up: World, threads: Sequence[int]) -> None:
@@ -124,27 +181,37 @@ def over(up: World, threads: Sequence[int]) -> None:
     )
 
 
-def photograph(up: World, to: Path, program: str) -> Iterator[Path]:
+def photograph(up: World, to: Path, program: str, runs: dict[str, str]) -> Iterator[Path]:
     """Every view, as a browser has it whose person has signed in on GitHub's page."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        pages = {login: signed_in(browser, up, login) for login in sorted({view.login for view in VIEWS})}
         for view in VIEWS:
-            size: Json = {"width": view.wide, "height": HIGH}
-            context = browser.new_context(viewport=size, color_scheme="dark" if view.dark else "light")  # type: ignore[arg-type]
-            page = context.new_page()
-            page.goto(f"{up.service}/sign-in")
-            page.get_by_role("button", name=f"Continue as {view.login}").click()
-            page.get_by_role("button", name="Sign out").wait_for()
-            page.goto(up.service + view.path)
+            page = pages[view.login]
+            page.set_viewport_size({"width": view.wide, "height": HIGH})
+            page.emulate_media(color_scheme="dark" if view.dark else "light")
+            page.goto(up.service + view.path.format(**runs))
+            if "{live}" in view.path and not page.locator("[data-live]").count():
+                raise Broken(f"{view.name}: the run had ended before its picture was taken")
             file = to / f"{view.name}.png"
             page.screenshot(path=file, full_page=True)
-            context.close()
             with Image.open(file) as picture:
-                picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+                box = 0, 0, picture.width, min(picture.height, view.high or picture.height)
+                picture.convert("RGB").crop(box).quantize(COLOURS, dither=Image.Dither.NONE).save(
+                    file, optimize=True
+                )
             yield file
         browser.close()
+
+
+def signed_in(browser: Any, up: World, login: str) -> Any:
+    page = browser.new_context().new_page()
+    page.goto(f"{up.service}/sign-in")
+    page.get_by_role("button", name=f"Continue as {login}").click()
+    page.get_by_role("button", name="Sign out").wait_for()
+    return page
 
 
 @click.command()
@@ -166,7 +233,7 @@ def main(to: Path) -> None:
                 Path(name), bug="leap", character="auto", think_ms=50, port=0, progress=5, policy=POLICY
             ) as up:
                 live(up)
-                for file in photograph(up, to, program):
+                for file in photograph(up, to, program, begin(up)):
                     click.echo(f"{file.stem}: {file.stat().st_size // 1024} KB")
         except (Broken, TimeoutError, RuntimeError) as error:
             raise click.ClickException(str(error)) from error

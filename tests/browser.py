@@ -35,9 +35,13 @@ class Page:
 
 
 class Browser:
-    def __init__(self) -> None:
+    """`token`: it is a program instead, and tells this one with everything that it asks."""
+
+    def __init__(self, token: str = "") -> None:
         self.cookies = CookieJar()
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
+        self.sends = [("Authorization", f"Bearer {token}")] if token else []
+        self._opener.addheaders += self.sends
 
     def open(self, url: str, data: dict[str, str] | list[tuple[str, str]] | None = None) -> Page:
         """GET, or a form's POST."""

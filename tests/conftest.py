@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import hypothesis
 import pytest
-import sqlalchemy as sa
 
 from bot.stores.database import Database
 from tests import servers
+from tests.copies import Copies
 
 # No test is measured against a clock: a busy machine would fail it.
 hypothesis.settings.register_profile(
@@ -27,28 +27,49 @@ def postgresql() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Copies:
+    return Copies(tmp_path_factory.mktemp("copies"))
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database, on SQLite and on PostgreSQL in turn."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'tollgate.db'}"
-        return
-    server = request.getfixturevalue("postgresql")
-    name = f"t{secrets.token_hex(6)}"
-    url = sa.make_url(server).set(drivername="postgresql+psycopg")
-    admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    yield url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    admin.dispose()
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """Each in turn."""
+    return str(request.param)
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database_url(database_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path / 'tollgate.db'}"
+        return
+    with servers.database(request.getfixturevalue("postgresql")) as url:
+        yield url
+
+
+@pytest.fixture
+def migrated_url(
+    database_kind: str, copies: Copies, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[str]:
+    """The URL of one with all tables, as `python -m bot migrate` makes them, and nothing in them."""
+    if database_kind == "sqlite":
+        yield copies.sqlite(tmp_path / "tollgate.db", queue=True)
+        return
+    with copies.postgresql(request.getfixturevalue("postgresql"), queue=True) as url:
+        yield url
+
+
+@pytest.fixture
+def database(
+    database_kind: str, copies: Copies, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Database]:
     """An empty database at this version's schema."""
-    made = Database(database_url)
-    made.migrate()
-    yield made
-    made.close()
+    with ExitStack() as stack:
+        if database_kind == "sqlite":
+            url = copies.sqlite(tmp_path / "tollgate.db")
+        else:
+            url = stack.enter_context(copies.postgresql(request.getfixturevalue("postgresql")))
+        made = Database(url)
+        stack.callback(made.close)
+        yield made

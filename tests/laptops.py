@@ -16,7 +16,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from bot.logins import Login, Logins
+from bot.commands.logins import Login, Logins
 from sandbox.processes import ROOT, Started, start
 from tests.runner.world import git
 from tests.stories.service import Service, serving
@@ -29,18 +29,29 @@ ONE = """
     )
     print(answer.usage.output_tokens, flush=True)
 """
-GREEDY = """
+
+
+def greedy(threads: int = 8) -> str:
+    """A program of which each thread asks for as long as it is answered."""
+    return f"""
     import threading, anthropic
     def work():
         client = anthropic.Anthropic(max_retries=0)
         while True:
             client.messages.create(
-                model="claude-opus-4-7", max_tokens=1_500, messages=[{"role": "user", "content": "more"}]
+                model="claude-opus-4-7", max_tokens=1_500, messages=[{{"role": "user", "content": "more"}}]
             )
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [threading.Thread(target=work) for _ in range({threads})]
     [t.start() for t in threads]
     [t.join() for t in threads]
 """
+
+
+def program(folder: Path, text: str) -> list[str]:
+    """How it is started."""
+    path = folder / "program.py"
+    path.write_text(dedent(text))
+    return [sys.executable, str(path)]
 
 
 @dataclass(frozen=True)
@@ -105,9 +116,7 @@ class Laptop:
         git(self.checkout, "commit", "--quiet", "--allow-empty", "--message", "first")
 
     def program(self, text: str) -> list[str]:
-        path = self.folder / "program.py"
-        path.write_text(dedent(text))
-        return [sys.executable, str(path)]
+        return program(self.folder, text)
 
     def start(self, *words: str, **env: str) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE

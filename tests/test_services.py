@@ -44,7 +44,7 @@ def test_the_web_process_starts_without_what_only_other_processes_need(
 ) -> None:
     """Each of these takes megabytes of every web worker; figures are in docs/benchmarks.md."""
     heavy = "alembic anthropic authlib cryptography dbos github jwt prometheus_client psycopg requests"
-    heavy += " opentelemetry.sdk"
+    heavy += " opentelemetry.sdk re2"
     env = settings.environment() | {
         "DATABASE_URL": f"sqlite:///{tmp_path / 'tollgate.db'}",
         "PUBLIC_URL": "https://tollgate.example",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from itertools import takewhile
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bot.core.commands import ENGINES
 from bot.runner.inputs import ALONE, DISPATCHED, INPUTS, SERVED, variable
 from bot.runner.inputs import read as inputs
 from bot.runner.papers import OUTPUTS
@@ -96,6 +98,11 @@ def test_the_actions_inputs_and_outputs_are_those_that_the_step_reads_and_writes
     assert step["env"] == given | key
 
 
+def test_the_actions_input_names_every_engine() -> None:
+    says = read(ROOT / "action.yml")["inputs"]["engine"]["description"]
+    assert f"({', '.join(ENGINES)})" in says
+
+
 def test_the_key_leaves_the_environment_before_anything_is_started(tmp_path: Path) -> None:
     [step] = read(ROOT / "action.yml")["runs"]["steps"]
     python = tmp_path / "python"
@@ -144,6 +151,32 @@ def test_the_nightly_example_proposes_what_the_agent_changed_and_nothing_when_th
     assert git(bare, "show", "nightly-refresh-77:new.txt") == "new"
     assert git(bare, "rev-parse", "nightly-refresh-77^") == repo.sha
     assert "pr create --head nightly-refresh-77" in called.read_text()
+    shutil.rmtree(tmp_path / "work")
+    env["GITHUB_RUN_ID"] = "78"
+    large = f"{head}@@ -0,0 +1 @@\n+"
+    patch.write_text(f"{large}{'x' * (98_000 - len(large) - 1)}\n")
+    run(keep, str(patch))
+    run(propose, output.read_text().splitlines()[-1].removeprefix("patch="))
+    assert len(git(bare, "show", "nightly-refresh-78:new.txt")) > 97_000, "what is handed over arrives"
+    patch.write_text(f"{large}{'x' * (98_000 - len(large))}\n")
+    with pytest.raises(subprocess.CalledProcessError):
+        run(keep, str(patch))
+
+
+def test_no_patch_is_a_command_to_the_log_that_shows_it(tmp_path: Path) -> None:
+    """GitHub's runner takes a carriage return for the end of a line, too."""
+    [job] = read(ROOT / "workflows" / "step-pull-request.yml")["jobs"].values()
+    patch = tmp_path / "changes.patch"
+    patch.write_bytes(b"+a\r::warning::read me\r\n+b ##[error]c\r  ::add-mask::d\n")
+    command = ["bash", "-eo", "pipefail", "-c", job["steps"][-1]["run"]]
+    env = {"PATH": os.defpath, "PATCH": str(patch), "OUTCOME": "done"}
+    done = subprocess.run(command, env=env, capture_output=True, check=False)
+    lines = re.split(rb"[\r\n]+", done.stdout)
+    assert done.returncode == 1
+    assert [line for line in lines if line.strip().startswith(b"::") or b"##[" in line] == [
+        b"::error::The docs say something else than the code: the patch above corrects them."
+    ]
+    assert b"read me" in done.stdout
 
 
 def test_the_agents_step_has_a_time_limit_of_its_own_that_no_ceiling_reaches() -> None:

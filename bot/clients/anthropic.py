@@ -144,8 +144,9 @@ class Upstream:
                 target=quote(self._path + target, safe=_TARGET, encoding="latin-1"),
                 headers=[(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs],
             )
-        except h11.LocalProtocolError as error:
-            raise Unreachable(f"the request cannot be forwarded: {error}") from error
+        except (h11.LocalProtocolError, UnicodeEncodeError):
+            # Its own words have the value in them, which may be the key.
+            raise Unreachable("the request cannot be forwarded: a header of it is none") from None
 
         def fresh() -> _Connection:
             made = self._connect(deadline)
@@ -213,7 +214,7 @@ class Exchange:
         self._connection: _Connection | None = connection
         self._again = again
         self._head: Head | None = None
-        self._parts: list[bytes] = []
+        self._whole = bytearray()
         self._ahead: h11.Event | type | None = None  # the event behind the bytes that were read last
 
     def once(self) -> None:
@@ -284,15 +285,16 @@ class Exchange:
                 parts.append(bytes(event.data))
         return b"".join(parts)
 
-    def read_all(self, deadline: float, client: socket.socket | None = None, most: int = MAX_ANSWER) -> bytes:
-        """The whole body; after a TimedOut or ClientGone it may be called again, and goes on."""
-        size = sum(map(len, self._parts))
+    def read_all(
+        self, deadline: float, client: socket.socket | None = None, most: int = MAX_ANSWER
+    ) -> bytearray:
+        """The whole body, once; after a TimedOut or ClientGone it may be called again, and goes on."""
         while part := self.read(deadline, client):
-            size += len(part)
-            if size > most:
+            self._whole += part
+            if len(self._whole) > most:
                 raise Broken("the upstream's answer is larger than any answer may be")
-            self._parts.append(part)
-        return b"".join(self._parts)
+        whole, self._whole = self._whole, bytearray()
+        return whole
 
     def _next(self, deadline: float, client: socket.socket | None) -> h11.Event | type:
         connection = self._open()

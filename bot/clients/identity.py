@@ -19,11 +19,9 @@ class Claims:
 
     repository: str
     repository_id: int
-    repository_owner_id: int
     run_id: int
     run_attempt: int
     workflow_ref: str
-    job_workflow_ref: str | None
     event_name: str
     ref: str
     sha: str

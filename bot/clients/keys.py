@@ -5,17 +5,24 @@ So a key is changed by changing its file, without a restart: the next request is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from bot.clients.anthropic import Key
 
 DEFAULT = "ANTHROPIC_API_KEY"
+_KEY = re.compile(r"[!-~]+")  # what goes into a header as it is
 
 
 def is_path(value: str) -> bool:
     """Whether a variable's value names a file; no key begins with a slash."""
     return value.startswith("/")
+
+
+def is_key(value: str) -> bool:
+    """Whether it can be sent at all: a file with two lines, for one, holds none."""
+    return _KEY.fullmatch(value) is not None
 
 
 class Keys:
@@ -33,7 +40,7 @@ class Keys:
                 value = Path(value).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError):
                 value = ""
-        return Key(name, value) if value else None
+        return Key(name, value) if is_key(value) else None
 
     def all(self) -> dict[str, str]:
         """Every value by its name."""

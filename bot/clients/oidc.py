@@ -180,15 +180,12 @@ def _claims(raw: Mapping[str, Any]) -> Claims:
             raise OidcError(f"the token's claim {name!r} is not a number")
         return int(value)
 
-    reusable = raw.get("job_workflow_ref")
     return Claims(
         repository=text("repository"),
         repository_id=number("repository_id"),
-        repository_owner_id=number("repository_owner_id"),
         run_id=number("run_id"),
         run_attempt=number("run_attempt"),
         workflow_ref=text("workflow_ref"),
-        job_workflow_ref=reusable if isinstance(reusable, str) and reusable else None,
         event_name=text("event_name"),
         ref=text("ref"),
         sha=text("sha"),

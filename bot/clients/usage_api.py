@@ -18,6 +18,7 @@ import httpx2
 
 from bot.clients import analytics_api
 from bot.clients.analytics_api import rfc3339
+from bot.clients.patient import Unanswered, ask
 from bot.core.drift import DAY
 from bot.core.invoice import SEARCHES, Billed
 from bot.core.money import Usd
@@ -31,8 +32,6 @@ KEYS = 1000  # a page, the most there is
 PAGES = 400
 TIMEOUT = 60.0
 EVERY = 60.0  # seconds between two reports: "once per minute for sustained use" (docs: usage-cost-api)
-TRIES = 4
-LONGEST_WAIT = 120.0
 GROUPS = ("api_key_id", "model", "inference_geo", "service_tier", "context_window")
 USAGE, COST = "/v1/organizations/usage_report/messages", "/v1/organizations/cost_report"
 CENT = 10_000_000  # nano-dollars
@@ -219,23 +218,14 @@ class UsageApi:
         self._asked_at = time.monotonic()
 
     def _get(self, path: str, query: Query, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-        gone = False
-        for tried in range(1, TRIES + 1):
-            try:
-                answer = self._http.get(path, params=tuple(query), headers=headers)
-            except httpx2.HTTPError as error:
-                why, pause = f"did not answer ({type(error).__name__})", 2.0**tried
-            else:
-                if answer.status_code == 200:
-                    return _object(path, answer)
-                why, pause = _why(answer), _pause_for(answer, tried)
-                if answer.status_code not in (408, 429) and answer.status_code < 500:
-                    gone = answer.status_code in (404, 410)
-                    break
-            if tried < TRIES:
-                self._wait(min(LONGEST_WAIT, pause))
-        said = f"Anthropic's Admin API {why} at {path}. Nothing was changed; try again later."
-        raise Gone(said) if gone else UsageError(said)
+        def send() -> httpx2.Response:
+            return self._http.get(path, params=tuple(query), headers=headers)
+
+        try:
+            return _object(path, ask(send, _why, self._wait))
+        except Unanswered as why:
+            said = f"Anthropic's Admin API {why} at {path}. Nothing was changed; try again later."
+            raise Gone(said) if why.status in (404, 410) else UsageError(said) from why
 
 
 def _hints_at(hint: Any, key: str) -> bool:
@@ -334,8 +324,3 @@ def _why(answer: httpx2.Response) -> str:
     except (ValueError, LookupError, TypeError):
         said = ""
     return f"answered {answer.status_code}" + (f" ({str(said)[:300]})" if said else "")
-
-
-def _pause_for(answer: httpx2.Response, tried: int) -> float:
-    asked = answer.headers.get("retry-after", "")
-    return float(asked) if asked.isascii() and asked.isdigit() else 2.0**tried

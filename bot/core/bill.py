@@ -17,10 +17,14 @@ def costs(report: Report) -> str:
     if report.estimated:
         table.append(f"| estimated: answers that never said what they used | | {report.estimated} |")
     table.append(f"| **all** | **{report.spent.tokens:,}** count | **{report.spent.usd}** |")
+    return "\n".join(table) + f"\n\n{words(report)}"
+
+
+def words(report: Report) -> str:
+    """What there is to know of these figures."""
     counted = "Input, cache writes and output count towards the token ceiling; cache reads only cost."
     tools = f" {count(report.spent.tool_calls, 'tool call')}." if report.spent.tool_calls else ""
-    words = f"{counted} Amounts are rounded up.{tools}{_dearest(report)}"
-    return "\n".join(table) + f"\n\n{words}{_context(report)}"
+    return f"{counted} Amounts are rounded up.{tools}{_dearest(report)}{_context(report)}"
 
 
 def _dearest(report: Report) -> str:

@@ -1,4 +1,4 @@
-"""The JSON of a request, without ever having it whole: a long text stands in as its hash and its length.
+"""The JSON of a body, without ever having it whole: a long text stands in as its hash and its length.
 
 Text in memory takes up to four times its bytes, and what is parsed of it as much again. So a large body is
 read in a window, value by value; only a small one is decoded at once.

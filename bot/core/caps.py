@@ -38,7 +38,8 @@ class Scope(StrEnum):
 class Caps:
     """The service policy's `caps`. `people` and `repositories` by their names in lower case.
 
-    `everyone` is the cap of who is not named in `people`; None: nobody else has one.
+    `everyone` is the cap of who is not named in `people`; None: nobody else has one. `accounts`: whose each
+    e-mail address at Cursor is (the policy's `cursor`), both in lower case.
     """
 
     zone: str = "UTC"
@@ -47,7 +48,9 @@ class Caps:
     repositories: Mapping[str, Usd] = field(default_factory=dict)
     installation: Usd | None = None
     acknowledge: str = "self"  # who opens a person's next slice: self | approver
+    tiers: Mapping[str, Usd] = field(default_factory=dict)
     mention: bool = False  # the notice at 75 % mentions the person, so that GitHub tells them
+    accounts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +77,20 @@ class Team:
 @dataclass(frozen=True, slots=True)
 class Cap:
     """One cap that holds for a launch. `id`: GitHub's number of whose it is, a line's name or a sweep's id;
-    `name`: how people call it."""
+    `name`: how people call it; `accounts`: the e-mail addresses at Cursor whose use counts under it too."""
 
     scope: Scope
     id: str
     name: str
     usd: Usd
+    accounts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A cap in a month ("" where it knows none): what is spent, what live runs may still spend, how often it
-    was acknowledged. A run that waits holds nothing."""
+    was acknowledged. A run that waits holds nothing. `cursor`: the part of `spent` that Cursor's admin API
+    tells of."""
 
     cap: Cap
     month: str
@@ -93,6 +98,7 @@ class Standing:
     held: Usd
     acknowledged: int = 0
     live: int = 0  # runs of that month: open or running
+    cursor: Usd = ZERO
 
     @property
     def most(self) -> Usd:
@@ -168,6 +174,12 @@ def month_of(now_ms: int, zone: str) -> str:
     return datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(ZoneInfo(zone)).strftime("%Y-%m")
 
 
+def month_from(month: str, count: int) -> str:
+    """So many months later: one from "2026-12" is "2027-01"."""
+    at = int(month[:4]) * 12 + int(month[5:]) - 1 + count
+    return f"{at // 12}-{at % 12 + 1:02d}"
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """What a person and a repository were called in earlier runs, in lower case."""
@@ -204,7 +216,15 @@ def applying(
 def of_person(caps: Caps, person: tuple[int, str], before: frozenset[str] = frozenset()) -> Cap | None:
     """A person's own month; `before`: what they were called in earlier runs."""
     usd = _least(caps.people, person[1], before, caps.everyone)
-    return None if usd is None else Cap(Scope.PERSON, str(person[0]), person[1], usd)
+    if usd is None:
+        return None
+    return Cap(Scope.PERSON, str(person[0]), person[1], usd, accounts_of(caps, person[1], before))
+
+
+def accounts_of(caps: Caps, person: str, before: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """The e-mail addresses at Cursor of somebody who is called this, or was."""
+    names = {person.lower(), *before}
+    return tuple(sorted(email for email, login in caps.accounts.items() if login in names))
 
 
 def of_repository(
@@ -253,8 +273,8 @@ def fit(asked: Usd, standings: Sequence[Standing], spent: Usd = ZERO) -> Fit | R
         return Fit(asked)
     if tightest.left - spent < min(LEAST, asked - spent):
         return Reached(tightest)
-    left = f"{whose(tightest)} leaves {tightest.left} of {tightest.most}"
-    return Fit(tightest.left, f"cost: {asked} is more than {left}")
+    left = f"{whose(tightest)} leaves: {tightest.left} of {tightest.most}"
+    return Fit(tightest.left, f"cost: {asked} is more than what {left}")
 
 
 def held_only(asked: Usd, standings: Sequence[Standing], spent: Usd = ZERO) -> bool:
@@ -270,6 +290,12 @@ def whose(standing: Standing) -> str:
     return f"{name} for {standing.month}" if standing.month else name
 
 
+def spent_of(standing: Standing) -> str:
+    """`$50.00 of $200.00 spent`, and how much of it with Cursor."""
+    elsewhere = f", {standing.cursor} of it with Cursor" if standing.cursor else ""
+    return f"{standing.spent} of {standing.most} spent{elsewhere}"
+
+
 def due(standing: Standing) -> bool:
     """Whether its person is to be told that most of the month's money is gone; once a month is enough."""
     return standing.spent.nanos * 100 >= standing.cap.usd.nanos * NOTICE
@@ -279,6 +305,8 @@ def notice(standing: Standing, mention: bool) -> str:
     """What its person is told then. With `mention` GitHub notifies them."""
     who = f"@{standing.cap.name}" if mention else standing.cap.name
     used = f"{standing.spent} of {standing.most} for {standing.month} ({standing.percent} %)"
+    if standing.cursor:
+        used += f", {standing.cursor} of it with Cursor"
     after = (
         "the cap is reached: further runs are refused until `/agent ack` or the next month"
         if standing.reached

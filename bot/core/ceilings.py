@@ -9,7 +9,7 @@ from bot.core.money import ZERO, Usd
 
 
 class Reason(StrEnum):
-    """Why a run halted, or was refused (INTERFACE section 5)."""
+    """Why a run halted, or was refused: docs/gateway.md, "Refusals"."""
 
     COST = "cost_ceiling"
     TOKENS = "token_ceiling"
@@ -40,7 +40,7 @@ NATIVE_ENGINE = "opus"  # the one engine that can be told; the others have no su
 PARTS = 33  # it is a thirty-third of each ceiling, 3 %
 
 
-# INTERFACE section 4.
+# docs/policy.md, "The ceilings of each class".
 CLASSES: dict[str, Ceilings] = {
     "default": Ceilings(Usd.parse("10"), 800_000, 50, 20 * 60),
     "bugfix": Ceilings(Usd.parse("5"), 500_000, 20, 10 * 60),

@@ -13,6 +13,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 MODES = ("100644", "100755", "120000")
+# What HFS+ leaves out of a name (git's utf8.c, next_hfs_char), and what is as invisible to a person.
+_UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u206a-\u206f\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ def _file(raw: Any) -> File:
     if not isinstance(raw, dict) or not isinstance(raw.get("path"), str) or not raw["path"]:
         raise Malformed("every file of a changeset needs a path")
     path = raw["path"]
+    if any("\ud800" <= character <= "\udfff" for character in path):
+        raise Malformed("the path of a file is not valid Unicode")
     if raw.get("deleted") is True:
         return File(path, "100644", None)
     mode = raw.get("mode", "100644")
@@ -85,6 +89,11 @@ def _file(raw: Any) -> File:
         except (binascii.Error, ValueError) as error:
             raise Malformed(f"{path}: base64 cannot be decoded") from error
     raise Malformed(f"{path}: needs text, base64 or deleted")
+
+
+def seen(name: str) -> str:
+    """A name without the letters that some file systems leave out of it."""
+    return _UNSEEN.sub("", name)
 
 
 def matches(path: str, pattern: str) -> bool:

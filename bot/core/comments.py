@@ -83,6 +83,18 @@ def final(report: Report, here: str = "") -> str:
     return text
 
 
+def came_of(report: Report, here: str = "") -> str:
+    """What became of its work, and what a person can do next; `here` as `final` has it."""
+    return _parts(
+        here or _work(report), "" if here else headlines.next_step(report), headlines.unsent(report)
+    )
+
+
+def tried(report: Report) -> str:
+    """What its tests say, and how far its commands were kept apart."""
+    return _parts(_check(report), _isolation(report))
+
+
 def _final(report: Report, detail: Detail, here: str) -> str:
     return _parts(
         f"**{headlines.outcome(report)}** · {headlines.spent(report)}",
@@ -98,6 +110,7 @@ def _final(report: Report, detail: Detail, here: str) -> str:
         _ceilings(report),
         _clamps(report, detail.notes),
         bill.costs(report),
+        headlines.own(report),
         bill.chart(report.turns, detail.points),
         bill.turns(report, detail.turns),
         _output(report, detail.output),
@@ -300,7 +313,8 @@ def _isolation(report: Report) -> str:
 
 def _origin(report: Report) -> str:
     attempt = f", attempt {report.attempt}" if report.attempt > 1 else ""
-    found = [f"run {code(report.run)}{attempt}"]
+    run = f"[{code(report.run)}]({_link(report.page)})" if report.page else code(report.run)
+    found = [f"run {run}{attempt}"]
     if report.workflow_url:
         found.append(f"[its workflow]({_link(report.workflow_url)})")
     if report.model:
@@ -313,6 +327,6 @@ def _origin(report: Report) -> str:
 
 
 def _link(url: str) -> str:
-    """A URL of GitHub's own, so that it cannot end the link it stands in."""
+    """A URL of GitHub's or of the service, so that it cannot end the link it stands in."""
     safe = "".join(c for c in url if c.isprintable() and c not in " ()<>[]\"'`|\\")
     return safe[:500] if safe.startswith(("https://", "http://")) else "#"

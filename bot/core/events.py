@@ -96,12 +96,17 @@ class LabelChanged:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowCompleted:
-    """A workflow run has ended. `title` is its display title: our run names carry the run's id."""
+    """A workflow run has ended. `title` is its display title: our run names carry the run's id.
+
+    `workflow`: the file that was dispatched, "" for a run that something else started: its title may be a
+    pull request's, and so anybody's.
+    """
 
     repo: Repo
     run_id: int
     title: str
     conclusion: str
+    workflow: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +172,10 @@ def parse(name: str, payload: dict[str, Any]) -> Event | None:
             run, repo = _object(payload, "workflow_run"), _repo(payload)
             title, conclusion = run.get("display_title"), run.get("conclusion")
             title = title if isinstance(title, str) else ""
-            return WorkflowCompleted(repo, _number(run, "id"), title, str(conclusion or "")) if repo else None
+            path = run.get("path") if run.get("event") == "workflow_dispatch" else ""
+            workflow = path.partition("@")[0] if isinstance(path, str) else ""
+            ended = str(conclusion or "")
+            return WorkflowCompleted(repo, _number(run, "id"), title, ended, workflow) if repo else None
         case ("installation" | "installation_repositories", _):
             return _installation(name, payload)
         case _:

@@ -1,4 +1,4 @@
-"""What a comment and labels would come to here, without starting anything (INTERFACE section 6)."""
+"""What a comment and labels would come to here, without starting anything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bot.core.policy import Policy, PolicyError, tighten
 from bot.core.roles import Role
 
 
-def explain(labelled: str, comment: str, role: str, policy: str | None) -> dict[str, Any]:
+def explain(labelled: str, comment: str, role: str, policy: str | bytes | None) -> dict[str, Any]:
     """One JSON-able object: command, error, ceilings, sources, clamps. `labelled` is `name@role,name`."""
     try:
         asked = Role.parse(role)

@@ -11,6 +11,15 @@ from bot.core.outcomes import Check, Report, Spent
 from bot.core.untrusted import plain
 
 Row = tuple[str, str, str, int, str]
+# Why a program's own figure is another one: of most, and of those that count in a way of their own.
+_READ = (
+    "it adds up the answers that it has read to their end, by the prices that it came with. An answer that "
+    "was cut off, one of an earlier attempt, an estimate and a price of your own are counted here alone"
+)
+_OWN = {
+    "aider": "it takes the tokens that were written to and read from the cache for fresh input, at the full "
+    "price, and adds their own price to that"
+}
 
 
 def outcome(report: Report, shown: Callable[[str], str] = plain) -> str:
@@ -141,6 +150,18 @@ def _writes(used: Spent) -> str:
     if not used.cache_write_1h:
         return both
     return f"{both} ({used.cache_write_5m:,} for 5 min, {used.cache_write_1h:,} for 1 h)"
+
+
+def own(report: Report) -> str:
+    """What an engine of others says that it cost, beside what is counted here, and why they may differ."""
+    said, counted = report.own, report.spent.usd
+    if said is None:
+        return ""
+    by = f"{plain(report.engine, 60)} itself says that this attempt cost {said}"
+    if said == counted:
+        return f"{by}, as is counted here."
+    differs = f"{counted - said} less" if said < counted else f"{said - counted} more"
+    return f"{by}, {differs} than is counted here for the run: {_OWN.get(report.engine, _READ)}."
 
 
 def unsent(report: Report) -> str:

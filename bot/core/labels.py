@@ -1,4 +1,4 @@
-"""Labels that set ceilings: `agent:cost=$10` and its kind (INTERFACE 2)."""
+"""Labels that set ceilings: `agent:cost=$10` and its kind (docs/triggers.md)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.core.ceilings import NATIVE_ENGINE
-from bot.core.commands import Options
+from bot.core.commands import ENGINES, Options
 from bot.core.steps import MOST_CHECK, MOST_TASK, STEP_CLASSES, Unclear, number, options, text
 
 # A ceiling's option, and the variable of the environment that sets it too (R31).
@@ -36,9 +36,9 @@ class Checkout:
 class Asked:
     """What a laptop asks of the service. `number`: chosen by it, the same when it asks again.
 
-    `native`: our own agent works (`run`), else `engine` is the name of the command that is bounded (`exec`);
-    `model`: "" is the policy's; `budgets`: the options that come from the environment; `goes_on`: the run
-    that it goes on with, "" for a new one.
+    `native`: one of our engines works (`run`), else `engine` is the name of the command that is bounded
+    (`exec`); `model`: "" is the policy's; `budgets`: the options that come from the environment; `goes_on`:
+    the run that it goes on with, "" for a new one.
     """
 
     number: int
@@ -71,10 +71,12 @@ def read(raw: dict[str, Any]) -> Asked:
     if not isinstance(budgets, list) or not all(isinstance(one, str) and one in BUDGETS for one in budgets):
         raise Unclear(f"budgets must be a list of {', '.join(BUDGETS)}")
     native, engine = raw.get("native") is True, engine_name(text(raw, "engine", 255))
+    if native and engine not in ENGINES:
+        engine = NATIVE_ENGINE
     return Asked(
         number=number(raw),
         native=native,
-        engine=NATIVE_ENGINE if native else engine,
+        engine=engine,
         model=text(raw, "model", 100),
         task=text(raw, "task", MOST_TASK),
         task_class=task_class,

@@ -28,7 +28,7 @@ def times(ceilings: Ceilings, factor: int) -> Ceilings:
     )
 
 
-# INTERFACE section 4: the most without a policy.
+# The most without a policy: docs/policy.md, "Keys".
 MOST: dict[Role, Ceilings] = {
     Role.WRITE: CLASSES["refactor"],
     Role.MAINTAIN: times(CLASSES["refactor"], 2),

@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bot.core import secrets
-from bot.core.changeset import Changeset, File, matches
+from bot.core.changeset import Changeset, File, matches, seen
 from bot.core.policy import FORBIDDEN, forbidden
 from bot.core.roles import Role
 
 MAX_FILES = 300
 MAX_BYTES = 5 * 1024 * 1024  # of one changeset
+MOST_PATH, MOST_NAME = 4_095, 255  # bytes: Linux' PATH_MAX and NAME_MAX
+# With the short names that NTFS may have for it (git's path.c, is_ntfs_dotgitmodules).
+_MODULES = re.compile(r"\.gitmodules|gitmod~[1-4]|g?i?7?e?b?a?~[1-9][0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ def _of_file(file: File, patterns: tuple[str, ...]) -> list[Objection]:
         always = pattern in FORBIDDEN
         why = f"is under `{pattern}`, which {'no run may change' if always else 'the policy forbids'}"
         found.append(Objection(shown, why, None if always else Role.MAINTAIN))
+    if file.mode == "120000" and any(_MODULES.fullmatch(_folded(part)) for part in file.path.split("/")):
+        found.append(Objection(shown, "is a symbolic link that git takes from nobody", None))
     if file.mode == "120000" and file.content is not None and _leaves(file):
         found.append(Objection(shown, "is a symbolic link that leads out of the repository", Role.MAINTAIN))
     if file.content is not None and (secret := next(secrets.find(file.content, file.path), None)):
@@ -76,6 +81,8 @@ def _astray(path: str) -> str | None:
         return "is not a path inside the repository"
     if any(ord(character) < 32 or ord(character) == 127 for character in path):
         return "has control characters in its name"
+    if len(path.encode()) > MOST_PATH or any(len(part.encode()) > MOST_NAME for part in parts):
+        return "has a longer name than file systems take, and could be checked out nowhere"
     # git's own names, as file systems that fold case or drop trailing dots and streams would see them.
     if any(_dotgit(part) for part in parts):
         return "lies in git's own directory"
@@ -83,10 +90,12 @@ def _astray(path: str) -> str | None:
 
 
 def _dotgit(part: str) -> bool:
-    # Zero-width characters are ignored by HFS+, trailing dots and spaces by NTFS; GIT~1 is its short name.
-    folded = "".join(c for c in part if c not in "\u200b\u200c\u200d\u2060\ufeff").casefold()
-    folded = folded.split(":", 1)[0].rstrip(". ")
-    return folded in (".git", "git~1")
+    return _folded(part) in (".git", "git~1")  # the other one is its short name
+
+
+def _folded(part: str) -> str:
+    """A name as file systems see it that fold case, and drop streams, trailing dots and spaces."""
+    return seen(part).casefold().split(":", 1)[0].rstrip(". ")
 
 
 def _leaves(link: File) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import ZERO, Usd
 from bot.core.pieces import Piece
-from bot.core.signals import MergedPull, Size
+from bot.core.signals import MergedPull
+from bot.core.sizes import Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ class Report:
     published: Published | None = None
     isolation: str = ""
     workflow_url: str = ""
+    page: str = ""  # where the service's dashboard shows it, where there is one
     needed: Usd | None = None  # what the request that was refused at a halt would have had to be held for
     needed_tokens: int | None = None
     resumed: Resumed | None = None  # of a further attempt
@@ -136,3 +138,4 @@ class Report:
     sizes: tuple[Size, ...] = ()  # what a piece of each class usually costs
     position: int = 0  # in line, from 1; 0: it is in none
     waits_for: str = ""  # a sentence of ours
+    own: Usd | None = None  # what an engine that is a program of others says that this attempt has cost

@@ -25,9 +25,9 @@ def as_json(signals: Signals) -> dict[str, Any]:
         "cost_per_merged_pr": {
             "direct": _exact(signals.direct),
             "fully_loaded": _exact(signals.fully_loaded),
-            "merged": len(signals.merged),
-            "reverted": len(signals.reverted),
-            "reverted_usd": total(pull.usd for pull in signals.reverted).exact,
+            "merged": signals.merges.pulls,
+            "reverted": signals.merges.reverted,
+            "reverted_usd": signals.merges.reverted_usd.exact,
             "band": [BAND[0].exact, BAND[1].exact],
             "verdict": judge_cost(signals.direct),
         },
@@ -96,7 +96,7 @@ def as_text(signals: Signals) -> str:
     if given := ", ".join(f"{name} {value}" for name, value in _only(signals).items()):
         head += f", only {given}"
     if not (signals.parts or signals.merged or signals.ended):
-        return f"{head}\n\n{_nothing(signals)}"
+        return f"{head}\n\n{nothing(signals)}"
     blocks = [
         [head],
         [*_costs(signals), *_exhaustion(signals)],
@@ -109,7 +109,8 @@ def as_text(signals: Signals) -> str:
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-def _nothing(signals: Signals) -> str:
+def nothing(signals: Signals) -> str:
+    """What to do where there is nothing to tell."""
     if _only(signals) or signals.since != "the beginning":
         return "Nothing was spent and nothing ended here. Try a longer window, or leave a filter out."
     return (
@@ -119,16 +120,15 @@ def _nothing(signals: Signals) -> str:
 
 
 def _costs(signals: Signals) -> Iterator[str]:
-    merged = len(signals.merged)
+    merges = signals.merges
     direct, loaded = signals.direct, signals.fully_loaded
     yield _row(
         "Cost per merged pull request",
-        f"direct {direct or '-'}, fully loaded {loaded or '-'}   ({merged} merged with a run)",
+        f"direct {direct or '-'}, fully loaded {loaded or '-'}   ({merges.pulls} merged with a run)",
     )
     yield _row("", judge_cost(direct))
-    if signals.reverted:
-        usd = total(pull.usd for pull in signals.reverted)
-        text = f"{len(signals.reverted)} of the merged, {usd} (they count all the same)"
+    if merges.reverted:
+        text = f"{merges.reverted} of the merged, {merges.reverted_usd} (they count all the same)"
         yield _row("Reverted since", text)
 
 
@@ -180,11 +180,12 @@ def _spend(signals: Signals) -> Iterator[str]:
         yield _row("  of runs that were halted", f"{signals.halted} ({by})")
     sums = signals.sums
     if sums.usd:
-        for title, nanos, tokens in _counters(sums):
+        for title, nanos, tokens in counters(sums):
             yield _row(f"  {title}", f"{Usd(nanos)} ({_share(nanos, sums.usd.nanos)}){tokens}")
 
 
-def _counters(sums: Sums) -> Iterator[tuple[str, int, str]]:
+def counters(sums: Sums) -> Iterator[tuple[str, int, str]]:
+    """What it was spent for: the name, nano-dollars, and how many tokens, in words."""
     written = sums.cache_write_5m + sums.cache_write_1h
     yield "context read from the cache", sums.cost_read_nanos, f"   {sums.cache_read:,} tokens"
     yield "context written to it", sums.cost_write_nanos, f"   {written:,} tokens"

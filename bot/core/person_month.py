@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.core.caps import Opened, Scope, Standing
+from bot.core.cursor import SOURCE
 from bot.core.money import Usd
 from bot.core.rollup import Part, Task, task_json
 from bot.core.untrusted import printable
@@ -15,7 +16,8 @@ from bot.core.untrusted import printable
 @dataclass(frozen=True, slots=True)
 class PersonMonth:
     """`whole`: False where only some repositories' part of it may be seen; then no cap is told. `runs` are
-    the dearest, at most 500; `lines` without what counts under the person's own cap."""
+    the dearest, at most 500; `lines` without what counts under the person's own cap. `cursor`: what Cursor's
+    admin API tells of them, which is not in `usd`; None: not told."""
 
     login: str
     month: str
@@ -27,6 +29,7 @@ class PersonMonth:
     repositories: tuple[Part, ...]
     runs: tuple[Task, ...]
     opened: tuple[Opened, ...]
+    cursor: Usd | None = None
 
 
 def standing_json(standing: Standing) -> dict[str, Any]:
@@ -38,6 +41,7 @@ def standing_json(standing: Standing) -> dict[str, Any]:
         "usd": standing.cap.usd.exact,
         "most_usd": standing.most.exact,
         "spent_usd": standing.spent.exact,
+        "cursor_usd": standing.cursor.exact,
         "held_usd": standing.held.exact,
         "left_usd": standing.left.exact,
         "percent": standing.percent,
@@ -64,6 +68,7 @@ def as_json(month: PersonMonth) -> dict[str, Any]:
             {"cap": one.name, "by": one.by, "reason": one.reason, "usd": one.usd.exact, "at_ms": one.at}
             for one in month.opened
         ],
+        "cursor_usd": month.cursor.exact if month.cursor is not None else None,
     }
 
 
@@ -72,6 +77,8 @@ def as_text(told: Mapping[str, Any]) -> str:
     who = f"{told['login']} has" if told["login"] else "Here you have"
     when = f" in {told['month']}" if told["month"] else ""
     lines = [f"{who} spent {Usd.parse(told['usd'])}{when}."]
+    if told.get("cursor_usd") and (used := Usd.parse(told["cursor_usd"])):
+        lines.append(f"With Cursor: {used} beside it, {SOURCE}.")
     lines += [_cap(cap) for cap in (*told["caps"], *told.get("line_caps", ()))]
     if told["lines"]:
         shown = ", ".join(f"{Usd.parse(part['usd'])} on {part['name']}" for part in told["lines"])
@@ -83,10 +90,11 @@ def as_text(told: Mapping[str, Any]) -> str:
 
 def _cap(cap: Mapping[str, Any]) -> str:
     whose = f"{cap['name']}'s cap" if cap["scope"] == Scope.PERSON else f"The cap of {cap['name']}"
-    spent, most, held = (Usd.parse(cap[f"{name}_usd"]) for name in ("spent", "most", "held"))
+    spent, most, held, used = (Usd.parse(cap[f"{name}_usd"]) for name in ("spent", "most", "held", "cursor"))
+    elsewhere = f", {used} of it with Cursor" if used else ""
     live = f", {held} held by live runs" if held else ""
     then = "; it is reached" if cap["reached"] else f", {Usd.parse(cap['left_usd'])} left"
-    return f"{whose} for {cap['month']}: {spent} of {most} spent ({cap['percent']} %){live}{then}."
+    return f"{whose} for {cap['month']}: {spent} of {most} spent{elsewhere} ({cap['percent']} %){live}{then}."
 
 
 def _runs(runs: Sequence[Mapping[str, Any]]) -> list[str]:

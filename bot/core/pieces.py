@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.core.money import total
-from bot.core.signals import Size
+from bot.core.sizes import Size
 from bot.core.untrusted import line
 
 CLASSES = ("bugfix", "feature", "refactor", "default")

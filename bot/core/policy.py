@@ -1,7 +1,7 @@
 """What a policy file says: who may spend how much on what, with which engine, and what no run may touch.
 
 A repository's file is `.github/agent.yml` on its default branch, never the one of a pull request's head
-(INTERFACE section 3). A wrong file starts nothing; there is no falling back in silence.
+(docs/policy.md). A wrong file starts nothing; there is no falling back in silence.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from bot.core import changeset, document, policy_keys
 from bot.core.caps import Caps, Line, Team
-from bot.core.ceilings import CLASSES, Ceilings, least
+from bot.core.ceilings import CLASSES, Ceilings
 from bot.core.commands import ENGINES
 from bot.core.document import PolicyError
 from bot.core.limits import MOST
@@ -120,7 +120,8 @@ def parse(text: str | bytes | None, *, service: bool = False) -> Policy:
     policy = replace(policy, allow=_allow(said.get("allow", {})))
     policy = replace(policy, stuck=replace(policy.stuck, **said.get("stuck", {})))
     approvers = tuple(name.lower() for name in said.get("approvers", ()))
-    policy = replace(policy, caps=_caps(said.get("caps", {}), root), approvers=approvers)
+    caps = replace(_caps(said.get("caps", {}), root), accounts=_accounts(said.get("cursor", {})))
+    policy = replace(policy, caps=caps, approvers=approvers)
     policy = replace(policy, drift=said.get("drift", ZERO))
     policy = replace(
         policy, lines=_lines(said.get("lines", {}), root), teams=_teams(said.get("teams", {}), root)
@@ -167,8 +168,13 @@ def _caps(said: Mapping[str, Any], root: document.Node) -> Caps:
         everyone=everyone,
         people=people,
         repositories=said.get("repositories", {}),
+        tiers=tiers,
         **plain,
     )
+
+
+def _accounts(said: Mapping[str, Any]) -> Mapping[str, str]:
+    return {email: login.lower() for email, login in said.get("people", {}).items()}
 
 
 def _lines(said: Mapping[str, Any], root: document.Node) -> Mapping[str, Line]:
@@ -182,7 +188,8 @@ def _lines(said: Mapping[str, Any], root: document.Node) -> Mapping[str, Line]:
 
 def _viewers(said: Mapping[str, Any]) -> Viewers:
     role = Role.parse(said["role"]) if "role" in said else None
-    return Viewers(role, frozenset(name.lower() for name in said.get("people", ())))
+    people, admins = (frozenset(name.lower() for name in said.get(key, ())) for key in ("people", "admins"))
+    return Viewers(role, people, admins)
 
 
 def _teams(said: Mapping[str, Any], root: document.Node) -> Mapping[str, Team]:
@@ -245,8 +252,8 @@ def tighten(service: Policy, repo: Policy) -> Policy:
     """The repository's policy inside the service's: whatever differs, the tighter holds (P2).
 
     The service's maxima, admission, publishing, numbers and engines always bound. Its classes bound where its
-    file sets them. Its model, effort, context, check, numbers, admission and allowances hold where the
-    repository's file says nothing.
+    file sets them. Its classes, maxima, model, effort, context, check, numbers, admission and allowances
+    hold where the repository's file says nothing.
     """
     taken = {
         name: getattr(service, name)
@@ -260,11 +267,8 @@ def tighten(service: Policy, repo: Policy) -> Policy:
 
     return replace(
         repo,
-        classes={
-            name: _tighter_class(name, service.classes[name], repo.classes[name], service.given)
-            for name in repo.classes
-        },
-        most={role: least(service.most[role], repo.most[role]) for role in _ROLES},
+        classes={name: _tighter_class(name, service, repo) for name in repo.classes},
+        most=_tighter_most(service, repo),
         engines=tuple(engine for engine in repo.engines if engine in service.engines),
         admission=service.admission if service.admission == admission else "strict",
         allow=_tighter_allow(service, repo),
@@ -314,11 +318,34 @@ def _tighter_allow(service: Policy, repo: Policy) -> Mapping[str, Allowance]:
     }
 
 
-def _tighter_class(name: str, service: Ceilings, repo: Ceilings, given: frozenset[str]) -> Ceilings:
-    bound = {
-        column: getattr(service, column) for key, column in _NAMES.items() if f"classes.{name}.{key}" in given
-    }
-    return least(replace(repo, **bound), repo)
+def _tighter_class(name: str, service: Policy, repo: Policy) -> Ceilings:
+    """Each ceiling the lower of those that a file sets; where none does, the default."""
+    most, own = service.classes[name], repo.classes[name]
+    values = {}
+    for key, column in _NAMES.items():
+        told = f"classes.{name}.{key}"
+        if told not in repo.given:
+            values[column] = getattr(most, column)
+        elif told in service.given:
+            values[column] = min(getattr(most, column), getattr(own, column))
+    return replace(own, **values)
+
+
+def _tighter_most(service: Policy, repo: Policy) -> Mapping[Role, Ceilings]:
+    """The service's maxima, where the repository's file sets none; no lesser role may more than a greater one
+    that it names."""
+    rows = dict(service.most)
+    for role in _ROLES:
+        for name in policy_keys.CEILINGS.keys:
+            column = _NAMES[name]
+            told = [
+                getattr(repo.most[other], column)
+                for other in _ROLES
+                if other >= role and f"max.{other}.{name}" in repo.given
+            ]
+            value = min([getattr(service.most[role], column), *told])
+            rows[role] = replace(rows[role], **{column: value})
+    return rows
 
 
 # -- paths --
@@ -328,8 +355,7 @@ def forbidden(path: str, patterns: Iterable[str] = FORBIDDEN) -> str | None:
     """The pattern that covers a path, however the path is written: `./`, `//`, `\\`, `..`, any case."""
     place: list[str] = []
     for part in re.split(r"[/\\]+", path):
-        # Zero-width characters are ignored by HFS+, trailing dots and spaces by NTFS.
-        name = "".join(c for c in part if c not in "\u200b\u200c\u200d\u2060\ufeff")
+        name = changeset.seen(part)  # and trailing dots and spaces are ignored by NTFS
         if name == "..":
             del place[-1:]
         elif name not in ("", "."):

@@ -38,7 +38,7 @@ from bot.core.policy_values import (
 from bot.core.rules import ADMISSIONS
 
 # They can create money, or say who may: the service's own file only (P2).
-SERVICE_ONLY = ("caps", "lines", "teams", "prices", "approvers", "viewers", "drift")
+SERVICE_ONLY = ("caps", "lines", "teams", "prices", "approvers", "viewers", "drift", "cursor")
 
 LINE_NAME = r"[a-z0-9][a-z0-9_-]{0,38}"
 
@@ -200,9 +200,26 @@ VIEWERS = Table(
             Many(words(LOGIN, 100, "the name of a person on GitHub")),
             "who see what each person spent anywhere",
         ),
+        "admins": Key(
+            Many(words(LOGIN, 100, "the name of a person on GitHub")),
+            "who see who looked and who changed what, as long as they administer a repository of the App's",
+        ),
     }
 )
 TEAM = Table({"members": _MEMBERS, "api_key_env": _KEY})
+CURSOR = Table(
+    {
+        "people": Key(
+            Named(
+                r"[^@\s]{1,64}@[^@\s]{1,255}",
+                "an e-mail address",
+                words(LOGIN, 100, "the name of a person on GitHub"),
+            ),
+            "who has which account, by the e-mail address that Cursor tells: what they use there counts "
+            "under their cap",
+        )
+    }
+)
 _LINES = Named(LINE_NAME, "a line's name, such as evals", LINE)
 # The service's own file has these besides.
 SERVICE_KEYS = Table(
@@ -219,6 +236,7 @@ SERVICE_KEYS = Table(
         "approvers": Key(
             Many(words(LOGIN, 100, "the name of a person on GitHub")), "who may open what others may not"
         ),
+        "cursor": Key(CURSOR, "what is imported from Cursor's admin API (CURSOR_ADMIN_KEY)"),
         "viewers": Key(VIEWERS, "who may see other people's figures on the dashboard; nobody when not given"),
     }
 )

@@ -94,11 +94,14 @@ class PriceBook:
         self._found: dict[tuple[str, int], Price] = {}
 
     @staticmethod
-    def with_file(text: str) -> PriceBook:
-        """Prices of JSON `{"model": {"input": "15", …}}`, $ per million tokens, over the list's (M3)."""
-        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    def with_file(content: str | bytes) -> PriceBook:
+        """Prices of JSON `{"model": {"input": "15", …}}`, $ per million tokens, over the list's (M3).
+
+        Raises PriceFileError."""
+        raw = content.encode() if isinstance(content, str) else content
+        digest = hashlib.sha256(raw).hexdigest()[:8]
         base = PriceBook()
-        return PriceBook(_overrides(text), f"{base.version} + file {digest}")
+        return PriceBook(_overrides(raw), f"{base.version} + file {digest}")
 
     def price(self, model: str, at: datetime) -> Price:
         """The price that holds for a request to `model` at that time. Raises UnknownModel."""
@@ -108,6 +111,22 @@ class PriceBook:
         if key not in self._found:
             self._found[key] = _listed(model, at)
         return self._found[key]
+
+    def listed(self, at: datetime) -> tuple[Price, ...]:
+        """Every model with a whole price at that time, those of the file first."""
+        found = list(self._overrides.values())
+        for entry in _anthropic().models:
+            try:
+                price = _listed(entry.id, at)
+            except UnknownModel:  # without a price for its cache
+                continue
+            if self._ruled(price.model) is None:
+                found.append(price)
+        return tuple(found)
+
+    def of_file(self, model: str) -> bool:
+        """Whether the price of this model is the file's, and not the list's."""
+        return self._ruled(model) is not None
 
     def _ruled(self, model: str) -> Price | None:
         """By the file: of the very name, else of the same model under another date, the dearest if several.
@@ -213,10 +232,10 @@ def _nanos(per_million: Decimal) -> int:
     return int(-(-(per_million * 1000) // 1))
 
 
-def _overrides(text: str) -> dict[str, Price]:
+def _overrides(raw: bytes) -> dict[str, Price]:
     try:
-        given = json.loads(text, parse_float=str, parse_int=str)
-    except ValueError as error:
+        given = json.loads(raw, parse_float=str, parse_int=str)
+    except (ValueError, RecursionError) as error:
         raise PriceFileError(f"the price file is not JSON: {error}") from error
     if not isinstance(given, dict) or not given:
         raise PriceFileError('the price file must be {"model": {"input": "15", …}}, $ per million tokens')

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.meter import FLOOR
@@ -28,8 +30,8 @@ BY_CEILING = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+# A page makes twenty thousand of each, and a tuple is made in a fifth of the time.
+class Turn(NamedTuple):
     """One answered request: what was held, and what it came to with its corrections. Times in ms."""
 
     attempt: int
@@ -43,7 +45,7 @@ class Turn:
     output_nanos: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: it is asked several times what it needed
 class Recorded:
     """An ended run with its turns, oldest first. `own`: the ceilings that held in its last attempt."""
 
@@ -60,6 +62,11 @@ class Recorded:
     @property
     def nanos(self) -> int:
         return sum(turn.nanos for turn in self.turns)
+
+    @cached_property
+    def needs(self) -> tuple[Need, ...]:
+        """Of each turn in turn, had all those before it been admitted."""
+        return tuple(_needs(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +96,7 @@ class Replayed:
     halt: Reason | None
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """What the ceilings must be at the least for a turn: for the same answer, and for the shortest of use."""
 
     nanos: int
@@ -101,22 +107,24 @@ class Need:
     least_tokens: int
 
 
-def needs(run: Recorded) -> Iterator[Need]:
-    """Of each turn in turn, had all those before it been admitted."""
+def _needs(run: Recorded) -> Iterator[Need]:
+    own = run.own
+    usd, most, last = own.usd.nanos, own.tokens, own.seconds * 1000 - 1
     nanos = tokens = 0
     for step, (turn, ms) in enumerate(zip(run.turns, _elapsed(run), strict=True), 1):
         # What a token of the hold's output was priced at: as the answer's, and what US-only inference might
         # have added, which hardly a request excludes. Without a price the hold is not made smaller.
-        priced = turn.output_nanos * GEO_NUMERATOR
-        rate = priced // (turn.output * GEO_DENOMINATOR) if turn.output else 0
-        keep, least = (min(turn.max_tokens, max(length, FLOOR)) for length in (turn.output, 0))
+        priced, output = turn.output_nanos * GEO_NUMERATOR, turn.output
+        rate = priced // (output * GEO_DENOMINATOR) if output else 0
+        # Output tokens that the hold could have been without: for the same answer, and for the shortest.
+        less, least = max(0, turn.max_tokens - max(output, FLOOR)), max(0, turn.max_tokens - FLOOR)
         yield Need(
-            min(nanos + max(0, turn.hold_nanos - (turn.max_tokens - keep) * rate), run.own.usd.nanos),
-            min(tokens + max(0, turn.hold_tokens - (turn.max_tokens - keep)), run.own.tokens),
-            min(step, run.own.steps),
-            min(ms, run.own.seconds * 1000 - 1),
-            nanos + max(0, turn.hold_nanos - (turn.max_tokens - least) * rate),
-            tokens + max(0, turn.hold_tokens - (turn.max_tokens - least)),
+            min(nanos + max(0, turn.hold_nanos - less * rate), usd),
+            min(tokens + max(0, turn.hold_tokens - less), most),
+            min(step, own.steps),
+            min(ms, last),
+            nanos + max(0, turn.hold_nanos - least * rate),
+            tokens + max(0, turn.hold_tokens - least),
         )
         nanos, tokens = nanos + turn.nanos, tokens + turn.tokens
 
@@ -140,7 +148,7 @@ def replay(run: Recorded, other: Other) -> Replayed:
     """The run under other ceilings: it never costs more than it did, and no more under lower ones."""
     ceilings = other.over(run.own)
     nanos = tokens = 0
-    for step, (turn, need) in enumerate(zip(run.turns, needs(run), strict=True)):
+    for step, (turn, need) in enumerate(zip(run.turns, run.needs, strict=True)):
         if need.steps > ceilings.steps:
             return Replayed(nanos, step, Reason.STEPS)
         if need.ms >= ceilings.seconds * 1000:
@@ -171,11 +179,10 @@ class Peak:
 
 
 def peak(run: Recorded) -> Peak:
-    found = tuple(needs(run))
     return Peak(
-        max((need.nanos for need in found), default=0),
-        max((need.tokens for need in found), default=0),
-        len(found),
+        max((need.nanos for need in run.needs), default=0),
+        max((need.tokens for need in run.needs), default=0),
+        len(run.needs),
         min(-(-_took(run) // 1000), run.own.seconds),
     )
 

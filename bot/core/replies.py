@@ -98,7 +98,7 @@ def reached(standing: Standing) -> str:
     if standing.cap.scope is caps.Scope.SWEEP:
         return f"{standing.most} total ceiling reached"
     held = f", {standing.held} held by live runs" if standing.held else ""
-    return f"{caps.whose(standing)} is reached: {standing.spent} of {standing.most} spent{held}"
+    return f"{caps.whose(standing)} is reached: {caps.spent_of(standing)}{held}"
 
 
 def cap_reached(standing: Standing, spenders: Sequence[Spender], opens: Sequence[str]) -> str:
@@ -165,7 +165,7 @@ def no_caps() -> str:
 def month(standings: Sequence[Standing]) -> str:
     """How the month stands, a line a cap."""
     return "\n".join(
-        f"- {caps.whose(one)}: {one.spent} of {one.most} spent ({one.percent} %)"
+        f"- {caps.whose(one)}: {caps.spent_of(one)} ({one.percent} %)"
         + (f", {one.held} held by live runs" if one.held else "")
         for one in standings
     )

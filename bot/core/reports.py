@@ -102,9 +102,10 @@ def terminal(report: Report) -> str:
             *_columns(costs),
             *_notes(report),
             *_check(report),
+            *([headlines.own(report)] if headlines.own(report) else []),
             *([headlines.unsent(report)] if headlines.unsent(report) else []),
             *([_words(report.notice)] if report.notice else []),
-            *_next(report),
+            *next_here(report),
         ]
     )
 
@@ -130,7 +131,8 @@ def _check(report: Report) -> list[str]:
     return [f"tests {headlines.verdict(report.check)}: {_words(report.check.command)}"]
 
 
-def _next(report: Report) -> list[str]:
+def next_here(report: Report) -> list[str]:
+    """How one goes on with a run that was halted on this machine."""
     if report.outcome != "halted":
         return []
     option, called = raised(report)
@@ -149,7 +151,7 @@ def _next(report: Report) -> list[str]:
 
 
 def to_json(report: Report) -> dict[str, object]:
-    """INTERFACE section 6. Money is a decimal string with every digit."""
+    """What `--report` writes: docs/reports.md, "For programs". Money is a decimal string with every digit."""
     ceilings, spent, by = report.ceilings, report.spent, report.cost_by
     return {
         "run": report.run,
@@ -184,6 +186,7 @@ def to_json(report: Report) -> dict[str, object]:
             "server_tools": by.server_tools.exact,
         },
         "estimated_usd": report.estimated.exact,
+        "own_usd": report.own.exact if report.own is not None else None,
         "price_book": report.price_book,
         "clamps": list(report.clamps),
     }

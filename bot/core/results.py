@@ -12,6 +12,7 @@ from typing import Any
 from bot.core import changeset
 from bot.core.ceilings import Reason
 from bot.core.changeset import Changeset, Malformed
+from bot.core.money import Usd
 from bot.core.reports import Check
 from bot.core.secrets import redacted
 
@@ -35,6 +36,7 @@ class Result:
     isolation: str
     tool_calls: int
     engine: str
+    own: Usd | None = None  # what a program of others says that it has cost
 
 
 def read(body: bytes) -> Result:
@@ -62,7 +64,17 @@ def read(body: bytes) -> Result:
         isolation=_text(raw, "isolation", 40),
         tool_calls=count(raw.get("tool_calls")) or 0,
         engine=" ".join(str(part)[:60] for part in named if part),
+        own=_own(engine),
     )
+
+
+def _own(engine: Any) -> Usd | None:
+    """A claim that nothing depends on: what cannot be read was not said."""
+    said = engine.get("own_usd") if isinstance(engine, dict) else None
+    try:
+        return Usd.parse(said) if isinstance(said, str) else None
+    except ValueError:
+        return None
 
 
 def count(raw: Any) -> int | None:

@@ -11,12 +11,15 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from bot.core.cursor import SOURCE, Share
 from bot.core.money import ZERO, Usd, total
+from bot.core.untrusted import printable
 
 FAR = 10  # times the median: worth a talk
 FEW = 3  # people; fewer have no median to speak of
 MUCH = 0.5  # of somebody's spend: then it is named as a cause
 TOP = 5  # tasks that are named
+UNKNOWN = "whose it is, `cursor.people` of POLICY_FILE does not say"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The part of a month in one repository (`id`: GitHub's number of it) or on one line."""
+    """The part of a month in one repository, on one line, or of one person (`id`: GitHub's number)."""
 
     id: int | None
     name: str
@@ -69,12 +72,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
-    """One month, people dearest first. `elapsed`: the part of the month that is over, 1 for a whole one."""
+    """One month, people dearest first. `elapsed`: the part of the month that is over, 1 for a whole one.
+
+    `cursor`: what Cursor's admin API tells beside it, which is in no other figure here; None: not told.
+    """
 
     month: str
     elapsed: float
     people: tuple[Person, ...]
     top: tuple[Task, ...]
+    cursor: tuple[Share, ...] | None = None
 
     @property
     def usd(self) -> Usd:
@@ -87,7 +94,7 @@ class Rollup:
     @property
     def projected(self) -> Usd | None:
         """The whole month at this pace; None while hardly any of it is over."""
-        return Usd(round(self.usd.nanos / self.elapsed)) if self.elapsed >= 0.02 else None
+        return at_this_pace(self.usd, self.elapsed)
 
     @property
     def median(self) -> Usd:
@@ -104,14 +111,29 @@ class Rollup:
     @property
     def far(self) -> tuple[Person, ...]:
         """Who spent ten times the median or more."""
-        if len(self.people) < FEW or not self.median:
+        median = self.median
+        if len(self.people) < FEW or not median:
             return ()
-        return tuple(person for person in self.people if person.usd >= self.median * FAR)
+        return tuple(person for person in self.people if person.usd >= median * FAR)
+
+    @property
+    def cursor_usd(self) -> Usd:
+        """What all used with Cursor, known or not."""
+        return total(share.usd for share in self.cursor or ())
+
+    def with_cursor(self, person: Person) -> Usd:
+        """What a person used there."""
+        return total(share.usd for share in self.cursor or () if share.person == person.id)
 
     def _at(self, percent: int) -> Usd:
         """A spend that occurred, by nearest rank."""
         spends = sorted(person.usd for person in self.people)
         return spends[-(-len(spends) * percent // 100) - 1] if spends else ZERO
+
+
+def at_this_pace(usd: Usd, elapsed: float) -> Usd | None:
+    """A whole month's spend, of which a part is over; None while hardly any of it is."""
+    return Usd(round(usd.nanos / elapsed)) if elapsed >= 0.02 else None
 
 
 def elapsed(month: str, now: datetime, zone: str) -> float:
@@ -140,7 +162,7 @@ def causes(person: Person) -> tuple[str, ...]:
 
 def as_json(rollup: Rollup) -> dict[str, Any]:
     """For machines: money as decimal strings."""
-    projected = rollup.projected
+    projected, far = rollup.projected, rollup.far
     return {
         "month": rollup.month,
         "elapsed": round(rollup.elapsed, 4),
@@ -158,12 +180,23 @@ def as_json(rollup: Rollup) -> dict[str, Any]:
                 "on_lines_usd": person.lines.exact,
                 "halted_usd": person.halted.exact,
                 "context_usd": person.context.exact,
-                "far": person in rollup.far,
-                "causes": list(causes(person)) if person in rollup.far else [],
+                "cursor_usd": rollup.with_cursor(person).exact if rollup.cursor is not None else None,
+                "far": person in far,
+                "causes": list(causes(person)) if person in far else [],
             }
             for person in rollup.people
         ],
         "top": [task_json(task) for task in rollup.top],
+        "cursor": None if rollup.cursor is None else _cursor_json(rollup, rollup.cursor),
+    }
+
+
+def _cursor_json(rollup: Rollup, shares: Sequence[Share]) -> dict[str, Any]:
+    return {
+        "usd": rollup.cursor_usd.exact,
+        "source": SOURCE,
+        "people": [{"name": one.name, "usd": one.usd.exact} for one in shares if one.known],
+        "unknown": [{"email": one.name, "usd": one.usd.exact} for one in shares if not one.known],
     }
 
 
@@ -183,8 +216,21 @@ def task_json(task: Task) -> dict[str, Any]:
 
 def as_text(rollup: Rollup) -> str:
     """For people, on a terminal."""
+    return printable("\n".join([*_runs(rollup), *_cursor(rollup)]))
+
+
+def _cursor(rollup: Rollup) -> list[str]:
+    if not rollup.cursor:
+        return []
+    rows = [
+        f"  {one.usd!s:>12}  {one.called}" + ("" if one.known else f"  ({UNKNOWN})") for one in rollup.cursor
+    ]
+    return ["", f"Cursor: {rollup.cursor_usd}, {SOURCE}", *rows]
+
+
+def _runs(rollup: Rollup) -> list[str]:
     if not rollup.people:
-        return f"{rollup.month}: no run with a person was launched in this month."
+        return [f"{rollup.month}: no run with a person was launched in this month."]
     whole = (
         f", {rollup.projected} at this pace" if rollup.elapsed < 1 and rollup.projected is not None else ""
     )
@@ -210,7 +256,7 @@ def as_text(rollup: Rollup) -> str:
             how = f"{task.state} ({task.reason})" if task.reason else task.state
             where = task.url or f"{task.repository}" + (f"#{task.thread}" if task.thread else "")
             lines.append(f"  {task.usd!s:>12}  {task.task_class} by {task.actor}, {how}  {where}")
-    return "\n".join(lines)
+    return lines
 
 
 def _people(people: Sequence[Person]) -> str:

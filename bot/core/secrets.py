@@ -16,8 +16,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import re2
-
 # Of one expression's automaton; gitleaks itself sets no bound, and RE2's own is eight times that.
 MEMORY = 1 << 20
 LINE = 2_000  # bytes before and behind a match that count as its line: not all of a file without line breaks
@@ -219,6 +217,9 @@ def _any(expressions: tuple[Any, ...], text: bytes) -> bool:
 
 
 def _compiled(pattern: str) -> Any:
+    # Here and not above: a web process at rest does without.
+    import re2
+
     options = re2.Options()
     options.max_mem = MEMORY
     options.log_errors = False

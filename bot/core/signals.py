@@ -5,9 +5,10 @@ Values come from `bot.stores.signals`; `bot.core.overview` puts them into words 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 from bot.core.money import ZERO, Usd, total
 from bot.core.reconcile import Sums
@@ -19,6 +20,8 @@ FEW = 10  # runs; fewer say nothing about a rate
 MUCH = 0.5  # of what a pull request cost: then it is named as a cause
 MANY = 4  # attempts on one pull request: then they are named too
 BADLY_SCOPED = 80  # steps (R6)
+# What merged pull requests cost: each column goes up to one of these, exclusive; the last has no end.
+COST_BOUNDS = tuple(Usd.parse(text) for text in ("1", "2", "5", "10", "20", "30", "50", "100", "200"))
 # Tokens: each bucket of the histogram goes up to one of these, exclusive; the last has no end.
 BUCKETS = (*(digit * 10**power for power in (3, 4, 5, 6) for digit in (1, 2, 5)), 10_000_000)
 
@@ -28,7 +31,8 @@ class Only:
     """Which runs count; what is not given is any. Names count whatever the case, and also earlier ones.
 
     `line` "" is: on no line. `visible`: the numbers of the repositories that whoever asks may see, and
-    nothing else then, also not what belongs to no repository; None: everything.
+    nothing else then, also not what belongs to no repository; None: everything. `person`: GitHub's number of
+    the developer, who then is no other that has or had the same name.
     """
 
     repository: str = ""
@@ -36,37 +40,31 @@ class Only:
     line: str | None = None
     developer: str = ""
     visible: frozenset[int] | None = None
+    person: int | None = None
 
 
 EVERYTHING = Only()
 
 
-@dataclass(frozen=True, slots=True)
-class MergedPull:
-    """A merged pull request with at least one run, and everything that was spent on it.
+class Costly:
+    """What people worked on by what its runs have cost: `halted` and `context` are parts of `usd`, of runs
+    that were halted and of reading the conversation; `attempts`: of all its runs."""
 
-    `reverted`: it was taken back since; the money was spent all the same. `halted`: the part of runs that
-    were halted; `context`: the part that reading the conversation cost; `attempts`: of all its runs.
-    """
+    __slots__ = ()
 
-    repository: str
-    number: int
-    title: str
-    author: str
     usd: Usd
-    runs: int
-    reverted: bool = False
-    halted: Usd = ZERO
-    context: Usd = ZERO
-    attempts: int = 0
+    halted: Usd
+    context: Usd
+    attempts: int
 
     @property
     def outlier(self) -> bool:
+        """Whether it is above the usual band of a pull request."""
         return self.usd > BAND[1]
 
     @property
     def causes(self) -> tuple[str, ...]:
-        """Why it cost so much, as far as the numbers tell."""
+        """Why it cost so much, as far as these parts of it tell."""
         if not self.usd:
             return ()
         found = []
@@ -83,10 +81,67 @@ class MergedPull:
 
 
 @dataclass(frozen=True, slots=True)
+class MergedPull(Costly):
+    """A merged pull request with at least one run, and everything that was spent on it.
+
+    `reverted`: it was taken back since; the money was spent all the same.
+    """
+
+    repository: str
+    number: int
+    title: str
+    author: str
+    usd: Usd
+    runs: int
+    reverted: bool = False
+    halted: Usd = ZERO
+    context: Usd = ZERO
+    attempts: int = 0
+    repository_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Merges:
+    """Merged pull requests together: `columns` are how many cost how much (COST_BOUNDS); `reverted` and its
+    money: those that were taken back since."""
+
+    pulls: int = 0
+    usd: Usd = ZERO
+    columns: tuple[int, ...] = (0,) * (len(COST_BOUNDS) + 1)
+    outliers: int = 0
+    reverted: int = 0
+    reverted_usd: Usd = ZERO
+
+    @staticmethod
+    def of(pulls: Sequence[MergedPull]) -> Merges:
+        columns, gone = [0] * (len(COST_BOUNDS) + 1), [pull.usd for pull in pulls if pull.reverted]
+        for pull in pulls:
+            columns[bisect(COST_BOUNDS, pull.usd)] += 1
+        usd, outliers = total(pull.usd for pull in pulls), sum(pull.outlier for pull in pulls)
+        return Merges(len(pulls), usd, tuple(columns), outliers, len(gone), total(gone))
+
+    @staticmethod
+    def column(at: int, pulls: int, usd: Usd) -> Merges:
+        """So many of one column, none of which is an outlier or was reverted."""
+        return Merges(pulls, usd, tuple(pulls if at == one else 0 for one in range(len(COST_BOUNDS) + 1)))
+
+    def __add__(self, other: Merges) -> Merges:
+        return Merges(
+            self.pulls + other.pulls,
+            self.usd + other.usd,
+            tuple(mine + theirs for mine, theirs in zip(self.columns, other.columns, strict=True)),
+            self.outliers + other.outliers,
+            self.reverted + other.reverted,
+            self.reverted_usd + other.reverted_usd,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """What one developer, repository, class, engine, model or line has spent in the window.
 
-    `estimated`: the part that is an upper bound; `halted`: the part of runs that were halted.
+    `estimated`: the part that is an upper bound; `halted`: the part of runs that were halted; `number`:
+    GitHub's, of a developer or a repository.
     """
 
     name: str
@@ -95,6 +150,7 @@ class Share:
     estimated: Usd
     halted: Usd
     sums: Sums
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,51 +160,6 @@ class Day:
     date: str
     usd: Usd
     halted: Usd = ZERO
-
-
-ENOUGH = 5  # past runs of a class; fewer say nothing about the next one
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """What past runs of a class have cost: how many, the median, and what nine in ten did not exceed."""
-
-    runs: int
-    median: Usd
-    p90: Usd
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """What a run of a class usually costs, and how one knows: by `scope` repository | installation, or not
-    at all (ceiling: then it is what such a run may cost at most)."""
-
-    task_class: str
-    scope: str
-    runs: int
-    median: Usd
-    p90: Usd
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "task_class": self.task_class,
-            "scope": self.scope,
-            "runs": self.runs,
-            "median": self.median.nanos,
-            "p90": self.p90.nanos,
-        }
-
-    @staticmethod
-    def of_json(raw: Mapping[str, Any]) -> Size:
-        return Size(raw["task_class"], raw["scope"], raw["runs"], Usd(raw["median"]), Usd(raw["p90"]))
-
-
-def size(task_class: str, here: Spread | None, around: Spread | None, ceiling: Usd) -> Size:
-    """By this repository's past runs of the class, else by the installation's, else by its cost ceiling."""
-    for scope, spread in (("repository", here), ("installation", around)):
-        if spread is not None and spread.runs >= ENOUGH:
-            return Size(task_class, scope, spread.runs, spread.median, spread.p90)
-    return Size(task_class, "ceiling", 0, ceiling, ceiling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +172,7 @@ class Ended:
     reason: str | None
     runs: int
     long: int = 0
+    repository_id: int | None = None
 
 
 CEILINGS = ("cost_ceiling", "token_ceiling", "step_ceiling", "wall_clock_ceiling", "cached_token_ceiling")
@@ -221,16 +233,17 @@ class Part:
     sums: Sums
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: a page asks for each sum several times
 class Signals:
     """One window, whole. Pull requests count by merge date, runs by their end, spend by the date of the turn
-    (M4)."""
+    (M4). `merged` are all, or those that stick out; `merges` is of all."""
 
     since: str
     until: str
     zone: str
     only: Only
     merged: tuple[MergedPull, ...]
+    merges: Merges
     parts: tuple[Part, ...]
     estimated: Usd  # the part of `spent` that is an upper bound, not the upstream's word (M2)
     pooled: Usd  # the part of `spent` that corrects estimates of several runs at once; usually negative
@@ -240,17 +253,17 @@ class Signals:
     by: str | None
     shares: tuple[Share, ...]  # without `pooled`
 
-    @property
+    @cached_property
     def spent(self) -> Usd:
         """Everything, corrections too: settled = spent - estimated."""
         return total(part.usd for part in self.parts) + self.pooled
 
-    @property
+    @cached_property
     def unattributed(self) -> Usd:
         """The part of `spent` that belongs to no merged pull request."""
         return total(part.usd for part in self.parts if not part.attributed) + self.pooled
 
-    @property
+    @cached_property
     def unmerged(self) -> Usd:
         """The part of `unattributed` whose run was on an issue or pull request."""
         return total(part.usd for part in self.parts if not part.attributed and part.threaded)
@@ -260,7 +273,7 @@ class Signals:
         """The part of `unattributed` that was on no thread: on laptops, in other workflows."""
         return self.unattributed - self.unmerged - self.pooled
 
-    @property
+    @cached_property
     def halted(self) -> Usd:
         """The part of `spent` whose runs were halted, whatever became of their work."""
         return total(part.usd for part in self.parts if part.state == "halted")
@@ -273,26 +286,22 @@ class Signals:
                 found[str(part.reason)] = found.get(str(part.reason), ZERO) + part.usd
         return dict(sorted(found.items(), key=lambda item: (-item[1].nanos, item[0])))
 
-    @property
+    @cached_property
     def sums(self) -> Sums:
         """Tokens by counter and what each cost, without `pooled`."""
         return sum((part.sums for part in self.parts), Sums())
 
-    @property
+    @cached_property
     def direct(self) -> Usd | None:
         """Spend attributed to the merged pull requests, for each of them."""
-        return total(pull.usd for pull in self.merged).over(len(self.merged)) if self.merged else None
+        return self.merges.usd.over(self.merges.pulls) if self.merges.pulls else None
 
     @property
     def fully_loaded(self) -> Usd | None:
         """All spend of the window, also what never merged, for each merged pull request."""
-        return self.spent.over(len(self.merged)) if self.merged else None
+        return self.spent.over(self.merges.pulls) if self.merges.pulls else None
 
-    @property
-    def reverted(self) -> tuple[MergedPull, ...]:
-        return tuple(pull for pull in self.merged if pull.reverted)
-
-    @property
+    @cached_property
     def exhaustion(self) -> Rate:
         """Runs that a ceiling ended, of all that ended."""
         return _rate("all", self.ended)
@@ -304,6 +313,14 @@ class Signals:
             groups.setdefault(getattr(group, what), []).append(group)
         rates = (_rate(name, found) for name, found in groups.items())
         return tuple(sorted(rates, key=lambda rate: (-rate.exhausted, -rate.runs, rate.name)))
+
+    def halts(self) -> dict[str, int]:
+        """Runs that were halted, by reason."""
+        found: dict[str, int] = {}
+        for group in self.ended:
+            if group.state == "halted":
+                found[str(group.reason)] = found.get(str(group.reason), 0) + group.runs
+        return found
 
     def halts_by_ceiling(self) -> dict[str, int]:
         found: dict[str, int] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bot.core.ceilings import CLASSES, NATIVE_ENGINE
+from bot.core.ceilings import CLASSES
 from bot.core.commands import Options
 from bot.core.money import ZERO, Usd
 from bot.core.outcomes import Report
@@ -66,7 +66,7 @@ def options(raw: dict[str, Any]) -> Options:
         tokens=whole(raw, "tokens", MOST),
         steps=whole(raw, "steps", MOST),
         wall=whole(raw, "wall", LONGEST),
-        engine=text(raw, "engine", 40) or NATIVE_ENGINE,
+        engine=text(raw, "engine", 40) or None,
         line=text(raw, "line", 100) or None,
     )
 

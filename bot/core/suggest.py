@@ -35,6 +35,12 @@ class Suggestion:
     why: str = ""
 
     @property
+    def many_steps(self) -> bool:
+        """Whether the ceiling of steps is above what one task should need; that a class is badly scoped is
+        counted in its runs, by `Signals.badly_scoped`."""
+        return self.ceilings is not None and self.ceilings.steps > BADLY_SCOPED
+
+    @property
     def other(self) -> Other:
         to = self.ceilings or self.own
         return Other(to.usd, to.tokens, to.steps, to.seconds)
@@ -97,7 +103,7 @@ def suggestions_json(made: Sequence[Suggestion], tallies: Mapping[str, Tally]) -
             "own": _ceilings_json(one.own),
             "suggested": one.ceilings and _ceilings_json(one.ceilings),
             "why_not": one.why or None,
-            "badly_scoped": _badly_scoped(one),
+            "above_80_steps": one.many_steps,
             "past_runs": tally_json(tallies[one.task_class]) if one.ceilings else None,
         }
         for one in made
@@ -119,10 +125,21 @@ def suggestions_text(made: Sequence[Suggestion], tallies: Mapping[str, Tally]) -
             "at least what 98 in 100 needed",
             *(f"  {line}" for line in _told(tallies[one.task_class])),
         ]
-        if _badly_scoped(one):
-            lines.append(f"  needs more than {BADLY_SCOPED} steps: badly scoped, split such tasks instead")
+        if one.many_steps:
+            lines.append(f"  more than {BADLY_SCOPED} steps: split such tasks rather than give them so many")
         lines.append("")
     return "\n".join([*lines, APPROXIMATE])
+
+
+def as_yaml(made: Sequence[Suggestion]) -> str:
+    """What to paste into a policy file; "" where nothing is suggested."""
+    lines = [
+        f"  {one.task_class}: {{cost: ${one.ceilings.usd.exact}, tokens: {one.ceilings.tokens}, "
+        f"steps: {one.ceilings.steps}, wall: {one.ceilings.seconds}s}}"
+        for one in made
+        if one.ceilings is not None
+    ]
+    return "\n".join(["classes:", *lines]) if lines else ""
 
 
 def tally_json(one: Tally) -> dict[str, Any]:
@@ -165,10 +182,6 @@ def _told(one: Tally) -> list[str]:
     if one.freed:
         lines.append(f"{one.freed} that a ceiling halted would have gone on; how far is not known")
     return lines
-
-
-def _badly_scoped(one: Suggestion) -> bool:
-    return one.ceilings is not None and one.ceilings.steps > BADLY_SCOPED
 
 
 def _words(ceilings: Ceilings) -> str:

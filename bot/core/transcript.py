@@ -27,6 +27,7 @@ class Malformed(Exception):
 class Transcript:
     """`messages` as the Messages API takes them; the last may be an answer whose calls have no results yet.
 
+    `session`: of an engine that is a program of others, what it goes on from by itself, instead of messages.
     `workspace`: where the work tree was; `failed`: the test commands that had failed at least once. `anchor`:
     the message up to which old results of tools were no longer sent.
     """
@@ -38,6 +39,7 @@ class Transcript:
     workspace: str = ""
     failed: tuple[str, ...] = ()
     anchor: int = 0
+    session: str = ""
 
 
 def write(transcript: Transcript) -> bytes:
@@ -67,7 +69,9 @@ def read(content: bytes) -> Transcript:
         raise Malformed("the conversation lacks something") from error
     if not isinstance(found.anchor, int) or found.anchor < 0:
         raise Malformed("the conversation's anchor is no place in it")
-    if not found.messages or not all(_is_message(message) for message in found.messages):
+    if not isinstance(found.session, str):
+        raise Malformed("the conversation's session is no text")
+    if not (found.messages or found.session) or not all(_is_message(message) for message in found.messages):
         raise Malformed("the conversation has something in it that is no message")
     return found
 

@@ -6,8 +6,12 @@ Source of the shapes: anthropic SDK 2.13.0: types/{usage,message_delta_usage,bet
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
+
+from bot.core.allowances import Refused
+from bot.core.body import LIMITS, scan
 
 MOST = 10**12  # tokens of one answer that fit into the ledger's columns, whatever an upstream says
 MAX_EVENT = 8 * 1024 * 1024  # a longer line of a stream is passed on, not read
@@ -125,10 +129,10 @@ class Answer:
         return self.error is not None and not self.started
 
 
-def read_message(body: bytes, *, long_cache: bool = False) -> Answer:
+def read_message(body: bytes | bytearray, *, long_cache: bool = False) -> Answer:
     """A whole JSON answer. Anything that is not a message comes back as an Answer without usage."""
     try:
-        message = json.loads(body)
+        message = _message(body)
     except (ValueError, RecursionError):
         return Answer()
     if not isinstance(message, dict) or not told(message.get("usage"), "input_tokens", "output_tokens"):
@@ -144,6 +148,16 @@ def read_message(body: bytes, *, long_cache: bool = False) -> Answer:
         output_told=True,
         refused_before_output=message.get("stop_reason") == "refusal" and not message.get("content"),
     )
+
+
+def _message(body: bytes | bytearray) -> Any:
+    """What an answer's JSON says; of a large one's content only whether there is any."""
+    if len(body) > LIMITS.whole:
+        with suppress(Refused):  # what is said strangely is read whole: it was billed all the same
+            lengths: list[int] = []
+            top, _ = scan(memoryview(body), "content", lambda _item, length: lengths.append(length), ())
+            return top | {"content": lengths} if lengths else top
+    return json.loads(body)
 
 
 def read_count(body: bytes) -> int | None:
@@ -186,6 +200,7 @@ class Reader:
         self._keep(rest)
         if b"content_block_delta" in lines:
             self._content = self.answer.started = True
+            self.answer.refused_before_output = False  # also where the refusal was told first
         # The four kinds of line that matter; text deltas are passed over without being parsed.
         if b'"usage"' in lines or b"message_stop" in lines or b'"error"' in lines or b"stop_reason" in lines:
             for line in lines.split(b"\n"):

@@ -13,12 +13,7 @@ import click
 
 from bot import settings
 from bot.clients.anthropic import Key
-from bot.core.ceilings import Ceilings
-from bot.core.money import Usd
-from bot.exam import paper, sheet
-from bot.exam.scripted import NoSandbox, scripted
-from bot.exam.sitting import TASK_CLASS, Sitting, Terms
-from bot.options import (
+from bot.commands.options import (
     HALTED,
     MODEL,
     Bounded,
@@ -30,6 +25,11 @@ from bot.options import (
     refuse,
     who,
 )
+from bot.core.ceilings import Ceilings
+from bot.core.money import Usd
+from bot.exam import paper, sheet
+from bot.exam.scripted import NoSandbox, scripted
+from bot.exam.sitting import TASK_CLASS, Sitting, Terms
 from bot.runner import engines
 from bot.runner.engines import Event
 from bot.runner.joblog import event_line
@@ -168,7 +168,7 @@ def _place(keep: Path | None) -> Iterator[Path]:
 
 def _teller(ceilings: Ceilings) -> Callable[[str, Event], None]:
     def tell(name: str, event: Event) -> None:
-        if event.kind != "tool":
+        if event.kind not in ("tool", "results"):
             click.echo(click.style(f"  {name}: {event_line(event, ceilings.usd)}", dim=True), err=True)
 
     return tell

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.clients.anthropic import Key
+from bot.commands.local import Local, opened
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import ZERO, Usd
 from bot.core.prices import PriceBook
 from bot.core.reports import Report
 from bot.exam.judge import judged, unfit
 from bot.exam.paper import Exercise
-from bot.local import Local, opened
 from bot.runner.engines import Event
 from bot.runner.local import LocalResult, run_local
 

@@ -111,6 +111,9 @@ LOG_READ = _gauge(
     scale=SECOND,
 )
 WORKERS = _gauge("workers", "Durable workers that are alive.")
+DISK_FREE = _gauge(
+    "database_disk_free_bytes", "Bytes left on the disk of an SQLite file for who is not root."
+)
 PAUSED = _gauge("paused", "Switches that keep runs from starting: of a repository, or of everything.")
 LIMITED = _gauge("github_limited_installations", "Installations that GitHub makes wait.")
 CAP = _gauge("cap_usd", "This month's cap with what was acknowledged.", "scope", "name", scale=NANOS)
@@ -133,7 +136,20 @@ RECONCILED = _gauge(
     "When ledger and invoice were last compared to the end; 0: never.",
     scale=SECOND,
 )
+CURSOR_THROUGH = _gauge(
+    "cursor_imported_timestamp_seconds",
+    "Up to when all that Cursor's admin API tells was imported; only where CURSOR_ADMIN_KEY is set.",
+    scale=SECOND,
+)
 BOOK = _gauge("price_book_info", "The price book that is in use.", "version")
+
+# By whether the policy's `cursor.people` says whose account it is: known | unknown.
+CURSOR = _gauge(
+    "cursor_month_usd",
+    "Dollars used with Cursor in this month, as its admin API tells; in no other metric but people's caps.",
+    "account",
+    scale=NANOS,
+)
 
 # A window that ends now, as `python -m bot metrics` counts it.
 WINDOW_KNOWN = _gauge(

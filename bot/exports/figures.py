@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import OperationalError
 
-from bot.core.caps import Cap, Scope, month_of, of_line
+from bot.core.caps import Cap, Caps, Scope, month_of, of_line
 from bot.core.drift import KINDS
 from bot.core.money import total
 from bot.core.reconcile import COUNTERS
@@ -21,6 +21,8 @@ from bot.core.signals import MergedPull
 from bot.exports import families as f
 from bot.exports.families import Family, Labels, Samples
 from bot.services import Services
+from bot.stores import cursor, vitals
+from bot.stores.cursor import CursorEvents
 from bot.stores.handover import DAY_MS
 from bot.stores.looks import DELIVERIES
 from bot.stores.people import People
@@ -92,6 +94,10 @@ def now(services: Services) -> Figures:
         f.LIMITED: {(): standing.limited},
         f.BOOK: {(services.prices.version,): 1},
     }
+    if (free := vitals.free(services.database)) is not None:
+        found |= {f.DISK_FREE: {(): free}}
+    if services.settings.secrets.cursor_admin_key:
+        found |= {f.CURSOR_THROUGH: {(): services.looks.reached(cursor.LOOK) or 0}}
     month = month_of(standing.now, services.policy.caps.zone)
     found |= _drift(services, standing.now)
     return found | _caps(services, People(database, services.runs), store.installations(month), month)
@@ -118,6 +124,7 @@ def _window(services: Services) -> Figures:
     per_pull = {("direct",): signals.direct, ("fully_loaded",): signals.fully_loaded}
     rates = signals.exhaustion_by("task_class")
     return {
+        f.CURSOR: _cursor(CursorEvents(database, services.looks), services.policy.caps, until),
         f.SPENT: {(): signals.spent.nanos},
         f.UNATTRIBUTED: {(): signals.unattributed.nanos},
         f.HALTED_SPEND: {(reason,): usd.nanos for reason, usd in signals.halted_by().items()},
@@ -137,6 +144,13 @@ def _window(services: Services) -> Figures:
             for percentile in ("p50", "p90", "p99")
         },
     }
+
+
+def _cursor(events: CursorEvents, caps: Caps, now_ms: int) -> Samples:
+    sums: dict[Labels, int] = {("known",): 0, ("unknown",): 0}
+    for email, usd in events.month(month_of(now_ms, caps.zone)).items():
+        sums["known" if email in caps.accounts else "unknown",] += usd.nanos
+    return sums
 
 
 def _repositories(groups: Sequence[Group]) -> Names:

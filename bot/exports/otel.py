@@ -6,7 +6,6 @@ loses nothing, and nobody waits for it but the thread that tells it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -32,6 +31,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from bot.exports import figures
 from bot.exports.families import MODEL, TOKEN_TYPE, Family, Samples
 from bot.exports.spans import NANOS_A_MS, SCOPE, spans
+from bot.logs import Log
 from bot.services import Services
 from bot.stores.totals import Totals
 from bot.stores.traces import Ended, Traces
@@ -43,7 +43,7 @@ SPANS_AT_ONCE = 512
 MALFORMED = 400  # the one answer after which nothing may be sent again (OTLP 1.8.0)
 CONVENTIONAL = {MODEL: "gen_ai.request.model", TOKEN_TYPE: "gen_ai.token.type"}
 
-log = logging.getLogger("tollgate.otel")
+log = Log("otel")
 
 Loop = tuple[float, Callable[[], object]]
 
@@ -64,13 +64,20 @@ def resource() -> Resource:
     return Resource({"service.name": "tollgate"}).merge(OTELResourceDetector().detect())
 
 
+class Session(requests.Session):
+    """Follows no redirect: the key in OTEL_EXPORTER_OTLP_HEADERS is for the collector's host alone."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
 class Tracer:
     """Tells of runs that have ended since it was first asked to."""
 
     def __init__(self, services: Services) -> None:
         self._services, self._store = services, Traces(services.database)
         self._resource, self._status = resource(), 0
-        session = requests.Session()
+        session = Session()
         session.hooks["response"].append(self._answered)
         self._exporter = OTLPSpanExporter(session=session)
 
@@ -100,9 +107,8 @@ class Tracer:
             if self._exporter.export(part) is not SpanExportResult.SUCCESS:
                 if self._status != MALFORMED:
                     return False
-                log.warning(
-                    "the collector does not take the trace of run %s: it is left out", ended.run["id"]
-                )
+                said = "the collector does not take the trace of this run: it is left out"
+                log.warning("trace_left_out", said, run=ended.run["id"])
                 break
         self._store.told(ended.run["id"], ended.run["ended_at"])
         return True
@@ -116,7 +122,7 @@ class Meter:
 
     def __init__(self, services: Services) -> None:
         self._services, self._resource = services, resource()
-        self._exporter = OTLPMetricExporter()
+        self._exporter = OTLPMetricExporter(session=Session())
 
     def tell(self) -> bool:
         """Whether the collector has them; False as well if another process told it just now."""

@@ -17,11 +17,8 @@ def main() -> int:
         # Only root may run the agent's tools as another user (S1). sudo would set its own PATH: keep ours.
         command = ["sudo", "-n", "--preserve-env", "env", f"PATH={env.get('PATH', os.defpath)}"]
         os.execvp("sudo", [*command, sys.executable, "-m", "bot.runner"])  # noqa: S606
-    isolation.adopt_orphans()
-    try:
+    with isolation.outlived_by_none():
         return main_ci(env) if env.get("TOLLGATE_RUN") else main_step(env)
-    finally:
-        isolation.end_descendants()
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ the rules of .gitignore, in folders of ours: nothing that the agent wrote is exe
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
+import select
 import stat
 import subprocess
 import tempfile
@@ -28,6 +30,9 @@ MAX_FILES = 5_000
 MAX_NOTES = 20
 MAX_DEPTH = 60
 SETTLED_NS = 1_000_000_000
+# For all that git is asked of .gitignore: a rule can be made on which git 2.39 reads for years.
+RULES_SECONDS = 20.0
+LATE = "its .gitignore takes too long to be read"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -37,14 +42,19 @@ Unchanged = dict[str, tuple[int, ...]]
 
 
 def collect(
-    pristine: Pristine, base: str, work: Path, user: User | None = None, unchanged: Unchanged | None = None
+    pristine: Pristine,
+    base: str,
+    work: Path,
+    user: User | None = None,
+    unchanged: Unchanged | None = None,
+    patience: float = RULES_SECONDS,
 ) -> tuple[Changeset, tuple[str, ...]]:
     """The changed files, and a sentence for each thing that was left out. Raises GitFailed.
 
     `unchanged` is remembered from look to look: what stands in it with the same inode is not read again.
     """
     before = pristine.files(base)
-    with _rules(pristine, before) as rules:
+    with _rules(pristine, before, time.monotonic() + patience) as rules:
         walk = _Walk(before, rules, user, unchanged)
         handle = os.open(work, _DIRECTORY)
         try:
@@ -195,8 +205,9 @@ class _Rules:
 class _Git:
     """One `git check-ignore` that is asked again and again."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
-        self._folder, self._process = folder, process
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes], until: float) -> None:
+        self._folder, self._process, self._until = folder, process, until
+        self._late = False
 
     def write(self, under: str, text: bytes) -> None:
         place = self._folder / under
@@ -204,33 +215,39 @@ class _Git:
         (place / ".gitignore").write_bytes(text)
 
     def ignores(self, path: str, folder: bool) -> bool:
+        """Raises OSError where git does not say so in time."""
         if folder:  # a rule that ends in a slash is for folders alone
             (self._folder / path).mkdir(parents=True, exist_ok=True)
         asked, said = self._process.stdin, self._process.stdout
         if asked is None or said is None:
             return False
+        if self._late:
+            raise OSError(errno.ETIMEDOUT, LATE)
         asked.write(b"./" + os.fsencode(path) + b"\0")  # `:(glob)x` would be pathspec magic, and git's end
         asked.flush()
+        if not select.select([said], [], [], max(0.0, self._until - time.monotonic()))[0]:
+            self._late = True
+            raise OSError(errno.ETIMEDOUT, LATE)
         # With --verbose --non-matching: source, line, pattern, path, each ended by a zero byte.
         _source, _line, pattern, _path = (_field(said) for _ in range(4))
         return bool(pattern) and not pattern.startswith(b"!")
 
 
 @contextmanager
-def _rules(pristine: Pristine, before: dict[str, Entry]) -> Iterator[_Rules]:
+def _rules(pristine: Pristine, before: dict[str, Entry], until: float) -> Iterator[_Rules]:
     named = {
         path.removesuffix(".gitignore"): entry
         for path, entry in before.items()
         if path.rpartition("/")[2] == ".gitignore" and entry.mode in ("100644", "100755")
     }
-    with _asked(pristine) as commits, _asked(pristine) as agents:
+    with _asked(pristine, until) as commits, _asked(pristine, until) as agents:
         for under, text in zip(named, pristine.blobs(list(named.values())), strict=True):
             commits.write(under, text)
         yield _Rules(commits, agents)
 
 
 @contextmanager
-def _asked(pristine: Pristine) -> Iterator[_Git]:
+def _asked(pristine: Pristine, until: float) -> Iterator[_Git]:
     with (
         tempfile.TemporaryDirectory(prefix="tollgate-rules-") as folder,
         subprocess.Popen(
@@ -242,9 +259,12 @@ def _asked(pristine: Pristine) -> Iterator[_Git]:
             stderr=subprocess.DEVNULL,
         ) as process,
     ):
-        yield _Git(Path(folder), process)
-        if process.stdin is not None:
-            process.stdin.close()
+        try:
+            yield _Git(Path(folder), process, until)
+        finally:
+            process.kill()  # it may be reading still
+            with suppress(OSError):  # nobody is there to take what it was asked last
+                process.communicate()
 
 
 def _field(stream: Any) -> bytes:

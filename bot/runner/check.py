@@ -14,22 +14,27 @@ from bot.runner.shell import Shell
 
 CHECK_SECONDS = 300.0
 OUTPUT_TAIL = 8_000
+# Characters: what is longer is no command that somebody would run again. An expression holds up every other
+# thread of ours, the run's clock too, for as long as it reads.
+MOST, MOST_PART = 100_000, 2_000
 
 # The beginning of a command that runs tests, whatever stands before it of env, timeout and package runners.
+# Possessive: what was read once is not read again in another way.
 _BEFORE = (
-    r"(?:(?:sudo|env|time|nice|command|exec)\s+|timeout\s+(?:-\S+\s+)*\S+\s+|[A-Za-z_]\w*=(?:'[^']*'|\"[^\"]*\"|\S*)\s+"
-    r"|(?:uv|poetry|pipenv|pdm|hatch|rye)\s+run\s+(?:-\S+\s+)*|bundle\s+exec\s+|npx\s+(?:-\S+\s+)*)*"
+    r"(?:(?:sudo|env|time|nice|command|exec)\s++|timeout\s++(?:-\S++\s++)*+\S++\s++"
+    r"|[A-Za-z_]\w*+=(?:'[^']*+'|\"[^\"]*+\"|[^\s'\"])*+\s++"
+    r"|(?:uv|poetry|pipenv|pdm|hatch|rye)\s++run\s++(?:-\S++\s++)*+|bundle\s++exec\s++|npx\s++(?:-\S++\s++)*+)*+"
 )
 _RUNS_TESTS = (
-    r"(?:\S*/)?(?:py\.?test|tox|nox|ctest|rspec|phpunit|jest|vitest|mocha|ava|bats|pester)(?![\w.-])",
-    r"(?:\S*/)?python[\d.]*\s+(?:-\S+\s+)*?-m\s*(?:pytest|unittest|nose2|tox|nox|doctest)\b",
-    r"(?:\S*/)?python[\d.]*\s+(?:-\S+\s+)*(?:\S*/)?(?:manage\.py\s+test|setup\.py\s+test|\S*tests?(?:_\w+)?\.py|test_\w+\.py)\b",
-    r"(?:\S*/)?make\s+(?:-\S+\s+|\w+=\S+\s+)*(?:\S*(?:test|check)\S*)",
+    r"(?>\S*/)?+(?:py\.?test|tox|nox|ctest|rspec|phpunit|jest|vitest|mocha|ava|bats|pester)(?![\w.-])",
+    r"(?>\S*/)?+python[\d.]*\s+(?:-\S+\s+)*?-m\s*(?:pytest|unittest|nose2|tox|nox|doctest)\b",
+    r"(?>\S*/)?+python[\d.]*\s+(?:-\S+\s+)*(?>\S*/)?+(?:manage\.py\s+test|setup\.py\s+test|\S*tests?(?:_\w+)?\.py|test_\w+\.py)\b",
+    r"(?>\S*/)?+make\s+(?:-\S+\s+|\w+=\S+\s+)*(?:\S*(?:test|check)\S*)",
     r"(?:npm|pnpm|yarn|bun)\s+(?:-\S+\s+)*(?:run\s+)?(?:t|tst|test\S*)(?!\S)",
     r"(?:go|cargo|dotnet|swift|mix|sbt|lein|deno|bun|dart|flutter|zig\s+build|rake|rails|just|task|bazel|hatch|meson|mage)"
     r"\s+(?:-\S+\s+)*(?:test|nextest)\b",
-    r"(?:\S*/)?(?:mvn|mvnw|gradle|gradlew)\s+(?:\S+\s+)*?\S*(?:test|check|verify)\b",
-    r"(?:(?:ba|z)?sh\s+)?(?:\S*/)?(?:run[-_]?tests?|test|tests)\.sh\b",
+    r"(?>\S*/)?+(?:mvn|mvnw|gradle|gradlew)\s+(?:\S+\s+)*?\S*(?:test|check|verify)\b",
+    r"(?:(?:ba|z)?sh\s+)?(?>\S*/)?+(?:run[-_]?tests?|test|tests)\.sh\b",
 )  # fmt: skip
 _TEST = re.compile(rf"{_BEFORE}(?:{'|'.join(_RUNS_TESTS)})")
 _JOINS = re.compile(r"&&|\|\||;|\n|\|&|\||&(?![>\d])")
@@ -51,6 +56,8 @@ def test_in(command: str, cwd: Path) -> Test | None:
     """The last part of a command line that runs tests, without what filters its output or edits before it."""
     if heredoc := _HEREDOC.search(command):
         command = command[: heredoc.start()]
+    if len(command) > MOST:
+        return None
     found: list[str] = []
     moves: list[str] = []
     for part in _parts(command):
@@ -78,9 +85,11 @@ def _parts(command: str) -> Iterator[str]:
 
 def _bare(part: str) -> str:
     part = part.strip().lstrip("({ ").strip()
+    if len(part) > MOST_PART:
+        return ""
     if part.count(")") > part.count("("):
         part = part.rstrip(") ;")
-    return re.sub(r"\s*(?:\d?>&\d|&?\d?>{1,2}\s*(?:/dev/null|\S+))\s*$", "", part).strip()
+    return re.sub(r"(?<!\s)\s*+(?:\d?>&\d|&?\d?>{1,2}+\s*+\S++)\s*+$", "", part).strip()
 
 
 def run(

@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +19,19 @@ from bot.runner.pristine import GitFailed, Pristine
 
 DEPTH = 50  # commits of history for `git log` and `git blame`
 TRIES = 3
+MOST_SETTINGS, MOST_SETTING = 200, 1 << 20  # files of a branch that an engine obeys, and bytes of one
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A run's folders: `git` is out of the agent's reach, `work` and `home` are the agent's."""
+    """A run's folders: `git` is out of the agent's reach, `work` and `home` are the agent's, `aside` it may
+    read."""
 
     top: Path
     git: Path
     work: Path
     home: Path
+    aside: Path
 
 
 @contextmanager
@@ -40,9 +43,11 @@ def place(user: User | None, name: str, run: str) -> Iterator[Place]:
     top, lock = _top(run)
     try:
         top.chmod(0o711 if user else 0o700)
-        made = Place(top, top / "git", top / "work" / (_safe(name) or "repository"), top / "home")
+        work = top / "work" / (_safe(name) or "repository")
+        made = Place(top, top / "git", work, top / "home", top / "aside")
         made.work.mkdir(mode=0o755, parents=True)
         made.home.mkdir(mode=0o700)
+        made.aside.mkdir(mode=0o755)
         if user:
             os.chown(made.home, user.uid, user.gid)  # `work` follows when it is filled
         yield made
@@ -93,19 +98,50 @@ def fetch(
     if not re.fullmatch(r"[0-9a-f]{40}([0-9a-f]{24})?", sha):
         raise GitFailed(f"{sha[:80]!r} is not the SHA of a commit")
     pristine = Pristine.create(git_dir, env, sha256=len(sha) == 64)
+    # Any commit that a ref reaches may be asked for; a fork's pull request is reached by its own.
+    _fetched(pristine, url, sha, token, DEPTH, f"the commit {sha[:12]}", sleep)
+    return pristine
+
+
+def settings_of(
+    pristine: Pristine, url: str, branch: str, token: str, names: Sequence[str]
+) -> dict[str, bytes]:
+    """What a branch has of these files and folders ("x/") now, by path. Raises GitFailed."""
+    _fetched(pristine, url, f"refs/heads/{branch}", token, 1, f"the branch {branch}")
+    commit = pristine.run("rev-parse", "FETCH_HEAD").decode().strip()
+    found = {
+        path: entry
+        for path, entry in pristine.files(commit).items()
+        if (path in names or path.startswith(tuple(name for name in names if name.endswith("/"))))
+        and entry.kind == "blob"
+        and entry.mode != "120000"
+        and entry.size <= MOST_SETTING
+    }
+    if len(found) > MOST_SETTINGS:
+        raise GitFailed(f"the branch {branch} has {len(found)} files of {', '.join(names)}: too many")
+    return dict(zip(found, pristine.blobs(list(found.values())), strict=True))
+
+
+def _fetched(
+    pristine: Pristine,
+    url: str,
+    what: str,
+    token: str,
+    depth: int,
+    called: str,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
     for left in reversed(range(TRIES)):
         try:
-            # Any commit that a ref reaches may be asked for; a fork's pull request is reached by its own.
             pristine.run(
-                "fetch", "--quiet", "--no-tags", f"--depth={DEPTH}", "--", url, sha,
+                "fetch", "--quiet", "--no-tags", f"--depth={depth}", "--", url, what,
                 env=_authorization(url, token),
             )  # fmt: skip
-            break
+            return
         except GitFailed as error:
             if not left:
-                raise GitFailed(f"the commit {sha[:12]} cannot be fetched: {error}") from error
+                raise GitFailed(f"{called} cannot be fetched: {error}") from error
             sleep(2.0 ** (TRIES - left))
-    return pristine
 
 
 def _authorization(url: str, token: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bot.core.ceilings import NATIVE_ENGINE
+from bot.core.commands import ENGINES
 from bot.core.money import Usd
 from bot.core.quantities import duration, whole
 from bot.core.reports import Check
@@ -39,6 +39,7 @@ class Inputs:
     mode: Mode
     task: str = ""
     task_class: str = "default"
+    engine: str = ""  # whoever has the key decides
     cost: Usd | None = None
     tokens: int | None = None
     steps: int | None = None
@@ -117,8 +118,6 @@ def _asked(mode: Mode, given: Mapping[str, str]) -> Inputs:
     cost = said("cost", Usd.parse)
     if cost is not None and cost <= Usd(0):
         raise WrongInputs("`cost`: a ceiling of nothing would start nothing")
-    if given.get("engine", NATIVE_ENGINE) != NATIVE_ENGINE:
-        raise WrongInputs(f"`engine`: this version runs {NATIVE_ENGINE} only, not {given['engine'][:40]!r}")
     for name, most in (("task", MOST_TASK), ("check", MOST_CHECK)):
         if len(given.get(name, "")) > most:
             raise WrongInputs(f"`{name}` has {len(given[name]):,} characters, more than {most:,}")
@@ -126,6 +125,7 @@ def _asked(mode: Mode, given: Mapping[str, str]) -> Inputs:
         mode,
         task=given["task"],
         task_class=said("class", _one_of(STEP_CLASSES)) or "default",
+        engine=said("engine", _one_of(ENGINES)) or "",
         cost=cost,
         tokens=said("tokens", whole),
         steps=said("steps", whole),

@@ -9,13 +9,16 @@ import pwd
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 AGENT = "tollgate-agent"
+END_SECONDS = 2.0  # after them a process that cannot be ended is left
 # What a tool may need to find its toolchain. Everything else stays here, whatever it is called.
 _KEPT = {
     "PATH", "LANG", "LANGUAGE", "TZ", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "NODE_PATH", "NVM_DIR",
@@ -26,7 +29,8 @@ _KEPT = {
 }  # fmt: skip
 _KEPT_PREFIXES = ("LC_", "JAVA_HOME_", "GOROOT_")
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-_CREDENTIALS = re.compile(r"://[^/\s]*@")  # a URL with a user in it
+# An address with a user in it; a proxy's may lack the scheme (curl(1)).
+_CREDENTIALS = re.compile(r"://[^/\s]*@|\A[^/\s]*:[^/\s]*@|\A[^/\s]+@[^/\s]*[:.]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,12 @@ def tool_env(env: Mapping[str, str], home: Path, user: str = "") -> dict[str, st
         "PYTHONDONTWRITEBYTECODE": "1",
         **({"USER": name, "LOGNAME": name} if name else {}),
     }
+
+
+def as_user(user: User | None) -> dict[str, Any]:
+    """How subprocess.Popen starts a process of the agent's: in a session of its own, without our groups."""
+    own: dict[str, Any] = {"start_new_session": True, "umask": 0o022}
+    return own | ({"user": user.uid, "group": user.gid, "extra_groups": []} if user else {})
 
 
 def agent_user() -> User | None:
@@ -107,7 +117,13 @@ def may_become_root() -> bool:
     return tried.returncode == 0
 
 
-def end_marked(mark: str, seconds: float = 2.0, *, prefix: bool = False) -> None:
+def ours_alone(folder: Path) -> bool:
+    """Whether it is a folder, and no link, that only this user can write in. Raises OSError."""
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+
+
+def end_marked(mark: str, *, prefix: bool = False) -> None:
     """SIGKILL to every process with `mark` in the environment it was started with, until none is left."""
     wanted = mark.encode()
 
@@ -115,7 +131,7 @@ def end_marked(mark: str, seconds: float = 2.0, *, prefix: bool = False) -> None
         entries = (process / "environ").read_bytes().split(b"\0")
         return any(entry.startswith(wanted) for entry in entries) if prefix else wanted in entries
 
-    _end_all(marked, seconds)
+    _end_all(marked)
 
 
 def adopt_orphans() -> bool:
@@ -125,12 +141,29 @@ def adopt_orphans() -> bool:
     return False
 
 
-def end_descendants(seconds: float = 2.0) -> None:
+@contextlib.contextmanager
+def outlived_by_none() -> Iterator[None]:
+    """Nothing that is started in the block is there after it, however far it went (Linux)."""
+    adopt_orphans()
+    try:
+        yield
+    finally:
+        end_descendants()
+
+
+def end_of(user: User) -> None:
+    """SIGKILL to all of this user's that this process has started."""
+    end_descendants(lambda process: process.stat().st_uid == user.uid)
+
+
+def end_descendants(which: Callable[[Path], bool] = lambda process: True) -> None:
     """SIGKILL to all that this process has started, however far they went; none can hide once adopted."""
     own = os.getpid()
 
     def below(process: Path) -> bool:
         pid = int(process.name)
+        if not which(process):
+            return False
         while pid > 1:
             # "pid (name) state ppid …"; a name may hold spaces and parentheses.
             fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
@@ -141,11 +174,11 @@ def end_descendants(seconds: float = 2.0) -> None:
                 return True
         return False
 
-    _end_all(below, seconds)
+    _end_all(below)
 
 
-def _end_all(condition: Callable[[Path], bool], seconds: float) -> None:
-    until = time.monotonic() + seconds
+def _end_all(condition: Callable[[Path], bool]) -> None:
+    until = time.monotonic() + END_SECONDS
     while (pids := list(_found(condition))) and time.monotonic() < until:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError, PermissionError):

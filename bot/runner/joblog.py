@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from bot.core import headlines
 from bot.core.money import ZERO, Usd
 from bot.core.reports import Check
+from bot.core.untrusted import code, fenced
 from bot.runner.engines import Ending, Event
 from bot.runner.service import Brief, Standing
 
@@ -122,7 +122,7 @@ def headline(ending: Ending) -> str:
 def markdown(
     headline: str, ending: Ending, check: Check | None, spent: Mapping[str, str], brief: Brief | None
 ) -> str:
-    lines = [f"### Tollgate: {_code(headline)}", ""]
+    lines = [f"### Tollgate: {code(headline, 300)}", ""]
     if brief is not None and spent["cost"]:
         most = brief.ceilings
         lines += [
@@ -136,10 +136,9 @@ def markdown(
         ]
     if check is not None:
         verdict = f"Tests {headlines.verdict(check)}"
-        lines += [f"{verdict}: {_code(check.command)}", ""]
+        lines += [f"{verdict}: {code(check.command)}", ""]
     if ending.summary:
-        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", ending.summary)), default=0))
-        lines += ["What the agent says:", "", f"{fence}text", ending.summary, fence, ""]
+        lines += ["What the agent says:", "", fenced(ending.summary), ""]
     return "\n".join(lines) + "\n"
 
 
@@ -151,10 +150,3 @@ def plain(text: str) -> str:
 
 def _short(words: str, most: int = 140) -> str:
     return words if len(words) <= most else words[: most - 1] + "…"
-
-
-def _code(words: str) -> str:
-    words = plain(words)
-    ticks = "`" * (1 + max(map(len, re.findall("`+", words)), default=0))
-    space = " " if "`" in words else ""
-    return f"{ticks}{space}{words}{space}{ticks}"

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from bot.core.care import care
 from bot.core.ceilings import Ceilings
 from bot.core.reports import Check
 from bot.runner import check, engines, prompts
-from bot.runner.engines import Ending, Event, Task
+from bot.runner.beside import beside
+from bot.runner.engines import Ending, Event, Ground, Task
+from bot.runner.engines.installed import engines_folder
 from bot.runner.isolation import tool_env
 from bot.runner.shell import Shell
 from bot.runner.supervise import Stop, judged, watched
@@ -74,12 +76,25 @@ def run_local(
     chosen, root = engines.named(engine), workspace.resolve()
     stop, before = Stop(), tree(root)
     with tempfile.TemporaryDirectory(prefix="tollgate-") as scratch, _following(halted, stop):
-        shell = Shell(root, tool_env(env, Path(env.get("HOME") or scratch)), scratch=Path(scratch))
+        own = tool_env(env, Path(env.get("HOME") or scratch))
+        shell = Shell(root, own, scratch=Path(scratch))
         tools = Tools(root, shell)
         try:
             opening = prompts.opening(task, root, task_class, check=check_command)
-            system, careful = prompts.system(task_class), care(task_class, effort, context)
-            given = Task(system, opening, model, careful.effort, base_url, token, ceilings, careful.context)
+            system = prompts.system(task_class, chosen.native)
+            careful, ground = care(task_class, effort, context), _ground(root, Path(scratch), own, env)
+            given = Task(
+                system,
+                opening,
+                model,
+                careful.effort,
+                base_url,
+                token,
+                ceilings,
+                careful.context,
+                ground=ground,
+                check=check_command,
+            )
             ending = watched(chosen, given, tools, on_event, stop, ceilings.seconds)
             shell.end()
             found = None
@@ -90,24 +105,24 @@ def run_local(
     return LocalResult(judged(ending, found, tools.failed), found, changes(before, tree(root)))
 
 
-@contextmanager
-def _following(halted: threading.Event | None, stop: Stop) -> Iterator[None]:
-    """The gateway's halt becomes ours. The engine hears its sentence first; a tool that runs is ended."""
-    over = threading.Event()
+def _ground(root: Path, scratch: Path, own: Mapping[str, str], env: Mapping[str, str]) -> Ground:
+    """A home of its own: this user's settings of a program are not the task's. Nobody's base branch."""
+    home, aside = scratch / "home", scratch / "aside"
+    for folder in (home, aside):
+        folder.mkdir(mode=0o700)
+    return Ground(root, home, aside, engines_folder(env), own)
 
-    def follow() -> None:
+
+def _following(halted: threading.Event | None, stop: Stop) -> AbstractContextManager[None]:
+    """The gateway's halt becomes ours. The engine hears its sentence first; a tool that runs is ended."""
+
+    def follow(over: threading.Event) -> None:
         while halted is not None and not over.is_set():
             if halted.wait(0.1):
                 stop.now(None, None)
                 return
 
-    thread = threading.Thread(target=follow, name="halt", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return beside(follow)
 
 
 def tree(root: Path) -> Tree:

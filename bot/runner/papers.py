@@ -16,7 +16,7 @@ OUTPUTS = ("outcome", "reason", "cost", "tokens", "steps", "patch", "report", "s
 
 @dataclass(frozen=True, slots=True)
 class Papers:
-    """One run's: `report` as `--report` writes it (INTERFACE section 6), `summary` in Markdown, `patch`."""
+    """One run's: `report` as `--report` writes it, `summary` in Markdown, `patch`."""
 
     report: Mapping[str, Any]
     summary: str

@@ -19,10 +19,12 @@ import httpx2
 from bot.core.ceilings import span
 from bot.core.changeset import Changeset
 from bot.core.reports import Check
+from bot.core.run_tokens import for_agent
 from bot.core.transcript import Transcript
 from bot.runner import changeset, check, engines, prompts
-from bot.runner.checkout import Place, fetch, place
-from bot.runner.engines import Ending, Engine, Event, Task
+from bot.runner.checkout import Place, fetch, place, settings_of
+from bot.runner.engines import Ending, Engine, Event, Ground, Task
+from bot.runner.engines.installed import engines_folder
 from bot.runner.isolation import User, agent_user, tool_env
 from bot.runner.joblog import Job
 from bot.runner.papers import Papers
@@ -154,11 +156,13 @@ class CiRun:
         try:
             engine = engines.named(brief.engine)
             self.version = engine.version
+            self.job.line(f"the engine: {engine.name} {engine.version}")
             with place(user, brief.full_name.rpartition("/")[2], brief.run) as where:
                 begun = self._lay_out(where, user)
                 self.job.line(f"{brief.full_name} at {begun.sha[:12]} is in {where.work}")
+                base = self._base(begun, engine)
                 left = self._left_before(where, user)
-                return self._in(where, begun, left, engine, user, isolation, stop, pulse)
+                return self._in(where, begun, base, left, engine, user, isolation, stop, pulse)
         except engines.UnknownEngine as error:
             return Made(Ending("failed", message=str(error)), isolation=isolation)
         except (GitFailed, OSError, ValueError) as error:
@@ -166,11 +170,26 @@ class CiRun:
 
     def _lay_out(self, where: Place, user: User | None) -> Begun:
         """Put what the agent works on into `where.work`. Raises GitFailed."""
-        brief, server = self.brief, self.env.get("GITHUB_SERVER_URL") or "https://github.com"
-        url = f"{server.rstrip('/')}/{brief.full_name}.git"
-        pristine = fetch(where.git, url, brief.sha, self.env.get("GITHUB_TOKEN", ""), self.env)
+        brief = self.brief
+        pristine = fetch(where.git, self._url, brief.sha, self.env.get("GITHUB_TOKEN", ""), self.env)
         pristine.lay_out(brief.sha, where.work, user)
         return Begun(pristine, brief.sha)
+
+    @property
+    def _url(self) -> str:
+        server = self.env.get("GITHUB_SERVER_URL") or "https://github.com"
+        return f"{server.rstrip('/')}/{self.brief.full_name}.git"
+
+    def _base(self, begun: Begun, engine: Engine) -> dict[str, bytes]:
+        """What the engine obeys of the repository: never the head's, which may be a stranger's. Raises
+        GitFailed."""
+        branch, token = self.brief.base_ref, self.env.get("GITHUB_TOKEN", "")
+        if not branch or not engine.settings:
+            return {}
+        found = settings_of(begun.pristine, self._url, branch, token, engine.settings)
+        if found:
+            self.job.line(f"{engine.name} obeys {', '.join(sorted(found))} of the branch {branch}")
+        return found
 
     def _left_before(self, where: Place, user: User | None) -> tuple[Transcript | None, Changeset | None]:
         """Put the changes of the attempt before into the tree; its conversation and these changes."""
@@ -188,6 +207,7 @@ class CiRun:
         self,
         where: Place,
         begun: Begun,
+        base: Mapping[str, bytes],
         left: tuple[Transcript | None, Changeset | None],
         engine: Engine,
         user: User | None,
@@ -196,9 +216,8 @@ class CiRun:
         pulse: Pulse,
     ) -> Made:
         brief = self.brief
-        shell = Shell(
-            where.work, tool_env(self.env, where.home, user.name if user else ""), user, scratch=where.top
-        )
+        env = tool_env(self.env, where.home, user.name if user else "")
+        shell = Shell(where.work, env, user, scratch=where.top)
         tools = Tools(where.work, shell, user)
         earlier, before = left
         tools.failed |= set(earlier.failed if earlier else ())
@@ -230,15 +249,17 @@ class CiRun:
 
         try:
             task = Task(
-                prompts.system(brief.task_class),
+                prompts.system(brief.task_class, engine.native),
                 self._prompt(where, earlier),
                 brief.model,
                 brief.effort,
                 brief.base_url,
-                brief.token,
+                brief.token if engine.native else self._given(),
                 brief.ceilings,
                 earlier=earlier,
                 context=brief.context,
+                ground=Ground(where.work, where.home, where.aside, engines_folder(self.env), env, user, base),
+                check=brief.check,
             )
             ending = watched(engine, task, Still(tools, uploads.seen), tell, stop, self._left())
             shell.end()  # whatever still runs in the background would change the tree under us
@@ -252,6 +273,12 @@ class CiRun:
         finally:
             uploads.close()
             tools.close()
+
+    def _given(self) -> str:
+        """The token for a program whose commands see its environment: it asks the model and no more."""
+        token = for_agent(self.brief.token)
+        self.job.mask(token)
+        return token
 
     def _prompt(self, where: Place, earlier: Transcript | None) -> str:
         """What the conversation is opened with, or what is said to one that goes on."""
@@ -323,7 +350,11 @@ class CiRun:
             },
             "isolation": made.isolation,
             "tool_calls": max(tool_calls, ending.tool_calls),
-            "engine": {"name": self.brief.engine, "version": self.version},
+            "engine": {
+                "name": self.brief.engine,
+                "version": self.version,
+                "own_usd": ending.own.exact if ending.own is not None else None,
+            },
         }
 
 

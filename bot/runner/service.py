@@ -55,6 +55,7 @@ class Brief:
         None  # of a further attempt: `why` the last one ended, `text` asked now
     )
     before: Mapping[str, Any] | None = None  # of a planning run: the run whose task it splits
+    base_ref: str = ""  # the branch whose settings an engine obeys; "" for none
 
     def __repr__(self) -> str:
         return f"Brief(run={self.run!r}, attempt={self.attempt})"
@@ -88,6 +89,7 @@ def read_brief(raw: Any) -> Brief:
             forbidden=tuple(str(pattern) for pattern in raw["forbidden_paths"]),
             resumed=_resumed(raw.get("resumed")),
             before=dict(raw["before"]) if raw.get("before") else None,
+            base_ref=str(raw.get("base_ref") or ""),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ServiceError(f"the service's answer to the claim cannot be read: {error!r}") from error

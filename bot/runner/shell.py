@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.runner import group
-from bot.runner.isolation import User, end_marked
+from bot.runner.isolation import User, as_user, end_marked
 from bot.runner.output import Output
 
 COMMAND_SECONDS = 300.0
@@ -140,7 +140,6 @@ class Shell:
     def _start(self, command: str, mark: str, at: Path | None) -> subprocess.Popen[bytes]:
         state = str(self._state if at is None else os.devnull)
         name, _, value = mark.partition("=")
-        user = self._user
         with tempfile.TemporaryFile() as given:
             given.write(command.replace("\0", "").encode("utf-8", "replace"))
             given.seek(0)
@@ -153,12 +152,8 @@ class Shell:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
                 pass_fds=(handle,),
-                umask=0o022,
-                user=user.uid if user else None,
-                group=user.gid if user else None,
-                extra_groups=[] if user else None,
+                **as_user(self._user),
             )
 
     def _keep(self, whole: bool) -> None:

@@ -55,6 +55,7 @@ def _asked(inputs: Inputs) -> dict[str, Any]:
         "number": secrets.randbits(62) + 1,
         "task": inputs.task,
         "class": inputs.task_class,
+        "engine": inputs.engine or None,
         "cost": inputs.cost.exact if inputs.cost is not None else None,
         "tokens": inputs.tokens,
         "steps": inputs.steps,

@@ -48,6 +48,10 @@ class Tools:
             text, error = f"{problem}.", True
         return Acted(text, error)
 
+    def ran(self, command: str, failed: bool) -> None:
+        """Remember what an engine with tools of its own has run, as if it had been by ours."""
+        self._saw(test_in(command, self.root), failed)
+
     def close(self) -> None:
         self.shell.close()
 
@@ -69,15 +73,18 @@ class Tools:
             return "command is missing.", True
         test = test_in(command, self.shell.cwd)
         ran = self.shell.run(command, stop, self._seconds)
-        if test is not None:
-            self.test = test
-            if ran.exit_code:
-                self.failed.add(test.command)
+        self._saw(test, bool(ran.exit_code))
         if ran.ended:
             return _noted(ran.output, f"(ended with all that it had started: {ran.ended})"), True
         if ran.exit_code:
             return _noted(ran.output, f"(exit code {ran.exit_code})"), False
         return ran.output or "(no output)", False
+
+    def _saw(self, test: Test | None, failed: bool) -> None:
+        if test is not None:
+            self.test = test
+            if failed:
+                self.failed.add(test.command)
 
 
 class Still:
@@ -89,6 +96,9 @@ class Still:
     def call(self, name: str, given: Any, stop: threading.Event) -> Acted:
         self._wait()
         return self._tools.call(name, given, stop)
+
+    def ran(self, command: str, failed: bool) -> None:
+        self._tools.ran(command, failed)
 
 
 def _noted(output: str, note: str) -> str:

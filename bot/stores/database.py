@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,26 @@ BUSY_SECONDS = 30
 # Connections of a process to PostgreSQL beside the ledger's and the durable engine's. A server takes 100 by
 # default (max_connections), and two web processes and two workers have to do with that.
 AT_ONCE = 8
+# A host whose cable is cut says nothing: without these libpq waits for a quarter of an hour, and the server
+# for two hours, with the locks that it left (https://www.postgresql.org/docs/18/libpq-connect.html, 2026-11).
+SILENT_MS = 15_000
+STEADY = {
+    "connect_timeout": "10",
+    "keepalives_idle": "5",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+    "tcp_user_timeout": str(SILENT_MS),
+}
+# The same at the server's end, for sessions of ours; and one that is stopped in mid-transaction lets go, too.
+STEADY_SESSION = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "2",
+    "tcp_user_timeout": str(SILENT_MS),
+    "idle_in_transaction_session_timeout": "30000",
+}
+COPY = 727_462  # user_version of an SQLite file that `backup` has made
+VERSIONS = Path(__file__).parent / "migrations" / "versions"
 LOOKS = 100_000  # SQLite's own instructions between two looks at the time; some milliseconds
 _MIGRATING = threading.Lock()  # alembic keeps its context in a module
 
@@ -40,10 +62,17 @@ class Database:
         self.kind = sa.make_url(self.url).get_backend_name()
         if self.kind not in NOW:
             raise ValueError(f"DATABASE_URL must be sqlite:///… or postgresql://…, not {self.kind}://…")
+        if self.kind == "sqlite" and sa.make_url(self.url).database in (None, "", ":memory:"):
+            raise ValueError("DATABASE_URL must name a file: sqlite:///path/to/file.db")
         self.engine = engine(self.url)
         self.clock = clock or NOW[self.kind]
         self.now: sa.ColumnElement[int] = sa.literal_column(self.clock, sa.BigInteger)
         self.patience: float | None = None  # seconds
+
+    @property
+    def file(self) -> str:
+        """The path of an SQLite file; "" on PostgreSQL."""
+        return (sa.make_url(self.url).database or "") if self.kind == "sqlite" else ""
 
     def within(self, seconds: float) -> Database:
         """The same database, no statement of whose `read` takes longer: OperationalError. It is closed by the
@@ -75,6 +104,10 @@ class Database:
     def now_ms(self) -> int:
         return self._ms(self.clock)
 
+    def utc(self) -> datetime:
+        """The same as a time of UTC."""
+        return datetime.fromtimestamp(self.now_ms() / 1000, UTC)
+
     def own_ms(self) -> int:
         """By the server's own clock, whatever `clock` this is."""
         return self._ms(NOW[self.kind])
@@ -83,14 +116,20 @@ class Database:
         with self.read() as connection:
             return int(connection.execute(sa.select(sa.literal_column(clock, sa.BigInteger))).scalar_one())
 
-    def migrate(self) -> None:
-        """Bring the schema to this version. Several processes and threads may call it at once."""
+    def migrate(self, scripts: Path = VERSIONS.parent) -> None:
+        """Bring the schema to the last version of `scripts`. Several processes and threads may call it.
+
+        An SQLite file that is not there yet is made for its owner alone: what people asked is in it.
+        """
         # Here and not above: twelve megabytes that a web process never needs.
         from alembic import command
         from alembic.config import Config
 
+        if self.kind == "sqlite":
+            with suppress(OSError):  # it is there, or cannot be made: SQLite says which
+                os.close(os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(scripts))
         with _MIGRATING, self.engine.connect() as connection:
             if self.kind == "postgresql":
                 connection.exec_driver_sql("SELECT pg_advisory_lock(727461)")
@@ -125,11 +164,22 @@ def _hurried(connection: sa.Connection, seconds: float) -> Iterator[None]:
 
 
 def normal(url: str) -> str:
-    """With the driver that we ship: psycopg 3. `postgres://` is what some hosts write."""
+    """With the driver that we ship, psycopg 3, and STEADY where it says nothing else. `postgres://` is what
+    some hosts write."""
     for prefix in ("postgres://", "postgresql://"):
         if url.startswith(prefix):
-            return "postgresql+psycopg://" + url.removeprefix(prefix)
-    return url
+            url = "postgresql+psycopg://" + url.removeprefix(prefix)
+    if not url.startswith("postgresql+psycopg://"):
+        return url
+    made = sa.make_url(url)
+    return made.set(query={**STEADY, **made.query}).render_as_string(hide_password=False)
+
+
+def steady_session() -> str:
+    """The statement that has a session be told so."""
+    return "SELECT " + ", ".join(
+        f"set_config('{name}', '{to}', false)" for name, to in STEADY_SESSION.items()
+    )
 
 
 def engine(url: str) -> sa.Engine:
@@ -167,11 +217,16 @@ def _on_sqlite_begin(connection: sa.Connection) -> None:
 
 @sa.event.listens_for(Pool, "connect")
 def _on_any_connect(connection: Any, _record: Any) -> None:
-    """DBOS on Python 3.12+ has `unixepoch('subsec')` in its tables, which SQLite knows from 3.42 on.
+    """What every connection of this process needs, DBOS's included.
 
-    Debian 12 ships 3.40. There the function is ours, on every connection of this process, DBOS's included.
+    DBOS on Python 3.12+ has `unixepoch('subsec')` in its tables, which SQLite knows from 3.42 on. Debian 12
+    ships 3.40: there the function is ours. PostgreSQL is told how long to wait for a host that says nothing.
     """
-    if isinstance(connection, sqlite3.Connection) and sqlite3.sqlite_version_info < (3, 42):
+    if not isinstance(connection, sqlite3.Connection):
+        with connection.cursor() as cursor:
+            cursor.execute(steady_session())
+        connection.commit()
+    elif sqlite3.sqlite_version_info < (3, 42):
         connection.create_function("unixepoch", 1, _unixepoch)
 
 

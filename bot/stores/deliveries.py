@@ -1,7 +1,9 @@
 """Deliveries of webhooks and refusals of commands: each is recorded once.
 
 The delivery id is only a quick check, for it is not under the signature: a comment acts once, whatever
-delivery brings it (L2).
+delivery brings it (L2). Most deliveries start nothing, and there may be hundreds a second: those are written
+as the ledger writes, and those that come at once in one transaction: of two processes that write to one
+SQLite file either may have to wait for a tenth of a second, again and again.
 """
 
 from __future__ import annotations
@@ -13,23 +15,43 @@ from typing import Any
 import sqlalchemy as sa
 
 from bot.stores.database import Database
+from bot.stores.drivers import Driver
 from bot.stores.queue import Queue, Turn
 from bot.stores.tables import deliveries, handled, refusals
+from bot.stores.together import Together
 
 CHUNK = 500  # ids in one query
 
 
 class Deliveries:
-    def __init__(self, database: Database, queue: Queue) -> None:
+    def __init__(self, database: Database, queue: Queue, driver: Driver) -> None:
         self.database = database
         self.queue = queue
+        self._driver = driver
+        self._note = Together(self._noted)
+
+    def note(self, delivery: str, event: str, action: str) -> bool:
+        """Record one that starts nothing; False if it had come before."""
+        return self._note((delivery, event, action))
+
+    def _noted(self, some: Sequence[tuple[str, str, str]]) -> list[bool]:
+        insert = (
+            "INSERT INTO deliveries (id, event, action, received_at) "
+            f"VALUES (?, ?, ?, {self.database.clock}) ON CONFLICT DO NOTHING RETURNING id"
+        )
+        new = [False] * len(some)
+        with self._driver.write() as send:
+            # In one order everywhere: two processes that each wait for what the other has written would stay.
+            for place in sorted(range(len(some)), key=some.__getitem__):
+                new[place] = bool(send(insert, some[place]))
+        return new
 
     def record(
         self,
         delivery: str,
         event: str,
         action: str,
-        story: str | None,
+        story: str,
         *arguments: Any,
         turn: Turn | None = None,
     ) -> bool:
@@ -42,9 +64,9 @@ class Deliveries:
         with self.database.begin() as tx:
             # rowcount is -1 here on PostgreSQL: only a returned row tells.
             new = tx.execute(insert.on_conflict_do_nothing().returning(deliveries.c.id)).first()
-            if new and story:
+            if new:
                 self.queue.enqueue(tx, story, delivery, *arguments, turn=turn)
-        if not new and story:
+        if not new:
             self.queue.again(story, delivery, *arguments, turn=turn)
         return new is not None
 

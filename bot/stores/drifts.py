@@ -6,16 +6,19 @@ This is what the command, the pages and /metrics read.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
 
-from bot.core.drift import Drift
+from bot.core.drift import RUNS, Drift, day_of
 from bot.core.money import ZERO, Usd
+from bot.core.prices import undated
 from bot.stores.database import Database
-from bot.stores.tables import drifts, looks
+from bot.stores.reconciliation import RECONCILED
+from bot.stores.tables import drifts, looks, pool_corrections, turns
 
 LOOK = "reconcile"  # its row in `looks`: how far the ledger was compared, and when
 _OPEN = drifts.c.resolved_at.is_(None)
@@ -40,6 +43,21 @@ class Standing:
     rows: int
     more: Usd = ZERO
     less: Usd = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What reconciliation has booked for a day (UTC) of a key and a model: so many rows, to that amount.
+
+    `runs`: those that were corrected, the ones with most first, at most RUNS; none for what is of no run.
+    """
+
+    day: str
+    key: str
+    model: str
+    rows: int
+    usd: Usd
+    runs: tuple[str, ...] = ()
 
 
 class Drifts:
@@ -99,6 +117,25 @@ class Drifts:
                 Standing(r.kind, r.rows, Usd(int(r.more)), Usd(int(r.less))) for r in tx.execute(query)
             )
 
+    def corrected(self, since_ms: int, until_ms: int) -> tuple[Corrected, ...]:
+        """Corrections of what was spent in [since, until), by day, key and model; then those of no run."""
+        # Few turns are corrections: found by their own index, not among all of that time.
+        at = turns.c.held_at + 0
+        query = sa.select(
+            turns.c.held_at, turns.c.key_name, turns.c.model, turns.c.model_asked, turns.c.run, turns.c.nanos
+        ).where(turns.c.corrects.is_not(None), turns.c.ending == RECONCILED, at >= since_ms, at < until_ms)
+        own = pool_corrections.c
+        pools = sa.select(own.since_at, own.key_name, own.model, own.nanos).where(
+            own.until_at > since_ms, own.since_at >= since_ms, own.since_at < until_ms
+        )
+        with self.database.read() as tx:
+            booked = [
+                (day_of(r.held_at), r.key_name, undated(r.model or r.model_asked), r.run, r.nanos)
+                for r in tx.execute(query)
+            ]
+            pooled = [(day_of(r.since_at), r.key_name, r.model, "", r.nanos) for r in tx.execute(pools)]
+        return (*_by_place(booked), *_by_place(pooled))
+
     def reconciled_at(self) -> int | None:
         """When (ms) the worker last compared ledger and invoice to the end; None: never."""
         query = sa.select(looks.c.looked_at).where(looks.c.name == LOOK)
@@ -138,3 +175,17 @@ def _read(row: Any) -> Drift:
         row["hint"],
         row["report"],
     )
+
+
+def _by_place(booked: Iterable[tuple[str, str, str, str, int]]) -> Iterator[Corrected]:
+    """Day, key, model, run and nano-dollars of each row, summed up."""
+    ordered = sorted(booked)
+    for place, group in groupby(ordered, key=lambda row: row[:3]):
+        of_run: dict[str, int] = {}
+        rows = list(group)
+        for *_, run, nanos in rows:
+            of_run[run] = of_run.get(run, 0) + nanos
+        most = sorted((run for run in of_run if run), key=lambda run: (-abs(of_run[run]), run))
+        usd = Usd(sum(of_run.values()))
+        day, key, model = place
+        yield Corrected(day, key, model, len(rows), usd, tuple(most[:RUNS]))

@@ -10,14 +10,17 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
-
-import sqlalchemy as sa
+from typing import Any, Protocol, TypeVar
 
 from bot.stores.database import BUSY_SECONDS, Database, pragmas
 
+T = TypeVar("T")
+# Seconds. As long as a server takes to start again, and an agent waits for the end of an answer.
+PATIENCE = 60.0
+LOOK_AGAIN = 0.2
 # macOS has fsync only.
 SYNC: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
@@ -28,7 +31,16 @@ class Send(Protocol):
     def __call__(self, sql: str, values: Sequence[Any], /) -> list[Any]: ...
 
 
+class NotOnDisk(OSError):
+    """What was written may not be on the disk, and nobody can know any more: only a new process may go on."""
+
+
 class Driver(Protocol):
+    @property
+    def away(self) -> tuple[type[Exception], ...]:
+        """What it raises while its server cannot be reached, or did not say whether it has done it."""
+        ...
+
     def read(self, sql: str, values: Sequence[Any]) -> list[Any]: ...
     def write(self, durable: bool = True) -> AbstractContextManager[Send]:
         """A transaction. When it returns it is on the disk if `durable`, else soon: the next one that is
@@ -44,6 +56,18 @@ class OneStatement(Driver, Protocol):
         ...
 
 
+def patiently(driver: Driver, do: Callable[[], T], wait: Callable[[float], object] = time.sleep) -> T:
+    """Try again what may be done twice while the server is away: for PATIENCE, then its error is raised."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return do()
+        except driver.away:
+            if time.monotonic() >= until:
+                raise
+            wait(LOOK_AGAIN)
+
+
 class Sqlite:
     """One connection that writes, behind a lock of this process (32 threads on busy_timeout alone stall for
     seconds); a few that read, which WAL lets go on meanwhile.
@@ -52,8 +76,10 @@ class Sqlite:
     who wait share one fsync. The same promise as synchronous=FULL, kept by hand.
     """
 
+    away = ()
+
     def __init__(self, database: Database, sync: Callable[[int], None] = SYNC) -> None:
-        self._path = sa.make_url(database.url).database or ""
+        self._path = database.file
         self._lock = threading.Lock()
         self._writer = self._connect()
         self._writer.execute("PRAGMA synchronous=NORMAL")
@@ -78,6 +104,7 @@ class Sqlite:
 
     @contextmanager
     def write(self, durable: bool = True) -> Iterator[Send]:
+        self._log.check()
         with self._lock:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
@@ -117,14 +144,18 @@ class SharedSync:
         self._begun = self._ended = 0
         self._failed: OSError | None = None
 
+    def check(self) -> None:
+        """Raises NotOnDisk where `sync` would: what is not even begun takes no hold that nobody settles."""
+        if self._failed is not None:
+            raise NotOnDisk(*self._failed.args)
+
     def sync(self) -> None:
-        """Raises OSError, and from then on always: after a failed fsync nobody knows what is on the disk."""
+        """Raises NotOnDisk, and from then on always: after a failed fsync nobody knows what the disk has."""
         with self._changed:
             mine = self._begun + 1  # one that runs already may have begun before our bytes were written
             while self._ended < mine and self._begun > self._ended:
                 self._changed.wait()
-            if self._failed is not None:
-                raise self._failed
+            self.check()
             if self._ended >= mine:
                 return
             self._begun += 1
@@ -137,8 +168,7 @@ class SharedSync:
             self._ended = self._begun
             self._failed = failed
             self._changed.notify_all()
-        if failed is not None:
-            raise failed
+        self.check()
 
     def _open(self) -> int:
         # Made anew if another process was the last to close the database while we were idle.

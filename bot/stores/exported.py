@@ -13,7 +13,16 @@ import sqlalchemy as sa
 
 from bot.stores.database import Database
 from bot.stores.quarters import MODEL
-from bot.stores.tables import CHARGED, attributions, pool_corrections, pulls, refusals, runs, turns
+from bot.stores.tables import (
+    CHARGED,
+    attributions,
+    cursor_events,
+    pool_corrections,
+    pulls,
+    refusals,
+    runs,
+    turns,
+)
 
 # A transaction that books is over within this many ms of the time that it wrote; only what is older is read.
 LAG = 120_000
@@ -33,6 +42,7 @@ _COSTS = {
 BOOKED = {
     "turns": turns.c.settled_at,
     "pool_corrections": pool_corrections.c.booked_at,
+    "cursor_events": cursor_events.c.booked_at,
     "refusals": refusals.c.refused_at,
 }
 CHANGING = ("runs", "pulls")
@@ -81,6 +91,12 @@ _BOOKED: dict[str, sa.Select[Any]] = {
         pool_corrections.c.id, pool_corrections.c.booked_at.label("at"), pool_corrections.c.key_name,
         pool_corrections.c.model, pool_corrections.c.price_book, pool_corrections.c.nanos.label("usd"),
         *_sums(pool_corrections), pool_corrections.c.tokens,
+    ),
+    "cursor_events": sa.select(
+        cursor_events.c.id, cursor_events.c.booked_at.label("at"), cursor_events.c.corrects,
+        cursor_events.c.model, cursor_events.c.nanos.label("usd"), cursor_events.c.input,
+        cursor_events.c.cache_read, cursor_events.c.output, cursor_events.c.email, cursor_events.c.kind,
+        cursor_events.c.at.label("occurred_at"),
     ),
     "refusals": sa.select(
         refusals.c.id, refusals.c.refused_at.label("at"), refusals.c.repository_id, refusals.c.repository,

@@ -1,7 +1,8 @@
 """What a launch is weighed against, in its own transaction: the locks, the months, the live runs.
 
-Nothing is counted beside the runs themselves: a live run counts with all that it may still spend, so that its
-hold against a cap is its own row; one that waits in line counts for nothing.
+Nothing is counted beside the runs themselves, and what Cursor tells of their person: a live run counts with
+all that it may still spend, so that its hold against a cap is its own row; one that waits in line counts for
+nothing.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from bot.core.caps import Cap, Scope, Standing, period
-from bot.core.money import Usd
+from bot.core.money import ZERO, Usd
 from bot.core.waiting import Full, Limit
+from bot.stores.cursor import of_month
 from bot.stores.database import Database
 from bot.stores.tables import LIVE, STARTED, acknowledgements, months, runs
 
@@ -56,11 +58,12 @@ def standing(tx: sa.Connection, cap: Cap, month: str, but: str | None = None) ->
     spent, reserved, alive = tx.execute(query).one()
     opened = sa.select(sa.func.count()).select_from(acknowledgements)
     slices = tx.execute(opened.filter_by(scope=cap.scope, owner=cap.id, month=counted)).scalar_one()
-    return Standing(cap, counted, Usd(int(spent)), Usd(int(reserved)), slices, int(alive))
+    more = _at_cursor(tx, (cap,), counted)[0]
+    return Standing(cap, counted, Usd(int(spent)) + more, Usd(int(reserved)), slices, int(alive), more)
 
 
 def people(tx: sa.Connection, caps: Sequence[Cap], month: str) -> tuple[Standing, ...]:
-    """The same of many people's own caps, in two looks at the month."""
+    """The same of many people's own caps, in a few looks at the month."""
     query = (
         sa.select(runs.c.actor_id, *_sums())
         .where(runs.c.actor_id.in_([int(cap.id) for cap in caps]), runs.c.line == "", runs.c.month == month)
@@ -73,11 +76,21 @@ def people(tx: sa.Connection, caps: Sequence[Cap], month: str) -> tuple[Standing
         .group_by(acknowledgements.c.owner)
     )
     slices = {str(row[0]): int(row[1]) for row in tx.execute(opened).all()}
+    elsewhere = zip(caps, _at_cursor(tx, caps, month), strict=True)
     return tuple(
-        Standing(cap, month, Usd(int(spent)), Usd(int(held)), slices.get(cap.id, 0), int(alive))
-        for cap in caps
+        Standing(cap, month, Usd(int(spent)) + more, Usd(int(held)), slices.get(cap.id, 0), int(alive), more)
+        for cap, more in elsewhere
         for spent, held, alive in (sums.get(cap.id, (0, 0, 0)),)
     )
+
+
+def _at_cursor(tx: sa.Connection, caps: Sequence[Cap], month: str) -> tuple[Usd, ...]:
+    """What the accounts under each cap have used with Cursor; where more is given back than used, nothing."""
+    emails = {email for cap in caps for email in cap.accounts}
+    if not emails:
+        return (ZERO,) * len(caps)
+    used = {str(email): int(nanos) for email, nanos in tx.execute(of_month(month, emails)).all()}
+    return tuple(Usd(max(0, sum(used.get(email, 0) for email in cap.accounts))) for cap in caps)
 
 
 def _sums() -> tuple[sa.ColumnElement[int], sa.ColumnElement[int], sa.ColumnElement[int]]:

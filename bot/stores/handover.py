@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from bot.stores.blobs import Blobs
 from bot.stores.database import Database
 from bot.stores.queue import Queue
-from bot.stores.runs import LEASE_MS, SERVED, Run, from_row
+from bot.stores.run_rows import SERVED, Run, from_row
+from bot.stores.runs import LEASE_MS
 from bot.stores.tables import LIVE, STARTED, blobs, runs
 
 RESULT = "result"

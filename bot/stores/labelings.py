@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from bot.core.limits import Lowered
 from bot.core.roles import Role
 from bot.stores.database import Database
-from bot.stores.runs import Run, from_row
+from bot.stores.run_rows import Run, from_row
 from bot.stores.tables import LIVE, labelings, runs
 
 # A delivery's time is its thread's last change, the event's that of the label: seconds, and not always alike.

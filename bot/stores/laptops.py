@@ -1,4 +1,4 @@
-"""People's own machines (P7): each has a token that opens runs in its person's name, and nothing else.
+"""People's own machines (P7): each has a token that opens runs in its person's name, and reads what they may.
 
 A token is shown once and kept as its hash; it ends by itself, and can be revoked. Who did which stands in the
 audit log.
@@ -7,14 +7,17 @@ audit log.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from bot.core.places import Repo
+from bot.core.visibility import Access, packed, unpacked
 from bot.stores.database import Database
 from bot.stores.handover import DAY_MS
-from bot.stores.runs import LAPTOP, new_id, token_hash
+from bot.stores.run_rows import LAPTOP
+from bot.stores.runs import new_id, token_hash
 from bot.stores.switch import record
 from bot.stores.tables import STARTED, laptops, runs
 
@@ -47,8 +50,12 @@ class Laptops:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def make(self, person: tuple[int, str], machine: str, home: Repo) -> tuple[str, Laptop]:
-        """A new machine of a person; its token, `user_` and 256 bits, and what is kept of it."""
+    def make(
+        self, person: tuple[int, str], machine: str, home: Repo, seen: Iterable[Access] = ()
+    ) -> tuple[str, Laptop]:
+        """A new machine of a person; its token, `user_` and 256 bits, and what is kept of it.
+
+        `seen`: what GitHub has just let them see."""
         secret, id = PREFIX + secrets.token_urlsafe(32), new_id()
         now = self.database.now
         values = {
@@ -60,6 +67,8 @@ class Laptops:
             "installation": home.installation,
             "repository_id": home.id,
             "repository": home.full_name,
+            "seen": packed(seen),
+            "looked_at": now,
             "made_at": now,
             "expires_at": now + DAYS * DAY_MS,
         }
@@ -79,6 +88,19 @@ class Laptops:
         with self.database.read() as tx:
             row = tx.execute(sa.select(laptops).where(good)).first()
         return _laptop(row) if row else None
+
+    def access(self, id: str) -> tuple[tuple[Access, ...], int]:
+        """What GitHub lets its person see, and how many ms ago it said so."""
+        query = sa.select(laptops.c.seen, self.database.now - laptops.c.looked_at)
+        with self.database.read() as tx:
+            seen, age = tx.execute(query.where(laptops.c.id == id)).one()
+        return unpacked(seen), int(age)
+
+    def looked(self, id: str, seen: Iterable[Access]) -> None:
+        """GitHub has just said this."""
+        values = {"seen": packed(seen), "looked_at": self.database.now}
+        with self.database.begin() as tx:
+            tx.execute(sa.update(laptops).where(laptops.c.id == id).values(values))
 
     def seen(self, id: str) -> None:
         """It has opened a run just now."""
@@ -104,6 +126,13 @@ class Laptops:
         query = sa.select(laptops).where(good, mine).order_by(laptops.c.made_at.desc(), laptops.c.id)
         with self.database.read() as tx:
             return tuple(_laptop(row) for row in tx.execute(query))
+
+    def drop_old(self, days: int) -> int:
+        """Forget those whose token was good for the last time so many days ago; how many."""
+        over = sa.func.coalesce(laptops.c.revoked_at, laptops.c.expires_at)
+        old = over < self.database.now - days * 86_400_000
+        with self.database.begin() as tx:
+            return tx.execute(sa.delete(laptops).where(old)).rowcount
 
     def revoke(self, id: str, by: str, person: int | None = None) -> tuple[str, ...] | None:
         """Its token is good for nothing any more; the live runs that it has opened. None if there is no such

@@ -7,101 +7,23 @@ was used. A turn's row leaves `held` exactly once; what arrives later is a corre
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from bot.core.ceilings import PARTS, Ceilings, Reason, less_kept_back
+from bot.core.ceilings import PARTS, Reason
 from bot.core.meter import WINDOW, Previous
-from bot.core.money import Usd
 from bot.core.prices import Cost, same_model
-from bot.core.rules import STRICTEST, Rules
 from bot.core.usage import Usage
+from bot.stores.account import COLUMNS, Account, Ask, Hold, Settlement, from_row, whole_hold
 from bot.stores.database import Database
-from bot.stores.drivers import Driver, OneStatement, Send, Sqlite
+from bot.stores.drivers import Driver, OneStatement, Send, Sqlite, patiently
+from bot.stores.heard import Heard
 
 HOLD_LEASE_MS = 60_000  # of a hold; its gateway process renews it every third of that
 _MANY = 1 << 30  # more than any run has in flight
 LONGEST = {"model": 100, "request_id": 100, "stop_reason": 40, "ending": 32}  # as the columns are
 
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A run as the gateway needs it: what may be spent, what is, what is in flight. `now` by the database."""
-
-    run: str
-    attempt: int
-    state: str
-    reason: Reason | None
-    message: str
-    ceilings: Ceilings
-    spent: Usd
-    held: Usd
-    spent_tokens: int
-    held_tokens: int
-    steps: int
-    held_steps: int
-    cached: int
-    held_cached: int
-    started_at: int
-    deadline_at: int
-    now: int
-    rules: Rules = STRICTEST
-    kept_back: bool = False
-    key_name: str = ""  # of the key that its requests are sent with; "": the default
-
-    @property
-    def within(self) -> Ceilings:
-        """What holds may come up to now: the ceilings, less what is kept back for wrapping up (G10)."""
-        return less_kept_back(self.ceilings) if self.kept_back else self.ceilings
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """The worst case of one request, and what to remember of it."""
-
-    nanos: int
-    tokens: int
-    cached: int
-    max_tokens: int
-    model: str
-    prefix: str
-    clamped: int | None = None
-    price_book: str = ""
-    key_name: str = ""
-    alone: bool = False  # only where nothing else of the run is in flight
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A hold that was taken. `account` is the run just after it."""
-
-    turn: int
-    ask: Ask
-    account: Account
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What an answer turned out to be. `estimated`: no usage was told, the cost is an upper bound."""
-
-    cost: Cost
-    usage: Usage
-    estimated: bool
-    ending: str
-    status: int = 200
-    model: str = ""
-    stop_reason: str | None = None
-    request_id: str | None = None
-    raw_usage: dict[str, Any] | None = None
-
-    def beats(self, ask: Ask) -> bool:
-        """It was more than its hold."""
-        return self.cost.total.nanos > ask.nanos or self.usage.metered > ask.tokens
-
-
+T = TypeVar("T")
 # From the run as it is booked then: why it halts, in words; None: it goes on.
 End = Callable[[Account], tuple[Reason, str] | None]
 
@@ -119,7 +41,7 @@ class Ledger:
             from bot.stores.postgresql import Postgresql  # with it comes psycopg: not where there is none
 
             self._postgresql = Postgresql(database, connections)
-        self._driver: Driver = self._postgresql or Sqlite(database)
+        self.driver: Driver = self._postgresql or Sqlite(database)
         self._heard = Heard()
         self._now = database.clock
         # Turns that this process answers for; a hold whose booking failed is not among them, and expires.
@@ -127,22 +49,22 @@ class Ledger:
         self._statements()
 
     def close(self) -> None:
-        self._driver.close()
+        self.driver.close()
 
     def account(self, hashed_token: str) -> Account | None:
         """The run that a token belongs to, whatever its state."""
-        rows = self._driver.read(f"SELECT {self._columns} FROM runs WHERE token_hash = ?", (hashed_token,))
-        return _account(rows[0]) if rows else None
+        rows = self.driver.read(f"SELECT {self._columns} FROM runs WHERE token_hash = ?", (hashed_token,))
+        return from_row(rows[0]) if rows else None
 
     def account_of(self, run: str) -> Account:
-        return self._look(self._driver.read, run)
+        return self._look(self.driver.read, run)
 
     def _look(self, send: Send, run: str) -> Account:
-        return _account(send(f"SELECT {self._columns} FROM runs WHERE id = ?", (run,))[0])
+        return from_row(send(f"SELECT {self._columns} FROM runs WHERE id = ?", (run,))[0])
 
     def _statements(self) -> None:
         """The hot statements, as two for a transaction and as one for PostgreSQL."""
-        self._columns = f"{_ACCOUNT}, {self._now}"
+        self._columns = f"{COLUMNS}, {self._now}"
         self._take = (
             "UPDATE runs SET held_nanos = held_nanos + ?, held_tokens = held_tokens + ?, "
             "held_cached = held_cached + ?, held_steps = held_steps + 1 "
@@ -182,7 +104,7 @@ class Ledger:
         if (known := self._heard.all_of(account)) is not None:
             return next((known[prefix] for prefix in reversed(recent) if prefix in known), None)
         marks = ", ".join("?" * len(recent))
-        rows = self._driver.read(
+        rows = self.driver.read(
             "SELECT prefix, input + cache_write_5m + cache_write_1h + cache_read, output, model_asked, "
             "model, cache_write_5m + cache_write_1h + cache_read, held_at "
             f"FROM turns WHERE run = ? AND state = 'settled' AND prefix IN ({marks}) "
@@ -207,21 +129,23 @@ class Ledger:
             rows = self._postgresql.once(self._hold_at_once, (*take, *note))
             if not rows:
                 return self.account_of(run)
-            turn, account = rows[0][0], _account(rows[0][1:])
+            turn, account = rows[0][0], from_row(rows[0][1:])
         else:
-            with self._driver.write() as send:
+            with self.driver.write() as send:
                 taken = send(self._take, take)
                 if not taken:
                     return self._look(send, run)
-                account = _account(taken[0])
+                account = from_row(taken[0])
                 turn = send(self._note, (run, account.attempt, *note))[0][0]
         self._live.add(turn)
         return Hold(turn, ask, account)
 
     def release(self, hold: Hold, status: int, ending: str) -> None:
         """Give a hold back whole: nothing was charged (G5)."""
-        self._live.discard(hold.turn)
-        with self._driver.write(durable=False) as send:  # lost in a crash, the hold is charged whole
+        self._patiently(hold, lambda: self._release(hold, status, ending))
+
+    def _release(self, hold: Hold, status: int, ending: str) -> None:
+        with self.driver.write(durable=False) as send:  # lost in a crash, the hold is charged whole
             self._lock(send, hold)
             moved = send(
                 f"UPDATE turns SET state = 'released', settled_at = {self._now}, status = ?, ending = ? "
@@ -243,22 +167,32 @@ class Ledger:
         `end`: why the run halts with this answer, in the same transaction: no request of another process gets
         in between, and none halts it in other words.
         """
-        self._live.discard(hold.turn)
+        booked = self._patiently(hold, lambda: self._settle(hold, what, end))
+        self._heard.add(hold, what)
+        return booked
+
+    def _patiently(self, hold: Hold, do: Callable[[], T]) -> T:
+        """Done once, however often it is tried: a hold is replaced once, and a correction corrects once."""
+        try:
+            return patiently(self.driver, do)
+        finally:
+            self._live.discard(hold.turn)
+
+    def _settle(self, hold: Hold, what: Settlement, end: End | None) -> Account:
         # Lost in a crash of the machine, it leaves the hold behind, which is then charged whole: nothing is
         # lost of what was spent, unless it was more than the hold.
         booked = self._book_at_once(hold, what, what.beats(hold.ask)) if end is None else None
         if booked is None:
-            with self._driver.write() as send:
+            with self.driver.write() as send:
                 booked = self._book(send, hold, what) or self._correct(send, hold, what)
                 if end is not None and (why := end(booked)) is not None:
                     booked = self._end(send, booked.run, booked.attempt, *why)
-        self._heard.add(hold, what)
         return booked
 
     def _book_at_once(self, hold: Hold, what: Settlement, durable: bool) -> Account | None:
         """`_book` in its usual case; None if the turn is no longer held."""
         if not self._postgresql:
-            with self._driver.write(durable) as send:
+            with self.driver.write(durable) as send:
                 return self._book(send, hold, what)
         booked = _booked(what)
         rows = self._postgresql.once(
@@ -275,7 +209,7 @@ class Ledger:
             ),
             durable,
         )
-        return _account(rows[0][:-1]) if rows else None
+        return from_row(rows[0][:-1]) if rows else None
 
     def _book(self, send: Send, hold: Hold, what: Settlement, still: str = "") -> Account | None:
         """Replace a hold by what was used; None if it is no longer held (or no longer `still` so)."""
@@ -295,7 +229,7 @@ class Ledger:
             f"RETURNING {self._columns}",
             (*held, *(booked[name] for name in _RUN.values()), hold.account.run),
         )
-        return _account(rows[0])
+        return from_row(rows[0])
 
     def _correct(self, send: Send, hold: Hold, what: Settlement) -> Account:
         # The orphan was charged at its hold. The truth came late: a new row carries the difference.
@@ -325,7 +259,7 @@ class Ledger:
             f"UPDATE runs SET {_add(_RUN)} WHERE id = ? RETURNING {self._columns}",
             (*(row[n] for n in _RUN.values()), hold.account.run),
         )
-        return _account(rows[0])
+        return from_row(rows[0])
 
     def _lock(self, send: Send, hold: Hold) -> None:
         # The run before its turn, everywhere: two that wait for each other would end in a deadlock, and two
@@ -345,7 +279,7 @@ class Ledger:
 
         `needed`: nano-dollars and tokens that the refused request would have had to be held for.
         """
-        with self._driver.write() as send:
+        with self.driver.write() as send:
             return self._end(send, run, attempt, reason, message, needed)
 
     def _end(
@@ -371,14 +305,14 @@ class Ledger:
         Nothing for an attempt that a further one has gone on from: that one has a slice of its own.
         """
         opened = "UPDATE runs SET kept_back = 0 WHERE id = ? AND attempt = ? AND kept_back = 1 RETURNING id"
-        with self._driver.write() as send:
+        with self.driver.write() as send:
             send(opened, (run, attempt))
 
     def renew(self) -> None:
         """Say that this process's requests are still in flight."""
         live = sorted(self._live)
         if live:
-            with self._driver.write() as send:
+            with self.driver.write() as send:
                 send(
                     f"UPDATE turns SET lease_until_at = {self._now} + {self.lease_ms} "
                     f"WHERE state = 'held' AND id IN ({', '.join('?' * len(live))}) RETURNING id",
@@ -391,7 +325,7 @@ class Ledger:
         # Looked at again while charging: meanwhile it may have been renewed, settled, or charged by another.
         still = "" if run else f"AND lease_until_at < {self._now}"
         charged = 0
-        held = self._driver.read(
+        held = self.driver.read(
             "SELECT t.id, t.run, t.hold_nanos, t.hold_tokens, t.hold_cached, t.max_tokens, t.model_asked, "
             f"t.price_book FROM turns t WHERE t.state = 'held' AND {which}",
             (run,) if run else (),
@@ -399,57 +333,13 @@ class Ledger:
         for turn, of, nanos, tokens, cached, max_tokens, model, book in held:
             ask = Ask(nanos, tokens, cached, max_tokens, model, "", price_book=book)
             orphan = Hold(turn, ask, self.account_of(of))
-            with self._driver.write() as send:
+            with self.driver.write() as send:
                 charged += self._book(send, orphan, whole_hold(ask, "orphan"), still) is not None
         return charged
 
 
-class Heard:
-    """What this process has settled of each run, so that the next turn need not ask the database."""
-
-    def __init__(self) -> None:
-        self._runs: OrderedDict[str, tuple[int, dict[str, Previous]]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def all_of(self, account: Account) -> dict[str, Previous] | None:
-        """By prefix, if all steps of the run were settled here; else None."""
-        with self._lock:
-            steps, known = self._runs.get(account.run, (0, {}))
-            return dict(known) if steps == account.steps else None
-
-    def add(self, hold: Hold, what: Settlement) -> None:
-        asked, usage = hold.ask, what.usage
-        with self._lock:
-            steps, known = self._runs.pop(hold.account.run, (0, {}))
-            # The same that `previous` takes from the database: told, billed, and by the model that was asked.
-            cached = sum(usage.counted(n) for n in ("cache_write_5m", "cache_write_1h", "cache_read"))
-            sent = usage.counted("input") + cached
-            told = asked.prefix and not what.estimated and sent
-            if told and same_model(asked.model, what.model or usage.model):
-                known.pop(asked.prefix, None)
-                at = hold.account.now
-                known[asked.prefix] = Previous(asked.prefix, sent, usage.counted("output"), cached, at)
-                if len(known) > 64:
-                    known.pop(next(iter(known)))
-            self._runs[hold.account.run] = steps + 1, known
-            if len(self._runs) > 512:
-                self._runs.popitem(last=False)
-
-
-def whole_hold(ask: Ask, ending: str, status: int = 0, request_id: str | None = None) -> Settlement:
-    """What is charged when nothing was told: the hold (G5). Its tokens count as the bound had them."""
-    cost = Cost(input=Usd(ask.nanos))
-    usage = Usage(input=ask.tokens - ask.max_tokens, output=ask.max_tokens, model=ask.model)
-    return Settlement(cost, usage, True, ending, status, ask.model, request_id=request_id)
-
-
 # -- rows --
 
-_ACCOUNT = (
-    "id, attempt, state, reason, message, ceiling_nanos, ceiling_tokens, ceiling_steps, ceiling_seconds, "
-    "ceiling_cached_tokens, spent_nanos, held_nanos, spent_tokens, held_tokens, steps, held_steps, "
-    "cache_read, held_cached, started_at, deadline_at, rules, kept_back, key_name"
-)
 _UNHOLD = (
     "held_nanos = held_nanos - ?, held_tokens = held_tokens - ?, held_cached = held_cached - ?, "
     "held_steps = held_steps - 1"
@@ -508,31 +398,3 @@ def _booked(what: Settlement) -> dict[str, Any]:
         **{name: word and word.replace("\0", "")[: LONGEST[name]] for name, word in words.items()},
         "usage": json.dumps(what.raw_usage) if what.raw_usage is not None else None,
     }
-
-
-def _account(row: Sequence[Any]) -> Account:
-    (run, attempt, state, reason, message, usd, tokens, most_steps, seconds, most_cached, spent,
-     held, spent_tokens, held_tokens, steps, held_steps, cached, held_cached, started, deadline,
-     rules, kept_back, key_name, now) = row  # fmt: skip
-    return Account(
-        run,
-        attempt,
-        state,
-        Reason(reason) if reason else None,
-        message,
-        Ceilings(Usd(usd), tokens, most_steps, seconds, most_cached),
-        Usd(spent),
-        Usd(held),
-        spent_tokens,
-        held_tokens,
-        steps,
-        held_steps,
-        cached,
-        held_cached,
-        started or 0,
-        deadline or 0,
-        now,
-        Rules.parse(rules),
-        bool(kept_back),
-        key_name,
-    )

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from bot.core.places import Repo
 from bot.stores.database import Database
+from bot.stores.switch import record
 from bot.stores.tables import onboardings
 
 
@@ -37,8 +38,12 @@ class Onboardings:
             "at": self.database.now,
         }
         made = self.database.insert(onboardings).values(repository_id=repo.id, **told)
+        known = sa.select(onboardings.c.state).where(onboardings.c.repository_id == repo.id)
         with self.database.begin() as tx:
+            before = tx.execute(known).scalar()
             tx.execute(made.on_conflict_do_update(index_elements=["repository_id"], set_=told))
+            if before != state:
+                record(tx, self.database, "", "onboarded", repo.full_name, {"state": state, "why": message})
 
     def leave(self, installation: int, repositories: Collection[int] | None, why: str) -> None:
         """The App sees these repositories of the installation no more; None: none of it."""
@@ -47,7 +52,8 @@ class Onboardings:
             here = sa.and_(here, onboardings.c.repository_id.in_(repositories))
         gone = sa.update(onboardings).where(here).values(state="left", message=why, at=self.database.now)
         with self.database.begin() as tx:
-            tx.execute(gone)
+            for name in tx.execute(gone.returning(onboardings.c.repository)).scalars().all():
+                record(tx, self.database, "", "onboarded", name, {"state": "left", "why": why})
 
     def of(self, repository_id: int) -> Onboarding | None:
         found = self._found(onboardings.c.repository_id == repository_id)

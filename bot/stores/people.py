@@ -29,7 +29,9 @@ from bot.core.waiting import Full, Limit
 from bot.stores import fitting
 from bot.stores.database import Database
 from bot.stores.fitting import Under
-from bot.stores.runs import NewRun, Runs
+from bot.stores.rollups import called
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import Runs
 from bot.stores.switch import Paused, paused, record
 from bot.stores.tables import acknowledgements, months, runs
 
@@ -76,8 +78,12 @@ class People:
         *,
         limits: Sequence[Limit] = (),
         waits: bool = True,
+        by: str = "",
     ) -> Opening:
-        """The same for a further attempt: it stays in the month of its launch, with what it has spent."""
+        """The same for a further attempt: it stays in the month of its launch, with what it has spent.
+
+        Where somebody has asked for it (`by`), that is kept in the audit log.
+        """
         try:
             with self.database.begin() as tx:
                 columns = runs.c.spent_nanos, runs.c.repository, runs.c.repository_id
@@ -93,6 +99,9 @@ class People:
                     return fitted
                 fitting_run, queued = fitted
                 made = self.runs.reopen_in(tx, new.id, attempt, fitting_run, resumed, queued=queued)
+                if made and by:
+                    told = {"run": new.id, "attempt": attempt + 1, "cost": str(fitting_run.ceilings.usd)}
+                    record(tx, self.database, by, "resumed", row.repository, told)
                 return Queued() if made and queued else made
         except sa.exc.IntegrityError:
             return False
@@ -121,18 +130,10 @@ class People:
         with self.database.read() as tx:
             return Names(frozenset(tx.execute(his).scalars()), frozenset(tx.execute(its).scalars()))
 
-    def called(self, people: Collection[int]) -> Mapping[int, frozenset[str]]:
-        """What each of these people was called in the runs so far, in lower case."""
-        query = (
-            sa.select(runs.c.actor_id, sa.func.lower(runs.c.actor))
-            .where(runs.c.actor_id.in_(sorted(people)))
-            .distinct()
-        )
-        found: dict[int, set[str]] = {}
+    def called(self, people: Collection[int], names: Collection[str]) -> Mapping[int, frozenset[str]]:
+        """Which of these names (in lower case) each of these people had in the runs so far."""
         with self.database.read() as tx:
-            for id, name in tx.execute(query).all():
-                found.setdefault(id, set()).add(name)
-        return {id: frozenset(names) for id, names in found.items()}
+            return called(tx, people, names)
 
     def opened(self, month: str, cap: Cap | None = None) -> tuple[Opened, ...]:
         """The slices that were opened in a month, of one cap or of all, oldest first."""

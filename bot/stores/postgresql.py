@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from psycopg import Connection
+from psycopg import Connection, OperationalError
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import ConnectionPool
 
-from bot.stores.database import BUSY_SECONDS, Database
+from bot.stores.database import BUSY_SECONDS, Database, steady_session
 from bot.stores.drivers import Send
 
 
@@ -21,6 +22,8 @@ class Postgresql:
 
     In the second a commit does not wait for the disk (https://www.postgresql.org/docs/18/wal-async-commit.html).
     """
+
+    away = (OperationalError,)
 
     def __init__(self, database: Database, most: int) -> None:
         self._durable = _pool(database, most - most // 3, _plain)
@@ -63,6 +66,7 @@ def _pool(database: Database, most: int, configure: Callable[[Any], None]) -> Co
         open=True,
         kwargs={"autocommit": True, "prepare_threshold": 2},
         configure=configure,
+        check=_still_there,
         timeout=BUSY_SECONDS,
     )
 
@@ -70,6 +74,19 @@ def _pool(database: Database, most: int, configure: Callable[[Any], None]) -> Co
 def _plain(connection: Connection[Any]) -> None:
     # By default a number's type is the smallest that holds it: one statement would be prepared many times.
     connection.adapters.register_dumper(int, Int8Dumper)
+    connection.execute(steady_session())
+
+
+def _still_there(connection: Connection[Any]) -> None:
+    """Raises OperationalError for one that the server has closed since it was last used.
+
+    To ask it each time would be one more way to the server and back. One that is idle has nothing to read,
+    unless it is a farewell.
+    """
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    if poller.poll(0):
+        ConnectionPool.check_connection(connection)
 
 
 def _soon(connection: Connection[Any]) -> None:

@@ -45,6 +45,17 @@ class Processes:
                 sa.delete(processes).where(processes.c.stopped, processes.c.seen_at < now - FORGOTTEN_MS)
             )
 
+    def beat(self, process: Process) -> None:
+        """It is alive, also if that was never said. Of web processes those that are long gone are forgotten:
+        nothing of them is taken over."""
+        now = self.database.now
+        values = {"id": process.id, "kind": process.kind, "place": process.place, "pid": process.pid}
+        made = self.database.insert(processes).values(started_at=now, seen_at=now, **values)
+        gone = processes.c.kind == "web", processes.c.seen_at < now - FORGOTTEN_MS
+        with self.database.begin() as tx:
+            tx.execute(made.on_conflict_do_update(index_elements=["id"], set_={"seen_at": now}))
+            tx.execute(sa.delete(processes).where(*gone))
+
     def seen(self, process: Process) -> None:
         with self.database.begin() as tx:
             tx.execute(
@@ -64,6 +75,17 @@ class Processes:
         with self.database.begin() as tx:
             tx.execute(sa.update(processes).where(processes.c.id == process).values(stopped=True))
 
+    def forget(self, process: Process) -> None:
+        """It was there for a moment, and told no story."""
+        with self.database.begin() as tx:
+            tx.execute(sa.delete(processes).where(processes.c.id == process.id))
+
+    def leave(self, process: str) -> None:
+        """It ends by itself: what it has not told to its end is taken over at once, as a dead one's is."""
+        silent = self.database.now - DEAD_MS - 1
+        with self.database.begin() as tx:
+            tx.execute(sa.update(processes).where(processes.c.id == process).values(seen_at=silent))
+
     def dead(self, kind: str, here: Process) -> tuple[str, ...]:
         """Ids of those that are silent for too long, or whose pid no longer exists beside `here`."""
         silent = (processes.c.seen_at < self.database.now - DEAD_MS).label("silent")
@@ -74,15 +96,24 @@ class Processes:
             rows = tx.execute(query).all()
         return tuple(id for id, place, pid, old in rows if old or (place == here.place and not _alive(pid)))
 
+    def beside(self, kind: str, here: Process) -> int:
+        """How many of those that are alive are on the machine (in the container) of `here`."""
+        return self._alive(kind, processes.c.place == here.place)
+
     def alive(self, kind: str) -> int:
         """How many were heard of lately."""
-        query = sa.select(sa.func.count()).where(
-            processes.c.kind == kind,
-            sa.not_(processes.c.stopped),
-            processes.c.seen_at >= self.database.now - DEAD_MS,
-        )
+        return self._alive(kind, sa.true())
+
+    def _alive(self, kind: str, where: sa.ColumnElement[bool]) -> int:
+        query = sa.select(sa.func.count()).where(where, processes.c.kind == kind, living(self.database))
         with self.database.read() as tx:
             return int(tx.execute(query).scalar_one())
+
+
+def living(database: Database) -> sa.ColumnElement[bool]:
+    """Of a row of `processes`: it was heard of lately, and has not ended."""
+    lately = processes.c.seen_at >= database.now - DEAD_MS
+    return sa.and_(sa.not_(processes.c.stopped), lately)
 
 
 def _alive(pid: int) -> bool:

@@ -17,12 +17,12 @@ import sqlalchemy as sa
 
 from bot.core.attribution import SECOND, Attribution, Place, Pull, Work, attribute
 from bot.stores.database import Database
-from bot.stores.runs import LAPTOP, Run, from_row
+from bot.stores.days import attributed, attributing
+from bot.stores.run_rows import LAPTOP, Run, from_row
 from bot.stores.tables import attributions, closings, pulls, runs
 
 _T = TypeVar("_T")
 _AT_ONCE = 200  # places in one query
-_ONE_AT_A_TIME = 727462  # the lock on PostgreSQL; SQLite has one writer anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,6 @@ class Facts:
     base: str
     closed: bool
     merged_at: int | None
-    merge_sha: str
     updated_at: int
     closes: frozenset[Place] = frozenset()
     reverts: int | None = None
@@ -123,8 +122,7 @@ class Pulls:
     def _alone(self) -> Iterator[sa.Connection]:
         """A transaction beside which no other one attributes: what it reads holds until it has written."""
         with self.database.begin() as tx:
-            if self.database.kind == "postgresql":
-                tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
+            attributing(tx, self.database)
             yield tx
 
     def _keep(self, tx: sa.Connection, facts: Facts) -> None:
@@ -164,11 +162,13 @@ class Pulls:
             stands |= {row.run: Attribution((row.repository_id, row.number), row.because) for row in rows}
         for run in stands.keys() - belongs.keys():
             tx.execute(sa.delete(attributions).where(attributions.c.run == run))
+            attributed(tx, run, stands[run].place, None)
         for run, to in belongs.items():
             if stands.get(run) != to:
                 values = {"repository_id": to.place[0], "number": to.place[1], "because": to.because}
                 given = self.database.insert(attributions).values(run=run, **values)
                 tx.execute(given.on_conflict_do_update(index_elements=[attributions.c.run], set_=values))
+                attributed(tx, run, stands[run].place if run in stands else None, to.place)
 
 
 def _together(tx: sa.Connection, seeds: set[Place]) -> tuple[list[Pull], list[Work]]:

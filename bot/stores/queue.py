@@ -9,8 +9,11 @@ no worker and holds no slot, until it is woken and goes on behind its last recor
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -26,6 +29,8 @@ STORIES = "stories"  # the one queue
 VERSION = "1"
 TRIES = 9
 FAILED = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+OVER = ("SUCCESS", "CANCELLED", *FAILED)
+CHUNK = 500  # stories at once
 ASIDE = "aside"  # stands for the worker of a story that is put aside
 
 
@@ -148,6 +153,11 @@ class Queue:
             back = due.values(status="ENQUEUED", started_at_epoch_ms=None, delay_until_epoch_ms=None)
             return tx.execute(back).rowcount
 
+    def forget(self, tx: sa.Connection) -> int:
+        """Tell no story any more that waits or was being told; how many."""
+        waits = self._stories.c.status.in_(("ENQUEUED", "PENDING", "DELAYED"))
+        return int(tx.execute(sa.update(self._stories).where(waits).values(status="CANCELLED")).rowcount)
+
     def age(self, key: str) -> float:
         """Seconds since a story was enqueued; 0 for one that is not known."""
         known = self._stories
@@ -191,6 +201,33 @@ class Queue:
         """`ENQUEUED`, `PENDING`, `SUCCESS`, `ERROR` …; None if there is no such story."""
         found = self._client.list_workflows(workflow_ids=[key], load_input=False, load_output=False)
         return found[0].status if found else None
+
+    def drop_old(self, days: int) -> int:
+        """Delete the stories, with all that they were told and did, that were over so many days ago."""
+        known = self._stories
+        old = sa.select(known.c.workflow_uuid).where(
+            known.c.status.in_(OVER), known.c.created_at < self.database.now - days * 86_400_000
+        )
+        with self.database.read() as tx:
+            return self.drop(tx.execute(old).scalars().all())
+
+    def mentioning(self, words: re.Pattern[str]) -> tuple[str, ...]:
+        """The stories that are over and were told something with such words."""
+        found: list[str] = []
+        for start in count(0, CHUNK):
+            some = self._client.list_workflows(
+                status=list(OVER), load_input=True, load_output=False, limit=CHUNK, offset=start
+            )
+            found += (one.workflow_id for one in some if words.search(repr(one.input)))
+            if len(some) < CHUNK:
+                return tuple(found)
+        raise AssertionError("the pages come to an end")
+
+    def drop(self, keys: Sequence[str]) -> int:
+        """Delete these; how many that were."""
+        for start in range(0, len(keys), CHUNK):
+            self._client.delete_workflows(list(keys[start : start + CHUNK]))
+        return len(keys)
 
     def close(self) -> None:
         if "_client" in self.__dict__:

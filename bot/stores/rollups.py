@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from bot.core.cursor import Share, shares
 from bot.core.money import ZERO, Usd
 from bot.core.rollup import TOP, Part, Person, Rollup, Task, elapsed
+from bot.stores.cursor import of_month
 from bot.stores.database import Database
 from bot.stores.merged import CONTEXT
 from bot.stores.quarters import QUARTER
@@ -54,12 +56,15 @@ class Rollups:
         zone: str = "UTC",
         actor_id: int | None = None,
         repositories: Collection[int] | None = None,
+        accounts: Mapping[str, str] | None = None,
     ) -> Rollup:
-        """Everybody's month, or one person's."""
+        """Everybody's month, or one person's. `accounts`: whose each e-mail address at Cursor is; without,
+        nothing of Cursor's is told."""
         where = _where(month, actor_id, repositories)
         with self.database.read() as tx:
             people, top = self._people(tx, where), self._tasks(tx, where, TOP)
-        return Rollup(month, elapsed(month, now, zone), people, top)
+            cursor = None if accounts is None else _cursor(tx, month, accounts, people)
+        return Rollup(month, elapsed(month, now, zone), people, top, cursor)
 
     def tasks(
         self, month: str, actor_id: int, repositories: Collection[int] | None = None, most: int = 500
@@ -81,6 +86,36 @@ class Rollups:
         """The month by budget line, dearest first; "" is what counts under people's own caps."""
         no_number = sa.cast(sa.null(), sa.BigInteger)
         return self._parts(no_number, runs.c.line.label("called"), _where(month, actor_id, repositories))
+
+    def on_lines(
+        self, month: str, repositories: Collection[int] | None = None, person: int | None = None
+    ) -> Mapping[str, tuple[Part, ...]]:
+        """Who has spent on each line, dearest first. `person`: theirs counts wherever it was spent."""
+        where = [*_where(month, None, None), runs.c.line != ""]
+        if repositories is not None:
+            mine = runs.c.actor_id == person
+            where.append(sa.or_(runs.c.repository_id.in_(sorted(repositories)), mine))
+        called = _latest(runs.c.actor, runs.c.actor_id)
+        part = sa.select(runs.c.line, runs.c.actor_id, called, runs.c.spent_nanos, runs.c.steps)
+        mine_c = part.where(*where).subquery().c
+        spent = sa.func.sum(mine_c.spent_nanos)
+        query = (
+            sa.select(
+                mine_c.line,
+                mine_c.actor_id,
+                mine_c.called,
+                spent,
+                sa.func.sum(sa.case((mine_c.steps > 0, 1), else_=0)),
+            )
+            .group_by(mine_c.line, mine_c.actor_id, mine_c.called)
+            .having(spent > 0)
+            .order_by(mine_c.line, spent.desc(), mine_c.called)
+        )
+        found: dict[str, list[Part]] = {}
+        with self.database.read() as tx:
+            for line, id, name, nanos, tasks in tx.execute(query).all():
+                found.setdefault(line, []).append(Part(id, name, Usd(int(nanos)), int(tasks)))
+        return {line: tuple(parts) for line, parts in found.items()}
 
     def by_day(
         self,
@@ -194,13 +229,34 @@ class Rollups:
                 row["state"],
                 row["reason"],
                 Usd(row["spent_nanos"]),
-                _url(row),
+                address(row),
                 row["repository_id"],
                 row["line"],
                 row["opened_at"],
             )
             for row in tx.execute(query).mappings().all()
         )
+
+
+def _cursor(
+    tx: sa.Connection, month: str, accounts: Mapping[str, str], people: Collection[Person]
+) -> tuple[Share, ...]:
+    by_email = {str(email): Usd(int(nanos)) for email, nanos in tx.execute(of_month(month)).all()}
+    if not by_email:
+        return ()
+    names = {person.id: person.name for person in people}
+    return shares(by_email, accounts, names, called(tx, names, set(accounts.values())))
+
+
+def called(tx: sa.Connection, people: Collection[int], names: Collection[str]) -> dict[int, frozenset[str]]:
+    """Which of these names (in lower case) each of these people had in the runs so far."""
+    name = sa.func.lower(runs.c.actor)
+    wanted = (name.in_(sorted(names)), runs.c.actor_id.in_(sorted(people)))
+    query = sa.select(runs.c.actor_id, name).where(*wanted).distinct()
+    found: dict[int, set[str]] = {}
+    for id, name in tx.execute(query).all():
+        found.setdefault(id, set()).add(name)
+    return {id: frozenset(names) for id, names in found.items()}
 
 
 def _where(
@@ -220,7 +276,7 @@ def _latest(name: sa.Column[str], number: sa.Column[int]) -> sa.Label[str]:
     return sa.func.first_value(name).over(partition_by=number, order_by=newest).label("called")
 
 
-def _url(row: sa.RowMapping) -> str:
+def address(row: sa.RowMapping) -> str:
     """The thread at its report, else the workflow; of an item of a sweep its own pull request."""
     thread = str(json.loads(row["snapshot"]).get("thread", {}).get("url") or "")
     if thread and row["sweep"] and row["published_pull"]:

@@ -7,16 +7,13 @@ see is kept for a few minutes, for all web processes at once.
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from bot.core.places import Repo
-from bot.core.roles import Role
-from bot.core.visibility import Access
+from bot.core.visibility import Access, packed, unpacked
 from bot.stores.database import Database
 from bot.stores.tables import sessions
 
@@ -31,6 +28,15 @@ class Session:
     sealed: str
     age: int
     access: tuple[Access, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Since when and until when (ms) a browser of this person's is."""
+
+    login: str
+    opened_at: int
+    until_at: int
 
 
 class Sessions:
@@ -50,7 +56,7 @@ class Sessions:
                     person=person,
                     login=login,
                     sealed=sealed,
-                    seen=_written(seen),
+                    seen=packed(seen),
                     opened_at=now,
                     looked_at=now,
                     until_at=now + seconds * 1000,
@@ -67,13 +73,26 @@ class Sessions:
             row = tx.execute(query).first()
         if row is None:
             return None
-        return Session(row.id, row.person, row.login, row.sealed, int(row.age), _read(row.seen))
+        return Session(row.id, row.person, row.login, row.sealed, int(row.age), unpacked(row.seen))
+
+    def live(self, most: int = 500) -> tuple[SignedIn, ...]:
+        """Who is signed in, a line for each browser, the latest first."""
+        columns = sessions.c.login, sessions.c.opened_at, sessions.c.until_at
+        query = sa.select(*columns).where(sessions.c.until_at > self.database.now)
+        with self.database.read() as tx:
+            rows = tx.execute(query.order_by(sessions.c.opened_at.desc()).limit(most)).all()
+        return tuple(SignedIn(*row) for row in rows)
 
     def looked(self, id: str, login: str, seen: Iterable[Access]) -> None:
         """GitHub has just said this; a session that has ended meanwhile stays ended."""
-        values = {"login": login, "seen": _written(seen), "looked_at": self.database.now}
+        values = {"login": login, "seen": packed(seen), "looked_at": self.database.now}
         with self.database.begin() as tx:
             tx.execute(sa.update(sessions).where(sessions.c.id == id).values(values))
+
+    def drop_over(self) -> int:
+        """Forget those that are over; how many."""
+        with self.database.begin() as tx:
+            return tx.execute(sa.delete(sessions).where(sessions.c.until_at <= self.database.now)).rowcount
 
     def end(self, cookie: str) -> None:
         """It is over, and GitHub's token with it."""
@@ -89,13 +108,3 @@ def new_cookie() -> str:
 def hashed(cookie: str) -> str:
     """What the database keeps of it."""
     return hashlib.sha256(cookie.encode("utf-8", "replace")).hexdigest()
-
-
-def _written(seen: Iterable[Access]) -> str:
-    return json.dumps(
-        [[one.repo.installation, one.repo.id, one.repo.full_name, int(one.role)] for one in seen]
-    )
-
-
-def _read(text: str) -> tuple[Access, ...]:
-    return tuple(Access(Repo(*repo), Role(role)) for *repo, role in json.loads(text))

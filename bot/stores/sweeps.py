@@ -19,8 +19,9 @@ from bot.core.money import Usd
 from bot.core.waiting import Limit
 from bot.stores.database import Database
 from bot.stores.handover import DAY_MS, EDIT_MS
-from bot.stores.runs import NewRun, Run, Runs, from_row
-from bot.stores.switch import Paused, paused
+from bot.stores.run_rows import NewRun, Run, from_row
+from bot.stores.runs import Runs
+from bot.stores.switch import Paused, paused, record
 from bot.stores.tables import LIVE, runs, sweeps
 
 
@@ -185,6 +186,8 @@ class Sweeps:
                 return False
             for last, new, resumed in again.items:
                 self.runs.reopen_in(tx, new.id, last, new, resumed, queued=True)
+            told = {"sweep": sweep, "attempt": again.after + 1, "cost": str(again.total)}
+            record(tx, self.database, again.by, "resumed", row.repository, told)
             return True
 
     def over(self, sweep: str) -> bool:

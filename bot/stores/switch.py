@@ -32,6 +32,7 @@ class Paused:
 class Entry:
     """One line of the audit log. `about` is JSON-able."""
 
+    id: int
     at: int
     by: str
     action: str
@@ -57,18 +58,17 @@ class Switch:
             tx.execute(insert.values(values).on_conflict_do_nothing())
             record(tx, self.database, by, "paused", name, {"reason": reason})
             now = _paused(tx.execute(sa.select(switches).where(switches.c.repository == name)).one())
-        message = sa.literal("halted at step ") + sa.cast(runs.c.steps, sa.String) + sa.literal(f": {now}")
         called = sa.func.lower(runs.c.repository) == name
         # Whatever it was called when they were opened.
         same = sa.select(runs.c.repository_id).where(called, runs.c.repository_id.is_not(None))
-        halted = (
+        stopped = (
             sa.update(runs)
             .where(runs.c.state.in_(LIVE), runs.c.origin != "exec", runs.c.origin != "run")
             .where(sa.or_(called, runs.c.repository_id.in_(same)) if name else sa.true())
-            .values(state="halted", reason=Reason.STOPPED, message=message, ended_at=self.database.now)
+            .values(halted(self.database, str(now)))
         )
         with self.database.begin() as tx:
-            return int(tx.execute(halted).rowcount)
+            return int(tx.execute(stopped).rowcount)
 
     def unpause(self, repository: str, by: str) -> bool:
         """False if it was not paused. What was halted stays halted; it can be resumed."""
@@ -90,12 +90,16 @@ class Switch:
             rows = tx.execute(sa.select(switches).order_by(switches.c.repository)).all()
         return tuple(_paused(row) for row in rows)
 
-    def log(self, most: int = 100) -> tuple[Entry, ...]:
-        """The audit log, newest first."""
+    def log(self, most: int = 100, before: int | None = None, by: str = "") -> tuple[Entry, ...]:
+        """The audit log, newest first: what stands before a line of it, by one person or by all."""
         query = sa.select(audit).order_by(audit.c.id.desc()).limit(most)
+        if before is not None:
+            query = query.where(audit.c.id < before)
+        if by:
+            query = query.where(sa.func.lower(audit.c.by) == by.lower())
         with self.database.read() as tx:
             rows = tx.execute(query).all()
-        return tuple(Entry(r.at, r.by, r.action, r.repository, json.loads(r.about)) for r in rows)
+        return tuple(Entry(r.id, r.at, r.by, r.action, r.repository, json.loads(r.about)) for r in rows)
 
 
 def paused(tx: sa.Connection, repository: str, id: int | None = None) -> Paused | None:
@@ -106,6 +110,12 @@ def paused(tx: sa.Connection, repository: str, id: int | None = None) -> Paused 
         where = sa.or_(where, switches.c.repository.in_(earlier))
     row = tx.execute(sa.select(switches).where(where).order_by(switches.c.repository).limit(1)).first()
     return _paused(row) if row else None
+
+
+def halted(database: Database, why: str) -> dict[str, Any]:
+    """What the rows of runs say that are stopped together, each at the step where it is."""
+    message = sa.literal("halted at step ") + sa.cast(runs.c.steps, sa.String) + sa.literal(f": {why}")
+    return {"state": "halted", "reason": Reason.STOPPED, "message": message, "ended_at": database.now}
 
 
 def record(

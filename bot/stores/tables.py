@@ -38,6 +38,7 @@ STARTED = ("open", "running")
 LIVE = ("queued", *STARTED)
 # States of a turn that was charged for, in the end or at first.
 CHARGED = ("settled", "estimated", "corrected")
+UNCHARGED = ("held", "released")  # every other one
 
 
 def _count(name: str) -> Column[int]:
@@ -200,6 +201,9 @@ runs = Table(
     Index(None, "installation", "month"),
     Index(None, "line", "month"),
     Index(None, "sweep", "item"),
+    # Names are asked for whatever the case.
+    Index("ix_runs_named_repository", text("lower(repository)"), "repository_id"),
+    Index("ix_runs_named_actor", text("lower(actor)"), "actor_id"),
 )
 
 # Task lists that are run item by item: what was asked for, what goes on, what its comment shows.
@@ -307,8 +311,8 @@ turns = Table(
     ),
 )
 
-# What each run's turns came to in a quarter of an hour, and up to which quarter that is written: made of
-# turns alone, both may be emptied at any time.
+# What each run's turns came to in a quarter of an hour. This and the next four tables hold nothing that is
+# not made anew from the others; they may be emptied together at any time.
 quarters = Table(
     "quarters",
     metadata,
@@ -328,10 +332,82 @@ quarters = Table(
     _count("cost_tools_nanos"),
 )
 
+# The same by day, as people in one time zone count them, with all that a run's row and its attribution say of
+# whose it was and what became of it, as long as that is final.
+days = Table(
+    "days",
+    metadata,
+    Column("quarter", BigInteger, primary_key=True, autoincrement=False),  # that the day begins with
+    Column("run", String(12), primary_key=True),
+    Column("model", String(100), primary_key=True),  # without its date
+    Column("alone", Boolean, nullable=False),  # the run has no other row
+    Column("repository_id", BigInteger),
+    Column("repository", String(200), nullable=False),
+    Column("threaded", Boolean, nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("actor_id", BigInteger),
+    Column("line", String(40), nullable=False),
+    Column("task_class", String(16), nullable=False),
+    Column("engine", String(32), nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("reason", String(32)),
+    Column("attributed", Boolean, nullable=False),
+    _count("nanos"),
+    _count("input"),
+    _count("cache_write_5m"),
+    _count("cache_write_1h"),
+    _count("cache_read"),
+    _count("output"),
+    _count("cost_input_nanos"),
+    _count("cost_write_nanos"),
+    _count("cost_read_nanos"),
+    _count("cost_output_nanos"),
+    _count("cost_tools_nanos"),
+    Index(None, "run"),
+)
+
+# How each run has ended, as its row says it, as long as that is final.
+ends = Table(
+    "ends",
+    metadata,
+    Column("run", String(12), primary_key=True),
+    Column("ended_at", BigInteger, nullable=False),
+    Column("repository_id", BigInteger),
+    Column("repository", String(200), nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("actor_id", BigInteger),
+    Column("line", String(40), nullable=False),
+    Column("task_class", String(16), nullable=False),
+    Column("engine", String(32), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("reason", String(32)),
+    Column("steps", BigInteger, nullable=False),
+    Column("long", Boolean, nullable=False),  # needed more steps than one task should
+    Column("spent_tokens", BigInteger, nullable=False),
+    Index(None, "ended_at"),
+)
+
+# What was spent on each merged pull request, by its runs' rows. One that is not here is summed up when it is
+# asked for.
+pull_sums = Table(
+    "pull_sums",
+    metadata,
+    Column("repository_id", BigInteger, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    _count("nanos"),
+    _count("halted_nanos"),
+    _count("context_nanos"),
+    _count("runs"),
+    _count("attempts"),
+)
+
+# How far each of these is: quarters | days ZONE: up to which quarter, exclusive; changes, ends: since when
+# (ms) what a row of days or of ends says of its run may be another by now.
 rolled = Table(
     "rolled",
     metadata,
-    Column("name", String(16), primary_key=True),
+    Column("name", String(64), primary_key=True),
     Column("through", BigInteger, nullable=False),
 )
 
@@ -397,6 +473,29 @@ drifts = Table(
     ),
 )
 
+# What Cursor's admin API tells: events, and further rows that correct them; none is changed (core/cursor). It
+# is on no invoice of Anthropic's, and no turn, run or pull request has a part in it.
+cursor_events = Table(
+    "cursor_events",
+    metadata,
+    Column("id", _SERIAL, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("email", String(320), nullable=False),  # in lower case; "": none is told
+    Column("model", String(100), nullable=False),
+    Column("kind", String(100), nullable=False),  # of billing, in Cursor's words
+    Column("month", String(7), nullable=False),  # in the caps' time zone; a correction's is its event's
+    Column("corrects", BigInteger),  # the id of the event's first row
+    Column("booked_at", BigInteger, nullable=False),
+    _count("nanos"),
+    _count("input"),
+    _count("output"),
+    _count("cache_write"),
+    _count("cache_read"),
+    Index(None, "at"),
+    Index(None, "month", "email", "nanos"),  # all that a month's sum needs
+    Index(None, "booked_at"),
+)
+
 deliveries = Table(
     "deliveries",
     metadata,
@@ -407,13 +506,13 @@ deliveries = Table(
     Column("received_at", BigInteger, nullable=False),
 )
 
-# How far GitHub's own account was compared with ours: its log of deliveries, and comments after a gap. And
-# since when runs are told to a collector of traces, and who tells them.
+# How far others' accounts were compared with ours: GitHub's log of deliveries, and comments after a gap;
+# Anthropic's reports; Cursor's events. And since when runs are told to a collector of traces, and by whom.
 looks = Table(
     "looks",
     metadata,
     Column("name", String(16), primary_key=True),
-    Column("through_at", BigInteger, nullable=False),  # by GitHub's clock
+    Column("through_at", BigInteger, nullable=False),  # by the clock of whoever has the account
     Column("began_at", BigInteger),
     Column("looked_at", BigInteger),  # when the last look that came to its end began
     Column("lease_until_at", BigInteger),
@@ -447,7 +546,7 @@ handled = Table(
     Column("comment_kind", String(16), primary_key=True),
     Column("comment_id", BigInteger, primary_key=True),
     Column("story", String(64), nullable=False),  # the delivery that acts, also when it is told anew
-    Column("handled_at", BigInteger, nullable=False),
+    Column("handled_at", BigInteger, nullable=False),  # for people who look here: nothing asks for it
 )
 
 # A month of a person, a repository, an installation or a line; its row is the lock under which launches are
@@ -504,6 +603,33 @@ sessions = Table(
     Index(None, "until_at"),
 )
 
+# Who looked at other people's figures, a row for each person, page and day; forgotten after a while.
+views = Table(
+    "views",
+    metadata,
+    Column("day", BigInteger, primary_key=True, autoincrement=False),  # since the epoch, UTC
+    Column("person", BigInteger, primary_key=True, autoincrement=False),  # GitHub's number
+    Column("what", String(400), primary_key=True),  # the path, with the table that was downloaded
+    Column("login", String(100), nullable=False),
+    Column("looks", BigInteger, nullable=False),  # those within a minute are one
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Index(None, "last_at"),
+)
+
+# What a repository's policy file said when it was last read, and the service's own (number 0).
+policies = Table(
+    "policies",
+    metadata,
+    Column("repository_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("repository", String(200), nullable=False),
+    Column("branch", String(255), nullable=False),
+    Column("sha", String(64), nullable=False),  # of the commit at which it said this first, as far as we saw
+    Column("content", LargeBinary),  # none: there is no such file
+    Column("changed_at", BigInteger, nullable=False),
+    Column("read_at", BigInteger, nullable=False),
+)
+
 # Who changed, acknowledged, paused what; only ever added to.
 audit = Table(
     "audit",
@@ -529,6 +655,8 @@ laptops = Table(
     Column("installation", BigInteger, nullable=False),
     Column("repository_id", BigInteger, nullable=False),
     Column("repository", String(200), nullable=False),
+    Column("seen", Text, nullable=False),  # JSON: repositories and roles, as GitHub said at looked_at
+    Column("looked_at", BigInteger, nullable=False),
     Column("made_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("seen_at", BigInteger),  # when it last opened a run
@@ -565,7 +693,7 @@ approvals = Table(
     Column("approved_by", String(100), nullable=False),
     Column("role", String(10), nullable=False),  # that they had then
     Column("comment_id", BigInteger, nullable=False),
-    Column("approved_at", BigInteger, nullable=False),
+    Column("approved_at", BigInteger, nullable=False),  # for people who look here: nothing asks for it
 )
 
 # What was asked and started nothing: who, where, why.
@@ -613,10 +741,18 @@ pulls = Table(
     Column("base", Text, nullable=False),  # the branch it goes to
     Column("closed", Boolean, nullable=False),
     Column("merged_at", BigInteger),
-    Column("merge_sha", String(64), nullable=False, server_default=""),
     Column("reverts", BigInteger),  # the number of the one that it takes back
     Column("updated_at", BigInteger, nullable=False),  # by GitHub: an older word does not replace a newer one
     Index(None, "merged_at"),
+    # Few take back another one.
+    Index(
+        "ix_pulls_reverts",
+        "repository_id",
+        "reverts",
+        sqlite_where=text("reverts IS NOT NULL"),
+        postgresql_where=text("reverts IS NOT NULL"),
+    ),
+    Index("ix_pulls_named_repository", text("lower(repository)"), "repository_id"),
 )
 
 # The issues that merging a pull request closes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from bot.stores.database import Database
-from bot.stores.runs import LAPTOP, STEP, Run, from_row
+from bot.stores.run_rows import LAPTOP, STEP, Run, from_row
 from bot.stores.tables import LIVE, runs
 
 

@@ -14,17 +14,14 @@ import sqlalchemy as sa
 
 from bot.stores.database import Database
 from bot.stores.tables import runs, turns
+from bot.stores.timelines import turns_of
 
 _RUN = (
     "id", "origin", "repository", "thread", "thread_kind", "actor", "line", "task_class", "engine", "model",
     "state", "reason", "attempt", "opened_at", "ended_at", "spent_nanos", "steps", "tool_calls",
     "ceiling_nanos", "ceiling_tokens", "ceiling_steps", "ceiling_seconds",
 )  # fmt: skip
-_TURN = (
-    "id", "attempt", "state", "step", "held_at", "settled_at", "max_tokens", "clamped_max_tokens",
-    "model_asked", "model", "request_id", "status", "stop_reason", "ending", "hold_nanos", "nanos", "input",
-    "cache_write_5m", "cache_write_1h", "cache_read", "output", "price_book",
-)  # fmt: skip
+_BOOKED = ("settled", "estimated", "released")
 _FRESH = sa.or_(runs.c.traced_at.is_(None), runs.c.traced_at != runs.c.ended_at)
 
 
@@ -51,7 +48,8 @@ class Traces:
         )
         with self.database.read() as tx:
             return tuple(
-                Ended(dict(row), _turns(tx, row["id"])) for row in tx.execute(query).mappings().all()
+                Ended(dict(row), turns_of(tx, row["id"], _BOOKED))
+                for row in tx.execute(query).mappings().all()
             )
 
     def told(self, run: str, ended_at: int) -> None:
@@ -59,12 +57,3 @@ class Traces:
         mine = sa.update(runs).where(runs.c.id == run, runs.c.ended_at == ended_at)
         with self.database.begin() as tx:
             tx.execute(mine.values(traced_at=ended_at))
-
-
-def _turns(tx: sa.Connection, run: str) -> tuple[Mapping[str, Any], ...]:
-    query = (
-        sa.select(*(turns.c[name] for name in _TURN))
-        .where(turns.c.run == run, turns.c.state.in_(("settled", "estimated", "released")))
-        .order_by(turns.c.id)
-    )
-    return tuple(dict(row) for row in tx.execute(query).mappings())

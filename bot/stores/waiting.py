@@ -22,7 +22,8 @@ from bot.stores.database import Database
 from bot.stores.fitting import Under
 from bot.stores.handover import finish_key
 from bot.stores.queue import Queue, turn_at
-from bot.stores.runs import CLAIM_MS, Run, from_row
+from bot.stores.run_rows import Run, from_row
+from bot.stores.runs import CLAIM_MS
 from bot.stores.switch import paused
 from bot.stores.tables import STARTED, refusals, runs
 

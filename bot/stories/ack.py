@@ -11,7 +11,7 @@ from bot.core.offers import BROKEN_OFF
 from bot.core.policy import Policy
 from bot.core.waiting import Full
 from bot.services import Services
-from bot.stores.runs import Run
+from bot.stores.run_rows import Run
 from bot.stores.switch import Paused
 from bot.stories import asides
 from bot.stories.durable import Story

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from bot.clients.github import GitHubError
 from bot.core.caps import month_of
+from bot.core.roles import Role
 from bot.core.waiting import admissible
 from bot.services import Services
 from bot.stores.fitting import Under
-from bot.stores.runs import Run
+from bot.stores.run_rows import Run
 from bot.stores.waiting import Asked, Stories
 from bot.stories import asides, finish
 from bot.stories.durable import Story, name_of
@@ -43,19 +44,42 @@ def _waits(services: Services, run_id: str) -> str:
 def admitted(story: Story, run_id: str, attempt: int) -> str:
     """Told once for an attempt that was let in: it is sent off; its comment is the live one from here on."""
     run = run_of(story.services, run_id)
-    if run.attempt == attempt and run.live and not leave(story, run_id):
+    if run.attempt == attempt and run.live and not leave(story, run_id) and _may_still(story, run):
         send(story, run_id)
     return run_id
 
 
 def leave(story: Story, run_id: str) -> bool:
     """Whether its thread was closed or deleted while it waited; then it ends, before it has cost anything."""
-    services = story.services
-    closed = story.attempt("whether its thread is closed", _closed, services, run_id)
+    closed = story.attempt("whether its thread is closed", _closed, story.services, run_id)
     if closed:
-        story.step("end it", asides.halt, services, run_id, "its thread was closed while it waited in line")
-        story.step("have it finished", asides.finish_unclaimed, services, run_of(services, run_id))
+        _end(story, run_id, "its thread was closed while it waited in line")
     return bool(closed)
+
+
+def _may_still(story: Story, run: Run) -> bool:
+    """Whether who asked for it may still write there, after days perhaps; else it ends in the same way."""
+    services = story.services
+    login, number = story.step("who asked for it", _asker, services, run)
+    role = story.attempt("their role of now", services.github.role, repo_of(run), login, number)
+    if role is not None and role >= Role.WRITE:
+        return True
+    told = "GitHub did not tell the role of" if role is None else f"the role {role} is all there is now of"
+    _end(story, run.id, f"{told} {login}, who asked for it and needs write permission")
+    return False
+
+
+def _asker(services: Services, run: Run) -> tuple[str, int | None]:
+    """GitHub's name and number, if that is known, of whoever had this attempt get in line."""
+    sweep = services.sweeps.get(run.sweep) if run.sweep else None
+    by = sweep.resumed_by if sweep is not None else str(run.resumed.get("by", ""))
+    return (by, None) if by and by != run.actor else (run.actor, run.actor_id)
+
+
+def _end(story: Story, run_id: str, why: str) -> None:
+    services = story.services
+    story.step("end it", asides.halt, services, run_id, why)
+    story.step("have it finished", asides.finish_unclaimed, services, run_of(services, run_id))
 
 
 def _closed(services: Services, run_id: str) -> bool:

@@ -12,8 +12,8 @@ from bot.core.events import REVIEW_COMMENT, CommentCreated
 from bot.core.roles import Role
 from bot.services import Services
 from bot.stores.handover import finish_key
-from bot.stores.runs import Run
-from bot.stories import finish, policy_check, waiting
+from bot.stores.run_rows import Run
+from bot.stories import finish, policy_check, thread_bill, waiting
 from bot.stories.durable import Story, name_of
 from bot.stories.names import line, reply_marker, repo_of, run_of
 from bot.stories.ruling import Refusal
@@ -146,16 +146,9 @@ def status(story: Story, event: CommentCreated) -> None:
 
 def cost(story: Story, event: CommentCreated, standings: Sequence[Standing]) -> None:
     """What this thread has cost; of a merged pull request, everything that it has cost (R17)."""
-    services, repo = story.services, event.repo
-    here = services.threads.all(repo.id, event.number)
-    belonging = services.pulls.belonging(repo.id, event.number)
-    counts = services.pulls.counted(repo.id, [run.id for run in here]) | {
-        run.id: why for run, why in belonging
-    }
-    runs = {run.id: run for run in (*here, *(run for run, _ in belonging))}.values()
-    lines = [line(run) for run in sorted(runs, key=lambda run: run.opened_at)]
-    merged = services.signals.pull(repo.id, event.number)
-    reply(story, event, "cost", replies.cost(lines, standings, counts, merged))
+    bill = thread_bill.read(story.services, event.repo.id, event.number)
+    lines = [line(run) for run in bill.runs]
+    reply(story, event, "cost", replies.cost(lines, standings, bill.counts, bill.merged))
 
 
 def help_(story: Story, event: CommentCreated, holding: str) -> None:

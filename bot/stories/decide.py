@@ -19,13 +19,12 @@ from bot.core.changeset import Changeset
 from bot.core.events import ButtonPressed, CommentCreated
 from bot.core.objections import Objection, needed
 from bot.core.offers import DECISIONS, UNDECIDED
-from bot.core.onboarding import POLICY
 from bot.core.outcomes import Published
 from bot.core.places import Repo
 from bot.core.roles import Role
 from bot.services import Services
-from bot.stores.runs import Run
-from bot.stories import finish, publish
+from bot.stores.run_rows import Run
+from bot.stories import finish, policy_file, publish
 from bot.stories.asides import reply
 from bot.stories.durable import Story
 from bot.stories.names import line, repo_of, run_of
@@ -221,7 +220,7 @@ def _weigh(services: Services, run: Run, changes: Changeset, role: Role) -> Weig
         return Weighed("its changes are not stored here any more")
     branch = str(run.snapshot["default_branch"])
     try:
-        today = within(services, services.github.file(repo_of(run), POLICY, branch), branch)
+        today = within(services, policy_file.read(services, repo_of(run), branch), branch)
     except Refusal as refusal:
         return Weighed(str(refusal))
     was = run.snapshot

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bot.core import onboarding, replies
-from bot.core.caps import month_of
-from bot.core.care import care
-from bot.core.ceilings import NATIVE_ENGINE
 from bot.core.commands import Options
 from bot.core.events import CommentCreated
 from bot.core.policy import Policy
 from bot.core.roles import Role
 from bot.services import Services
-from bot.stores.runs import NewRun, new_id
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import new_id
 from bot.stories.durable import Story
-from bot.stories.ruling import Refusal, cleared, kept, key_for, line_of, policy_of, priced, resolve
+from bot.stories.opening import new_run
+from bot.stories.ruling import Refusal, cleared, kept, policy_of, resolve
 from bot.stories.scene import Scene
-
-ENGINES = ("opus",)  # what this version runs in CI
 
 
 def draft(
@@ -34,40 +33,20 @@ def draft(
         raise Refusal("no_workflow", replies.no_workflow(scene.default_branch, known.url if known else ""))
     ruling = policy_of(story.services, scene)
     resolved = resolve(task_class, options, role, scene.labels, ruling)
-    if resolved.engine not in ruling.engines:
-        allowed = ", ".join(ruling.engines) or "none at all"
-        raise Refusal("engine", f"the policy allows the engines {allowed}, not {resolved.engine}")
-    if resolved.engine not in ENGINES:
-        raise Refusal("engine", f"this version runs the engine opus only, not {resolved.engine}")
     on = resolved.line or (ruling.sweep.line if task_class == "sweep" else "")
-    budget = line_of(ruling, on, event.actor)
-    key = key_for(story.services, ruling, budget, event.actor)
+    whose = event.actor_id, event.actor
     now = story.step("the time", story.services.database.now_ms)
-    priced(story.services, ruling.model, now)
-    careful = care(resolved.task_class, ruling.effort, ruling.context)
-    drafted = NewRun(
-        id=story.step("name the run", new_id),
-        origin="github",
-        ceilings=resolved.ceilings,
-        task_class=resolved.task_class,
-        engine=resolved.engine,
-        model=ruling.model,
-        effort=careful.effort,
-        price_book=story.services.prices.version,
-        actor=event.actor,
-        actor_id=event.actor_id,
-        line=budget[0] if budget else "",
-        key_name=key,
-        month=month_of(now, story.services.policy.caps.zone),
+    run = story.step("name the run", new_id)
+    new = new_run(story.services, run, "github", event.repo, whose, role, ruling, resolved, now, line=on)
+    drafted = replace(
+        new,
         opened_by=story.delivery,
-        installation=event.repo.installation,
-        repository_id=event.repo.id,
-        repository=event.repo.full_name,
         thread=event.number,
         thread_kind=scene.kind,
         comment_kind=event.kind,
         comment_id=event.comment_id,
         snapshot={
+            **new.snapshot,
             "thread": {
                 "kind": scene.kind,
                 "number": scene.number,
@@ -81,18 +60,9 @@ def draft(
             "approved_by": scene.approved_by,
             "default_branch": scene.default_branch,
             "labels": [f"{label.name} {label.by}" for label in scene.labels],
-            "role": str(role),
-            "check": ruling.check,
-            "context": careful.context,
-            "forbidden_paths": list(ruling.forbidden),
             "publish": ruling.publish,
             **kept(task_class, options, scene),
         },
-        sources=resolved.sources,
-        clamps=resolved.clamps,
-        keeps_back=resolved.engine == NATIVE_ENGINE,
-        rules=ruling.rules,
-        retention=ruling.retention,
     )
     return drafted, ruling
 

@@ -18,8 +18,13 @@ from functools import partial
 from itertools import count
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from bot import logs
 from bot.clients.github import GitHubError, Unavailable
+from bot.logs import Log
 from bot.services import Services
+from bot.stores.away import away
+
+log = Log("story")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,11 +51,11 @@ class Refused:
 
 
 class Aside(BaseException):
-    """The story is put aside for so many seconds. No Exception: it is not the outcome of any step."""
+    """The story is put aside for so many seconds, and why. No Exception: it is no outcome of any step."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
+    def __init__(self, seconds: float, why: str) -> None:
+        super().__init__(seconds, why)
+        self.seconds, self.why = seconds, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +92,22 @@ class Story:
         for tried in count():
             try:
                 return do()
-            except Unavailable as away:
-                asked = away.retry_after or 0.0
+            except Unavailable as absent:
+                asked = absent.retry_after or 0.0
                 wait = max(asked, 2.0**tried)
                 if wait > BRIEFLY:
                     age = self.age()
                     if age > PATIENCE:
-                        return Refused(away.status, str(away))
-                    raise Aside(max(asked, min(LONGEST_ASIDE, max(SHORTEST_ASIDE, age / 4)))) from away
+                        return Refused(absent.status, str(absent))
+                    aside = max(asked, min(LONGEST_ASIDE, max(SHORTEST_ASIDE, age / 4)))
+                    raise Aside(aside, str(absent)) from absent
                 self.wait(wait)
             except GitHubError as error:
                 return Refused(error.status, str(error))
+            except Exception as error:
+                if (why := away(error)) is None:
+                    raise
+                raise Aside(SHORTEST_ASIDE, why) from error  # a disk that is full is no outcome of a step
         raise AssertionError("a wait is too long in the end")
 
 
@@ -149,24 +159,68 @@ def register(
 
     def workflow(*arguments: Any) -> Any:
         key = DBOS.workflow_id or ""
-        installation = _installation(services, arguments)
+        with logs.about(story=name_of(tell), **_about(key, arguments)):
+            return told(key, arguments)
+
+    def told(key: str, arguments: tuple[Any, ...]) -> Any:
+        began = time.monotonic()
         try:
+            installation = _installation(services, arguments)
+            logs.add(installation=installation)
             if not shares.begin(installation):
-                raise Aside(FULL_SHARE)
+                raise Aside(FULL_SHARE, "its installation has its share of this worker's slots")
             try:
                 story = Story(key, services, record, wait, partial(services.queue.age, key))
                 ready(story, arguments[0] if arguments else None)
-                return tell(story, *arguments)
+                outcome = tell(story, *arguments)
             finally:
                 shares.end(installation)
         except Aside as aside:
-            # Not all at the same moment, when what they wait for is there again.
-            seconds = aside.seconds * random.uniform(1.0, 1.1)  # noqa: S311 - no secret
-            services.queue.put_aside(key, services.process.id, seconds)
+            _put_aside(services, key, aside, wait)
             raise
+        except Exception as error:
+            if (why := away(error)) is None:
+                log.exception("failed", "it is told no further; a redelivery goes on with it")
+                raise
+            until_it_is_back = Aside(SHORTEST_ASIDE, why)
+            _put_aside(services, key, until_it_is_back, wait)
+            raise until_it_is_back from error
+        log.info("told", "told to its end", seconds=round(time.monotonic() - began, 3))
+        return outcome
 
     workflow.__qualname__ = workflow.__name__ = name_of(tell)
     DBOS.workflow(name=name_of(tell))(workflow)
+
+
+def _put_aside(services: Services, key: str, aside: Aside, wait: Callable[[float], None]) -> None:
+    """As soon as the database takes it; until then the story keeps its slot, for nobody would wake it."""
+    while True:
+        # Not all at the same moment, when what they wait for is there again.
+        spread = aside.seconds * random.uniform(1.0, 1.1)  # noqa: S311 - no secret
+        try:
+            services.queue.put_aside(key, services.process.id, spread)
+        except Exception as error:
+            if away(error) is None:
+                raise
+            wait(BRIEFLY)
+        else:
+            about = {"seconds": round(spread, 1), "reason": aside.why}
+            log.info("aside", f"it goes on in {spread:.0f} s", **about)
+            return
+
+
+def _about(key: str, arguments: tuple[Any, ...]) -> dict[str, object]:
+    """What the lines of a story say: its delivery or else its key, whose it is, the run that it is about."""
+    about = arguments[0] if arguments else None
+    if about is None or isinstance(about, str):
+        return {"key": key, "run": about}
+    return {"delivery": key.partition(".")[0], **whose(about)}
+
+
+def whose(event: Any) -> dict[str, object]:
+    """The installation and, where it is of one, the repository of what GitHub told."""
+    where = getattr(event, "repo", event)
+    return {"installation": where.installation, "repository": getattr(where, "full_name", None)}
 
 
 def _installation(services: Services, arguments: tuple[Any, ...]) -> int:

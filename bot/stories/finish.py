@@ -17,10 +17,10 @@ from bot.core.money import Usd
 from bot.core.pieces import Piece, read
 from bot.core.reports import Published
 from bot.core.results import ITS_OWN, Result
-from bot.core.signals import Size, size
+from bot.core.sizes import Size, size
 from bot.services import Services
 from bot.stores.handover import CHANGESET
-from bot.stores.runs import APART, Run
+from bot.stores.run_rows import APART, Run
 from bot.stories import notice, publish
 from bot.stories.durable import Story
 from bot.stories.names import marker, repo_of, run_of, told_on
@@ -147,6 +147,7 @@ def _keep(
             "summary": result.summary,
             "check": check,
             "isolation": result.isolation,
+            "own_usd": result.own.exact if result.own is not None else None,
             "pieces": [asdict(piece) for piece in pieces],
             "sizes": [size.to_json() for size in sizes],
         }
@@ -193,7 +194,7 @@ def amend(services: Services, run_id: str) -> None:
 
 def _text(services: Services, run_id: str) -> str:
     """The report; the last of a merged pull request's says what that has cost."""
-    told, pull = services.runs.report(run_id), services.pulls.concluded(run_id)
+    told, pull = services.report(run_id), services.pulls.concluded(run_id)
     return reports.comment(replace(told, merged=services.signals.pull(*pull) if pull else None))
 
 

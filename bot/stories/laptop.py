@@ -7,28 +7,24 @@ repository of ours makes the run that repository's; any other run is its person'
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from bot.core import limits, replies
-from bot.core.caps import Reached, Standing, month_of
-from bot.core.care import care
-from bot.core.ceilings import NATIVE_ENGINE
-from bot.core.labels import Labelled
+from bot.core.caps import Standing
 from bot.core.laptop import BUDGETS, Asked
 from bot.core.limits import KINDS
-from bot.core.onboarding import POLICY
 from bot.core.places import Repo
 from bot.core.policy import Policy
 from bot.core.roles import Role
-from bot.core.waiting import Full
 from bot.services import Services
 from bot.stores.laptops import Laptop
-from bot.stores.people import Opening
-from bot.stores.runs import LAPTOP, NewRun, Run, new_id
-from bot.stores.switch import Paused
-from bot.stories import ack
-from bot.stories.ruling import Refusal, caps_of, key_for, keyed, limits_of, line_of, priced, within
+from bot.stores.run_rows import LAPTOP, NewRun, Run
+from bot.stores.runs import new_id
+from bot.stories import ack, policy_file
+from bot.stories.opening import fits, new_run, record
+from bot.stories.ruling import Refusal, caps_of, keyed, limits_of, resolve, within
 
 AGAIN = "log in again with `python -m bot login` once you may"
 
@@ -62,7 +58,8 @@ def open_run(services: Services, laptop: Laptop, asked: Asked) -> Run:
             _go_on(services, laptop, asked, found) if asked.goes_on else _open(services, laptop, asked, found)
         )
     except Refusal as refusal:
-        _record(services, laptop, asked, here, refusal)
+        whose = laptop.actor_id, laptop.actor
+        record(services, refusal, LAPTOP, asked.number, (here.id, here.full_name), whose)
         raise
 
 
@@ -72,7 +69,7 @@ def _open(services: Services, laptop: Laptop, asked: Asked, here: Here) -> Run:
     caps = caps_of(services, whose, here.repo, new.line)
     room = limits_of(here.ruling, whose, here.repo, new.line)
     # Nobody sits and waits before a laptop: it is told, and asks again.
-    _fits(services, services.people.open(new, caps, limits=room, waits=False))
+    fits(services.people.open(new, caps, limits=room, waits=False), partial(_reached, services))
     opened = services.threads.of_laptop(laptop.opener, asked.number)
     if opened is None:
         raise Refusal("busy", "its number is another run's; ask again with another one")
@@ -108,8 +105,8 @@ def _go_on(services: Services, laptop: Laptop, asked: Asked, here: Here) -> Run:
     whose, why = (laptop.actor_id, laptop.actor), {"why": run.message or run.state}
     caps = caps_of(services, whose, here.repo, run.line)
     room = limits_of(here.ruling, whose, here.repo, run.line)
-    fitted = services.people.reopen(run.attempt, new, caps, why, limits=room, waits=False)
-    _fits(services, fitted)
+    fitted = services.people.reopen(run.attempt, new, caps, why, limits=room, waits=False, by=laptop.actor)
+    fits(fitted, partial(_reached, services))
     if not fitted:
         raise Refusal("busy", f"run {run.id} goes on elsewhere just now")
     services.laptops.seen(laptop.id)
@@ -126,7 +123,7 @@ def _here(services: Services, laptop: Laptop, asked: Asked) -> Here:
         return Here(Repo(laptop.home.installation, 0, ""), "", role, services.policy)
     repo, branch = github.place(installation, checkout.repository)
     role = _entitled(services, laptop, repo)
-    return Here(repo, branch, role, within(services, github.file(repo, POLICY, branch), branch))
+    return Here(repo, branch, role, within(services, policy_file.read(services, repo, branch), branch))
 
 
 def _entitled(services: Services, laptop: Laptop, repo: Repo) -> Role:
@@ -139,76 +136,34 @@ def _entitled(services: Services, laptop: Laptop, repo: Repo) -> Role:
 
 def _new_run(services: Services, laptop: Laptop, asked: Asked, here: Here) -> NewRun:
     """The run as it would be opened. Raises Refusal."""
-    ruling, repo = here.ruling, here.repo
-    model = asked.model or ruling.model
-    if asked.native:
-        if NATIVE_ENGINE not in ruling.engines:
-            allowed = ", ".join(ruling.engines) or "none at all"
-            raise Refusal("engine", f"the policy allows the engines {allowed}, not {NATIVE_ENGINE}")
-        priced(services, model, services.database.now_ms())
-    resolved = limits.resolve(
-        asked.task_class,
-        asked.options,
-        Labelled({}, ()),
-        here.role,
-        classes=ruling.classes,
-        most=ruling.most,
-        by="option",
-    )
-    budget = line_of(ruling, resolved.line, laptop.actor)
-    careful = care(resolved.task_class, ruling.effort, ruling.context)
+    ruling, repo = replace(here.ruling, model=asked.model or here.ruling.model), here.repo
+    resolved = resolve(asked.task_class, asked.options, here.role, (), ruling, by="option")
     from_budget = {name: BUDGETS[kind] for name, kind in KINDS if kind in asked.budgets}
-    return NewRun(
-        id=new_id(),
-        origin=LAPTOP,
-        ceilings=resolved.ceilings,
-        task_class=resolved.task_class,
-        engine=asked.engine,
-        model=model if asked.native else "",
-        effort=careful.effort if asked.native else "",
-        price_book=services.prices.version,
+    sources = {
+        name: from_budget.get(name, said) if said == "option" else said
+        for name, said in resolved.sources.items()
+    }
+    resolved = replace(resolved, engine=asked.engine, sources=sources)
+    whose, now = (laptop.actor_id, laptop.actor), services.database.now_ms()
+    new = new_run(
+        services, new_id(), LAPTOP, repo, whose, here.role, ruling, resolved, now,
+        line=resolved.line, ours=asked.native,
+    )  # fmt: skip
+    return replace(
+        new,
         task=asked.task,
-        actor=laptop.actor,
-        actor_id=laptop.actor_id,
-        line=budget[0] if budget else "",
-        key_name=key_for(services, ruling, budget, laptop.actor),
-        month=month_of(services.database.now_ms(), services.policy.caps.zone),
         opened_by=laptop.opener,
         branch=asked.checkout.branch if repo.id and asked.checkout.branch != here.branch else "",
-        installation=repo.installation,
-        repository_id=repo.id or None,
-        repository=repo.full_name,
         comment_kind=LAPTOP,
         comment_id=asked.number,
         snapshot={
-            "thread": {},
+            **new.snapshot,
             "head": {"ref": asked.checkout.branch, "sha": asked.checkout.sha},
             "default_branch": here.branch,
-            "role": str(here.role),
             "machine": laptop.machine,
             "check": asked.check or ruling.check,
-            "context": careful.context,
-            "forbidden_paths": list(ruling.forbidden),
         },
-        sources={
-            name: from_budget.get(name, said) if said == "option" else said
-            for name, said in resolved.sources.items()
-        },
-        clamps=resolved.clamps,
-        keeps_back=asked.native,
-        rules=ruling.rules,
-        retention=ruling.retention,
     )
-
-
-def _fits(services: Services, fitted: Opening) -> None:
-    """Raises Refusal where it was not opened, with what there is to do."""
-    if isinstance(fitted, Paused):
-        raise Refusal("paused", f"{fitted}; nothing runs until that is lifted")
-    if isinstance(fitted, Full):
-        raise Refusal("full", f"{fitted}; ask again when one of them has ended")
-    if isinstance(fitted, Reached):
-        raise Refusal("cap_reached", _reached(services, fitted.standing))
 
 
 def _reached(services: Services, standing: Standing) -> str:
@@ -233,17 +188,3 @@ def _left(run: Run, new: NewRun) -> None:
             shown = f"{limits.show(kind, so_far)} of {limits.show(kind, total)}"
             why = f"run {run.id} has used {shown} already; --{kind} sets a greater total"
             raise Refusal("nothing_left", why)
-
-
-def _record(services: Services, laptop: Laptop, asked: Asked, repo: Repo, refusal: Refusal) -> None:
-    services.refusals.record(
-        repository_id=repo.id,
-        repository=repo.full_name,
-        thread=None,
-        comment_kind=LAPTOP,
-        comment_id=asked.number,
-        actor=laptop.actor,
-        actor_id=laptop.actor_id,
-        reason=refusal.reason,
-        message=str(refusal),
-    )

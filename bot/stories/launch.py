@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+from bot import logs
 from bot.clients.github import GitHubError
 from bot.core import commands, replies
 from bot.core.caps import Cap, Reached
@@ -19,7 +20,7 @@ from bot.core.roles import Role
 from bot.core.untrusted import code, listing, tail
 from bot.core.waiting import Full, Limit
 from bot.services import Services
-from bot.stores.runs import NewRun
+from bot.stores.run_rows import NewRun
 from bot.stores.switch import Paused
 from bot.stories import ack, admit, approve, asides, decide, relabel, resume, sweep
 from bot.stories.draft import draft
@@ -115,6 +116,7 @@ def start(story: Story, event: CommentCreated, command: Start, role: Role) -> st
         ack.no(story, event, opened)
         return None
     outcome, run_id = opened
+    logs.add(run=run_id)
     if outcome == "busy":
         asides.busy(story, event, run_id)
     elif outcome == "sweeping":

@@ -8,18 +8,19 @@ from bot.services import Services
 from bot.stores.handover import finish_key
 from bot.stories import finish
 from bot.stories.durable import Story, name_of
-from bot.stories.names import RUN_NAME
+from bot.stories.names import attempt_of
 from bot.stories.spend import Spend
 
 
 def on_workflow_completed(story: Story, event: WorkflowCompleted) -> str | None:
     """A workflow has ended; if it was a run's, and left no result, the run is lost."""
     services = story.services
-    named = RUN_NAME.match(event.title)
-    run = services.runs.get(named[1]) if named else None
-    if run is None or named is None or run.repository_id != event.repo.id:
+    id, attempt = attempt_of(event) or ("", 0)
+    run = services.runs.get(id)
+    if run is None or run.repository_id != event.repo.id or run.attempt != attempt:
         return None
-    if run.workflow_run_id not in (None, event.run_id) or int(named[2]) != run.attempt:
+    # In line it has none yet; where it was just sent off, which one it is may not be kept yet.
+    if run.state == "queued" or run.workflow_run_id not in (None, event.run_id):
         return None
     why = f"its workflow ended ({event.conclusion or 'no conclusion'}) without handing in a result"
     story.step(

@@ -56,7 +56,6 @@ def facts(repo: Repo, pull: Pull, closes: tuple[Place, ...]) -> Facts:
         base=pull.base_ref,
         closed=pull.state == "closed",
         merged_at=pull.merged_at,
-        merge_sha=pull.merge_commit_sha or "" if pull.merged else "",
         updated_at=pull.updated_at,
         closes=frozenset(closes),
         reverts=reverts(pull.title, pull.body, repo.full_name),

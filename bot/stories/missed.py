@@ -6,13 +6,14 @@ payload is read from the log by the App's own token, so it needs no signature, a
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bot.clients.github import Attempt, GitHubError
+from bot import logs
+from bot.clients.github import Attempt, GitHubError, Unrecognized
 from bot.core import commands
 from bot.core.events import CommentCreated, Malformed
+from bot.logs import Log
 from bot.services import Services
 from bot.stores.looks import DELIVERIES
 from bot.stories.durable import Aside, Story
@@ -23,7 +24,8 @@ OVERLAP_MS = 300_000  # looked at again: attempts that were under way, clocks th
 TURN_SECONDS = 1.0  # before a command asks again whether the look is done
 BLIND_MS = 60_000  # a command waits no longer for a log that cannot be read
 
-log = logging.getLogger("tollgate.missed")
+log = Log("missed")
+github = Log("github")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +51,42 @@ def look(services: Services, say: Callable[[Missed], None] = lambda missed: None
     done = None
     try:
         since = (through - OVERLAP_MS) // 1000 * 1000  # the log knows whole seconds
-        tried = list(services.github.attempts(since))
+        tried = _attempts(services, since)
         for attempt in _unknown(services, tried):
-            missed = _recover(services, attempt)
+            with logs.about():
+                missed = _recover(services, attempt)
             services.looks.found(DELIVERIES)
-            log.warning("missed %s.%s (%s): %s", missed.event, missed.action, missed.status, missed.outcome)
+            said = (
+                f"GitHub could not deliver {missed.event}.{missed.action} ({missed.status}): {missed.outcome}"
+            )
+            log.warning("received_late", said, delivery=missed.guid)
             say(missed)
         done = max((attempt.at for attempt in tried), default=through)
     finally:
         services.looks.end(DELIVERIES, done)
     return True
+
+
+def regularly(services: Services) -> None:
+    """The same where nobody waits for it: what cannot be read now is read by the next look."""
+    try:
+        look(services)
+    except Unrecognized:
+        pass  # said where it was noticed
+    except GitHubError as error:
+        log.warning("unread", f"GitHub's log of deliveries is read later: {error}")
+
+
+def _attempts(services: Services, since: int) -> list[Attempt]:
+    try:
+        tried = list(services.github.attempts(since))
+    except Unrecognized as error:
+        if services.looks.unrecognized(True):
+            github.error("unrecognized", f"{error}. Stories wait: set the key of today, restart the workers")
+        raise
+    if services.looks.unrecognized(False):
+        github.info("recognized", "GitHub knows the App by its private key again")
+    return tried
 
 
 def _unknown(services: Services, tried: Sequence[Attempt]) -> list[Attempt]:
@@ -83,7 +111,7 @@ def _recover(services: Services, attempt: Attempt) -> Missed:
             outcome = f"started {received.story}" if received.new and received.story else "started nothing"
         except Malformed as error:
             # Recorded, so that it is not found again and again.
-            services.deliveries.record(attempt.guid, attempt.event, attempt.action, None)
+            services.deliveries.note(attempt.guid, attempt.event, attempt.action)
             outcome = f"cannot be read: {error}"
     return Missed(attempt.guid, attempt.at, attempt.event, attempt.action, attempt.status, outcome)
 
@@ -102,6 +130,6 @@ def nothing_before(story: Story, about: object) -> None:
         except GitHubError:
             looked = services.database.now_ms() > came + BLIND_MS
         if not looked:
-            raise Aside(TURN_SECONDS)
+            raise Aside(TURN_SECONDS, "GitHub's log of deliveries is read first")
     if services.queue.overtakes(story.id):
-        raise Aside(0)
+        raise Aside(0, "an older command of its thread goes first")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 
-from bot.core import reports
-from bot.core.events import CommentCreated
+from bot.core import onboarding, reports
+from bot.core.events import CommentCreated, WorkflowCompleted
 from bot.core.places import Repo
 from bot.core.replies import Line
 from bot.services import Services
-from bot.stores.runs import Run
+from bot.stores.run_rows import Run
 
-WORKFLOW = "agent.yml"
+WORKFLOW = PurePosixPath(onboarding.WORKFLOW).name  # as a dispatch names it
 CHECK = "Tollgate"
 RUN_NAME = re.compile(r"Tollgate run ([0-9a-f]{12})\.([0-9]{1,6})\Z")
 
@@ -48,9 +49,15 @@ def run_name(run: Run) -> str:
     return f"Tollgate run {run.id}.{run.attempt}"
 
 
+def attempt_of(event: WorkflowCompleted) -> tuple[str, int] | None:
+    """The run and the attempt whose workflow has ended; None for any other, whatever it is called."""
+    named = RUN_NAME.match(event.title) if event.workflow == onboarding.WORKFLOW else None
+    return (named[1], int(named[2])) if named else None
+
+
 def workflow_ref(run: Run) -> str:
     """What its OIDC token must carry (L5)."""
-    return f"{run.repository}/.github/workflows/{WORKFLOW}@refs/heads/{run.snapshot['default_branch']}"
+    return f"{run.repository}/{onboarding.WORKFLOW}@refs/heads/{run.snapshot['default_branch']}"
 
 
 def told_on(run: Run) -> int:

@@ -50,7 +50,7 @@ def _pause(story: Story, repo: Repo, seconds: float) -> None:
     now_ms = story.services.database.now_ms
     until = story.step(f"when to go on after {repo.full_name}", lambda: now_ms() + round(seconds * 1000))
     if (left := (until - now_ms()) / 1000) > 0:
-        raise Aside(left)
+        raise Aside(left, "GitHub is asked for one repository after the other")
 
 
 def _set_up(story: Story, repo: Repo, everything: bool) -> tuple[str, str, str]:

@@ -11,7 +11,7 @@ from bot.clients.github import GitHubError
 from bot.core import reports
 from bot.core.waiting import Place
 from bot.services import Services
-from bot.stores.runs import Run
+from bot.stores.run_rows import Run
 from bot.stories import waiting
 from bot.stories.names import repo_of
 

@@ -15,7 +15,7 @@ from bot.core.objections import Objection, needed, objections
 from bot.core.reports import Published
 from bot.core.untrusted import code
 from bot.services import Services
-from bot.stores.runs import APART, Run
+from bot.stores.run_rows import APART, Run
 from bot.stories.durable import Story
 from bot.stories.names import marker, page, repo_of, trailer
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.core import events
-from bot.core.events import ButtonPressed, CommentCreated, Event
+from bot import logs
+from bot.core import commands, events
+from bot.core.events import ButtonPressed, CommentCreated, Event, WorkflowCompleted
 from bot.services import Services
 from bot.stores.queue import Turn, turn_at
 from bot.stories import decide, launch, lost, merge, onboard, policy_check, relabel
-from bot.stories.durable import Tell, name_of
+from bot.stories.durable import Tell, name_of, whose
+from bot.stories.names import attempt_of
 
 Routes = Mapping[tuple[str, str], Tell]
 
@@ -49,15 +51,29 @@ class Received:
 def receive(services: Services, delivery: str, name: str, payload: dict[str, Any]) -> Received:
     """Record a delivery and enqueue its story, both or neither. Raises events.Malformed."""
     action = payload.get("action") or ""
-    if not isinstance(action, str) or len(action) > 64:
+    if not isinstance(action, str) or len(action) > 64 or not (action.isascii() and action.isprintable()):
         raise events.Malformed("action must be a short text")
+    logs.add(delivery=delivery)
     tell = ROUTES.get((name, action))
     event = events.parse(name, payload) if tell else None
-    if tell is None or event is None:
-        return Received(None, services.deliveries.record(delivery, name, action, None))
+    if tell is None or event is None or not _tells_us(event):
+        return Received(None, services.deliveries.note(delivery, name, action))
     story = name_of(tell)
+    logs.add(story=story, **whose(event))
     new = services.deliveries.record(delivery, name, action, story, event, turn=turn_of(event))
     return Received(story, new)
+
+
+def _tells_us(event: Event) -> bool:
+    """Most comments ask nothing of us, and most workflows are no run's: a story that ends with its first line
+    is not worth a row in the queue."""
+    match event:
+        case CommentCreated():
+            return commands.parse(event.body) is not None
+        case WorkflowCompleted():
+            return attempt_of(event) is not None
+        case _:
+            return True
 
 
 def turn_of(event: Event) -> Turn | None:

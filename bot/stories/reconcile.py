@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from bot.core.money import Usd
 from bot.core.money import total as money
 from bot.core.prices import PriceBook, UnknownModel, undated
 from bot.core.reconcile import LAG, Entry, Finding, Minute, Sums, compare, stretches, total
+from bot.logs import Log
 from bot.services import Services
 from bot.stores.drifts import LOOK
 from bot.stories.durable import Story, name_of
@@ -22,7 +22,7 @@ from bot.stories.durable import Story, name_of
 DAYS = 3  # each minute is looked at so often, for what the reports learn late
 MOST_DAYS = 31  # looked back at, after an outage
 
-log = logging.getLogger("tollgate.reconcile")
+log = Log("reconcile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,13 @@ def _recent(services: Services) -> str:
         found = reconcile(services, since, now, now)
     except UsageError as error:
         services.looks.end(LOOK, None)
-        log.warning("%s", error)
+        log.warning("unread", str(error))
         return str(error)
     services.looks.end(LOOK, None if found.unread else now)
+    if found.unread:
+        log.warning("unread", found.unread)
     if found.loud > services.policy.drift:
-        log.warning("the invoice and the ledger differ by %s: python -m bot reconcile", found.loud)
+        log.warning("drift", f"the invoice and the ledger differ by {found.loud}: python -m bot reconcile")
     corrected = total(finding.correction for finding in found.findings).usd
     told = f"corrected by {corrected}, drift {found.loud}"
     return f"{told}; {found.unread}" if found.unread else told
@@ -167,7 +169,7 @@ def _minutes(counted: Iterable[Counted], names: dict[str, str], prices: PriceBoo
             at = datetime.fromtimestamp(row.at / 1000, UTC)
             cost = prices.cost(usage, at, LONG_INPUT if row.long else 0)
         except UnknownModel as error:  # nothing of it passed the gateway, which prices before it asks
-            log.warning("a row of the usage report is left out: %s", error)
+            log.warning("row_left_out", f"a row of the usage report is left out: {error}")
             continue
         sums = Sums(
             usage.input,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from bot.clients.github import GitHubError
@@ -26,13 +25,14 @@ from bot.core.roles import Role
 from bot.core.waiting import Full, Limit
 from bot.services import Services
 from bot.stores.handover import CHANGESET, TRANSCRIPT
-from bot.stores.runs import NewRun, Run
+from bot.stores.run_rows import NewRun, Run
 from bot.stores.switch import Paused
 from bot.stories import ack, admit, asides, relabel
 from bot.stories.durable import Story
 from bot.stories.names import run_of
 from bot.stories.ruling import (
     Refusal,
+    allowed,
     caps_of,
     cleared,
     kept,
@@ -162,8 +162,7 @@ def further(
     cleared(scene, given, approved)
     if command.options.engine not in (None, run.engine):
         raise Refusal("engine", f"run {run.id} is by the engine {run.engine}, and goes on with no other")
-    if run.engine not in ruling.engines:
-        raise Refusal("engine", f"the policy no longer allows the engine {run.engine}")
+    allowed(run.engine, ruling)
     keyed(services, run.key_name)
     for member in (run.actor, event.actor):  # it may be closed by now, and nobody else may have it spent
         line_of(ruling, run.line, member)
@@ -237,7 +236,7 @@ def _totals(run: Run, options: Options) -> Options:
 
 def _takes(services: Services, run: Run, command: Resume, resolved: Resolved) -> again.Again:
     """What going on costs at first. Raises Refusal, with what would suffice, where too little is left."""
-    now = datetime.fromtimestamp(services.database.now_ms() / 1000, UTC)
+    now = services.database.utc()
     try:
         price = services.prices.price(run.model, now)
     except UnknownModel as error:
@@ -261,7 +260,9 @@ def _reopen(
     run = run_of(services, plan.run)
     if run.attempt == plan.attempt:
         caps = caps_of(services, plan.whose, event.repo, run.line)
-        reopened = services.people.reopen(plan.attempt, plan.new, caps, plan.resumed, limits=limits)
+        reopened = services.people.reopen(
+            plan.attempt, plan.new, caps, plan.resumed, limits=limits, by=event.actor
+        )
         if isinstance(reopened, Reached | Full | Paused):
             return reopened
         if reopened:

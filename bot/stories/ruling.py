@@ -22,7 +22,7 @@ from bot.core.untrusted import code
 from bot.core.waiting import Limit
 from bot.core.waiting import limits as limits_for
 from bot.services import Services
-from bot.stores.runs import Run
+from bot.stores.run_rows import Run
 from bot.stories.durable import Story
 from bot.stories.scene import Scene
 
@@ -171,10 +171,23 @@ def tightened(
     return replace(ceilings, **lower), {**sources, **named}
 
 
+def allowed(engine: str, ruling: Policy) -> None:
+    """Raises Refusal for an engine that the policy does not allow."""
+    if engine not in ruling.engines:
+        those = ", ".join(ruling.engines) or "none at all"
+        raise Refusal("engine", f"the policy allows the engines {those}, not {engine[:40]}")
+
+
 def resolve(
-    task_class: str, options: Options, role: Role, applied: Sequence[labels.Applied], ruling: Policy
+    task_class: str,
+    options: Options,
+    role: Role,
+    applied: Sequence[labels.Applied],
+    ruling: Policy,
+    *,
+    by: str = "comment",
 ) -> Resolved:
-    """What holds for a run that a person of this role asks for here."""
+    """What holds for a run that a person of this role asks for here. `by`: where the options stand."""
     return limits.resolve(
         task_class,
         options,
@@ -183,4 +196,5 @@ def resolve(
         classes=ruling.classes,
         most=ruling.most,
         engine=next(iter(ruling.engines), "none"),
+        by=by,
     )

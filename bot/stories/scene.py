@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from bot.clients.github import GitHubError, Issue, Pull
 from bot.core import labels
 from bot.core.events import CommentCreated
-from bot.core.onboarding import POLICY
 from bot.core.places import Repo
 from bot.core.roles import Role
 from bot.services import Services
+from bot.stories import policy_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def look(services: Services, event: CommentCreated) -> Scene:
     """Only looks: nothing of it is trusted later without the snapshot."""
     github, repo, now = services.github, event.repo, services.database.now_ms()
     default = github.default_branch(repo)
-    policy, labelled = github.file(repo, POLICY, default), labels_on(services, repo, event.number)
+    policy, labelled = policy_file.read(services, repo, default), labels_on(services, repo, event.number)
     if event.on_pull:
         return replace(_pull(services, event, default, policy, labelled), looked_at=now)
     issue = github.issue(repo, event.number)

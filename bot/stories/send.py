@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.clients.github import GitHubError
-from bot.core import reports
+from bot.core import onboarding, reports
 from bot.services import Services
 from bot.stores.handover import finish_key
 from bot.stories import finish, waiting
@@ -22,7 +22,7 @@ def send(story: Story, run_id: str) -> None:
             story.attempt("its check begins", _begin_check, services, run_id, check)
         story.step("dispatch", dispatch, services, run_id)
     except GitHubError as error:
-        why = f"its workflow `.github/workflows/{WORKFLOW}` could not be started: {error}"
+        why = f"its workflow `{onboarding.WORKFLOW}` could not be started: {error}"
         if error.status in (404, 422):
             why += ". Is that file on the default branch, and may GitHub Actions run it? Nothing was spent"
         story.step("it failed", services.runs.end, run_id, "failed", message=why)

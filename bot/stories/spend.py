@@ -7,10 +7,8 @@ first come first served, with no transaction open. Only when nothing else of its
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,14 +22,15 @@ from bot.core.meter import Bound, Request
 from bot.core.money import Usd
 from bot.core.prices import PriceBook, UnknownModel
 from bot.core.usage import Answer, Usage
-from bot.stores.ledger import Account, Ask, End, Hold, Ledger, Settlement, whole_hold
-from bot.stores.runs import token_hash
+from bot.logs import Log
+from bot.stores.account import Account, Ask, Hold, Settlement, whole_hold
+from bot.stores.ledger import End, Ledger
+from bot.stores.runs import agent_token_hash, token_hash
+from bot.stories.lane import LOOK_EVERY, Gone, Lane
 
 PATIENCE = 240.0  # seconds a request may wait for others of its run (G1)
-LOOK_EVERY = 0.25  # seconds between looks at holds of other processes, and whether the client still waits
 
-log = logging.getLogger("tollgate.gateway")
-Gone = Callable[[], bool]  # whether the client has left
+log = Log("gateway")
 Count = Callable[[], int | None]  # the upstream's estimate of a request's input, if it tells one
 
 
@@ -88,13 +87,16 @@ class Spend:
     def __init__(self, ledger: Ledger, prices: PriceBook) -> None:
         self.ledger = ledger
         self.prices = prices
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self._lock = threading.Lock()
         self._beating = False
 
     def account(self, token: str) -> Account:
-        """The live run of a token. Raises NoRun, Halted; a run past its deadline is halted here (G7)."""
-        account = self.ledger.account(token_hash(token)) if token else None
+        """The live run of a token, its runner's or its agent's. Raises NoRun, Halted; a run past its deadline
+        is halted here (G7)."""
+        account = None
+        if token:
+            account = self.ledger.account(token_hash(token)) or self.ledger.account(agent_token_hash(token))
         if account is None:
             raise NoRun("this key is not the token of a run")
         self._check(account)
@@ -151,7 +153,7 @@ class Spend:
         looser: Callable[[Account], Bound],
         key: str,
         until: float,
-        lane: _Lane,
+        lane: Lane,
         gone: Gone,
     ) -> tuple[Hold, Bound]:
         """The hold, and the bound that it holds: where the strict one does not fit, what the rules admit."""
@@ -322,15 +324,15 @@ class Spend:
             try:
                 self.ledger.renew()
             except Exception:  # the database may be away for a while; the next beat tries again
-                log.exception("the leases of requests in flight could not be renewed")
+                log.exception("leases_not_renewed", "the leases of requests in flight could not be renewed")
 
     # -- waiting --
 
     @contextmanager
-    def _turn(self, account: Account, until: float, gone: Gone) -> Iterator[_Lane]:
+    def _turn(self, account: Account, until: float, gone: Gone) -> Iterator[Lane]:
         """First come, first served among a run's requests in this process. Raises Crowded, ClientGone."""
         with self._lock:
-            lane = self._lanes.setdefault(account.run, _Lane())
+            lane = self._lanes.setdefault(account.run, Lane())
             lane.users += 1
         try:
             if not lane.enter(until, gone):
@@ -350,48 +352,6 @@ class Spend:
             lane = self._lanes.get(run)
         if lane is not None:
             lane.wake()
-
-
-class _Lane:
-    """The queue before one run's holds."""
-
-    def __init__(self) -> None:
-        self.users = 0
-        self.released = 0
-        self._queue: deque[object] = deque()
-        self._changed = threading.Condition()
-
-    def enter(self, until: float, gone: Gone) -> bool:
-        """Wait to be the first; False if that took too long. Raises ClientGone."""
-        ticket = object()
-        with self._changed:
-            self._queue.append(ticket)
-            while self._queue[0] is not ticket:
-                left = until - time.monotonic()
-                if left <= 0 or gone():
-                    self._queue.remove(ticket)
-                    self._changed.notify_all()
-                    if left <= 0:
-                        return False
-                    raise ClientGone
-                self._changed.wait(min(left, LOOK_EVERY * 4))
-            return True
-
-    def leave(self) -> None:
-        with self._changed:
-            self._queue.popleft()
-            self._changed.notify_all()
-
-    def wait(self, seen: int, seconds: float) -> None:
-        """Until something was released since `seen`, or for so long."""
-        with self._changed:
-            if self.released == seen:
-                self._changed.wait(seconds)
-
-    def wake(self) -> None:
-        with self._changed:
-            self.released += 1
-            self._changed.notify_all()
 
 
 def _cached(request: Request, bound: Bound) -> int:

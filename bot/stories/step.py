@@ -6,22 +6,20 @@ told at the door and told again when it is asked again.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bot.clients.identity import Claims
-from bot.core import limits, replies
-from bot.core.caps import Cap, Reached, month_of
-from bot.core.care import care
-from bot.core.ceilings import NATIVE_ENGINE
-from bot.core.labels import Labelled
-from bot.core.onboarding import POLICY
+from bot.core.caps import Cap
 from bot.core.places import Repo
-from bot.core.policy import Policy
 from bot.core.roles import Role
 from bot.core.steps import Asked
-from bot.core.waiting import Full, Limit
+from bot.core.waiting import Limit
 from bot.services import Services
-from bot.stores.runs import STEP, NewRun, Run, new_id
-from bot.stores.switch import Paused
-from bot.stories.ruling import Refusal, caps_of, key_for, limits_of, line_of, priced, within
+from bot.stores.run_rows import STEP, NewRun, Run
+from bot.stores.runs import new_id
+from bot.stories import policy_file
+from bot.stories.opening import fits, new_run, record
+from bot.stories.ruling import Refusal, caps_of, limits_of, resolve, within
 
 WORKFLOWS = ".github/workflows/"
 MOST_A_JOB = 50  # runs, one after the other
@@ -46,15 +44,11 @@ def open_run(services: Services, claims: Claims, asked: Asked) -> Run:
         # A job cannot wait: its minutes would run on meanwhile.
         fitted = services.people.open(new, caps, limits=limits, waits=False)
         if (opened := _known(services, claims, asked)) is None:
-            if isinstance(fitted, Reached):
-                raise Refusal("cap_reached", replies.reached(fitted.standing))
-            if isinstance(fitted, Full):
-                raise Refusal("full", f"{fitted}; ask again when one of them has ended")
-            if isinstance(fitted, Paused):
-                raise Refusal("paused", str(fitted))
+            fits(fitted)
             raise Refusal("busy", "this job has a live run already: its steps come one after the other")
     except Refusal as refusal:
-        _record(services, claims, asked, refusal)
+        whose = claims.actor_id, claims.actor
+        record(services, refusal, STEP, asked.number, (claims.repository_id, claims.repository), whose)
         raise
     services.runs.dispatched(opened.id, claims.run_id, page)
     return opened
@@ -83,59 +77,26 @@ def _new_run(
     role = _entitled(services, claims, repo)
     if services.threads.of_job(repo.id, job(claims)) >= MOST_A_JOB:
         raise Refusal("too_many", f"this job has had {MOST_A_JOB} runs already")
-    ruling = within(services, github.file(repo, POLICY, default), default)
-    _affordable(services, ruling, asked)
-    resolved = limits.resolve(
-        asked.task_class,
-        asked.options,
-        Labelled({}, ()),
-        role,
-        classes=ruling.classes,
-        most=ruling.most,
-        by="input",
-    )
-    budget = line_of(ruling, resolved.line, claims.actor)
-    careful = care(resolved.task_class, ruling.effort, ruling.context)
-    person, line = (claims.actor_id or 0, claims.actor), budget[0] if budget else ""
-    new = NewRun(
-        id=new_id(),
-        origin=STEP,
-        ceilings=resolved.ceilings,
-        task_class=resolved.task_class,
-        engine=NATIVE_ENGINE,
-        model=ruling.model,
-        effort=careful.effort,
-        price_book=services.prices.version,
+    ruling = within(services, policy_file.read(services, repo, default), default)
+    resolved = resolve(asked.task_class, asked.options, role, (), ruling, by="input")
+    whose, now = (claims.actor_id, claims.actor), services.database.now_ms()
+    new = new_run(services, new_id(), STEP, repo, whose, role, ruling, resolved, now, line=resolved.line)
+    new = replace(
+        new,
         task=asked.task,
-        actor=claims.actor,
-        actor_id=claims.actor_id,
-        line=line,
-        key_name=key_for(services, ruling, budget, claims.actor),
-        month=month_of(services.database.now_ms(), services.policy.caps.zone),
         opened_by=job(claims),
-        installation=repo.installation,
-        repository_id=repo.id,
-        repository=repo.full_name,
         comment_kind=STEP,
         comment_id=asked.number,
         snapshot={
-            "thread": {},
+            **new.snapshot,
             "head": {"ref": claims.ref, "sha": claims.sha},
             "default_branch": default,
-            "role": str(role),
             "workflow": claims.workflow_ref,
             "event": claims.event_name,
             "check": asked.check or ruling.check,
-            "context": careful.context,
-            "forbidden_paths": list(ruling.forbidden),
         },
-        sources=resolved.sources,
-        clamps=resolved.clamps,
-        keeps_back=True,
-        rules=ruling.rules,
-        retention=ruling.retention,
     )
-    return new, limits_of(ruling, person, repo, line)
+    return new, limits_of(ruling, (claims.actor_id or 0, claims.actor), repo, new.line)
 
 
 def _caps(services: Services, claims: Claims, repo: Repo, line: str) -> tuple[Cap, ...]:
@@ -168,24 +129,3 @@ def _entitled(services: Services, claims: Claims, repo: Repo) -> Role:
             f"{claims.actor} started its workflow and has the role {role} here; write permission is needed",
         )
     return role
-
-
-def _affordable(services: Services, ruling: Policy, asked: Asked) -> None:
-    if asked.options.engine != NATIVE_ENGINE or NATIVE_ENGINE not in ruling.engines:
-        allowed = ", ".join(ruling.engines) or "none at all"
-        raise Refusal("engine", f"this version runs {NATIVE_ENGINE} only, and the policy allows {allowed}")
-    priced(services, ruling.model, services.database.now_ms())
-
-
-def _record(services: Services, claims: Claims, asked: Asked, refusal: Refusal) -> None:
-    services.refusals.record(
-        repository_id=claims.repository_id,
-        repository=claims.repository,
-        thread=None,
-        comment_kind=STEP,
-        comment_id=asked.number,
-        actor=claims.actor,
-        actor_id=claims.actor_id,
-        reason=refusal.reason,
-        message=str(refusal),
-    )

@@ -21,7 +21,8 @@ from bot.core.money import Usd, total
 from bot.core.policy import Policy
 from bot.core.roles import Role
 from bot.services import Services
-from bot.stores.runs import NewRun, Run, new_id
+from bot.stores.run_rows import NewRun, Run
+from bot.stores.runs import new_id
 from bot.stores.sweeps import Again, NewSweep, Sweep
 from bot.stores.switch import Paused
 from bot.stories import ack, admit, asides, resume, tally

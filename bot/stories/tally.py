@@ -15,7 +15,7 @@ from bot.core import sweeps, tasklist
 from bot.core.caps import Scope, month_of, of_line
 from bot.core.places import Repo
 from bot.services import Services
-from bot.stores.runs import Run
+from bot.stores.run_rows import Run
 from bot.stores.sweeps import Sweep
 from bot.stories.names import pull_url, thread_url
 from bot.stories.post import post

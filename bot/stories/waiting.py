@@ -10,7 +10,7 @@ from bot.core.policy import Policy, PolicyError, tighten
 from bot.core.reports import Report
 from bot.core.waiting import MOST_LINKS, Limit, Place, Waiting, places, told
 from bot.services import Services
-from bot.stores.runs import Run
+from bot.stores.run_rows import Run
 from bot.stores.sweeps import Sweep
 from bot.stores.waiting import counted
 from bot.stories.names import repo_of, run_of, thread_url
@@ -54,7 +54,7 @@ def standing(services: Services) -> dict[str, Place]:
 
 def report(services: Services, run_id: str, stands: Mapping[str, Place] | None = None) -> Report:
     """The run as every door shows it; one in line with its place, of those in `stands` if they are known."""
-    run, found = run_of(services, run_id), services.runs.report(run_id)
+    run, found = run_of(services, run_id), services.report(run_id)
     mine = (standing(services) if stands is None else stands).get(run_id) if run.state == "queued" else None
     if mine is None:
         return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import signal
 import sys
@@ -14,9 +13,24 @@ from contextlib import suppress
 
 from dbos import DBOS
 
+from bot import logs
+from bot.logs import Log
 from bot.services import Services
+from bot.stores.away import away
 from bot.stores.queue import APPLICATION, STORIES, VERSION, system_url
-from bot.stories import admit, finish, lost, missed, progress, reconcile, tally, unsent
+from bot.stories import (
+    admit,
+    cursor,
+    finish,
+    forget,
+    lost,
+    missed,
+    policy_file,
+    progress,
+    reconcile,
+    tally,
+    unsent,
+)
 from bot.stories.durable import Record, Shares, Tell, durably, register
 from bot.stories.receive import ROUTES
 
@@ -26,13 +40,14 @@ ALL: Sequence[Tell] = (
     finish.finish,
     admit.admitted,
     reconcile.daily,
+    cursor.hourly,
     unsent.gather,
 )
 
 POLL_SECONDS = 0.2  # between two looks for new stories
 BEAT_SECONDS = 5.0
 WATCH_SECONDS = 2.0
-DAY_SECONDS = 600.0  # between two looks whether a new day's work is to be enqueued
+DAY_SECONDS = 600.0  # between two looks whether a new day's or hour's work is to be enqueued
 ROLL_SECONDS = 300.0  # between two looks whether a quarter of an hour of spend is over
 RETENTION_SECONDS = 3_600.0
 AT_ONCE = 32  # stories told side by side
@@ -42,7 +57,7 @@ ADMIT_SECONDS = 0.5  # between two looks whether there is room for who waits in 
 THREADS = 64
 GRACE_SECONDS = 4  # for stories under way when the process is told to end; then they are taken over
 
-log = logging.getLogger("tollgate.worker")
+log = Log("worker")
 
 
 def work(
@@ -56,9 +71,10 @@ def work(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    logs.to_stderr("worker", services.settings.log_level, services.settings.secrets.values())
     unsent.enqueue(services)
     services.processes.start(services.process)
+    policy_file.of_the_service(services)
     _launch(services, record, wait)
     loops = (
         (BEAT_SECONDS, lambda: services.processes.seen(services.process)),
@@ -66,12 +82,13 @@ def work(
         (WATCH_SECONDS, lambda: lost.watch(services)),
         (WAKE_SECONDS, services.queue.wake),
         (ADMIT_SECONDS, lambda: admit.look(services)),
-        (missed.LOOK_SECONDS, lambda: missed.look(services)),
+        (missed.LOOK_SECONDS, lambda: missed.regularly(services)),
         (DAY_SECONDS, lambda: reconcile.enqueue(services)),
-        (ROLL_SECONDS, services.signals.quarters.roll),
+        (DAY_SECONDS, lambda: cursor.enqueue(services)),
+        (ROLL_SECONDS, lambda: services.signals.roll(services.policy.caps.zone)),
         (min(1.0, services.settings.progress_seconds), lambda: progress.edit(services)),
         (min(1.0, services.settings.progress_seconds), lambda: tally.look(services)),
-        (RETENTION_SECONDS, lambda: services.handover.drop_old(services.policy.retention)),
+        (RETENTION_SECONDS, lambda: forget.what_is_old(services)),
     )
     for every, do in (*loops, *more):
         threading.Thread(target=_repeat, args=(stop, every, do), daemon=True).start()
@@ -122,14 +139,20 @@ def _repeat(stop: threading.Event, every: float, do: Callable[[], object]) -> No
     while not stop.is_set():
         try:
             do()
-        except Exception:  # a loop outlives one bad turn, such as a database that restarts
-            log.exception("a periodic task failed; it goes on")
+        except Exception as error:  # a loop outlives one bad turn, such as a database that restarts
+            if why := away(error):
+                log.error("database_away", f"{why}: what is to be done every {every:g} s waits")
+            else:
+                log.exception("task_failed", "a periodic task failed; it goes on")
         stop.wait(every)
 
 
 def _end(services: Services) -> None:
+    log.info("ends", f"stories under way have {GRACE_SECONDS} s; then another worker goes on with them")
+
     def close() -> None:
         DBOS.destroy(workflow_completion_timeout_sec=GRACE_SECONDS)
+        services.processes.leave(services.process.id)
 
     ending = threading.Thread(target=close, daemon=True)
     ending.start()

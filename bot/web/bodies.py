@@ -16,6 +16,7 @@ from typing import Any
 from bot.clients.anthropic import left
 from bot.core.body import Bytes
 from bot.core.meter import MAX_BODY
+from bot.web.anteroom import BROKEN_OFF
 from bot.web.watchdog import Watchdog, over
 
 Environ = dict[str, Any]
@@ -145,7 +146,7 @@ class _Watched:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         over(self._guard)
-        if isinstance(error, OSError):  # the servers have several words for a client that breaks off
+        if isinstance(error, BROKEN_OFF):
             raise Unread(400, "invalid_request_error", "the body did not come") from error
 
 

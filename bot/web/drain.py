@@ -5,21 +5,22 @@ One thread for all of them: the workers' threads are free for those who do wait.
 
 from __future__ import annotations
 
-import logging
 import math
 import selectors
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bot import logs
 from bot.clients.anthropic import Broken, Exchange, TimedOut, Unreachable
 from bot.core.usage import Answer, Reader, read_message
+from bot.logs import Log
 
 DRAIN_SECONDS = 120.0  # G5
 AT_ONCE = 64  # parts of one answer that are read before others have their turn
 
-log = logging.getLogger("tollgate.gateway")
+log = Log("gateway")
 
 
 @dataclass(eq=False, slots=True)
@@ -28,6 +29,7 @@ class _Orphan:
     reader: Reader
     until: float
     settle: Callable[[Answer | None, str], None]
+    about: Mapping[str, object]  # of its lines in the log: its request's
 
 
 class Drain:
@@ -52,7 +54,7 @@ class Drain:
     ) -> None:
         """`reader` has read the answer so far, if it is a stream."""
         exchange.once()
-        orphan = _Orphan(exchange, reader, time.monotonic() + self.seconds, settle)
+        orphan = _Orphan(exchange, reader, time.monotonic() + self.seconds, settle, logs.here())
         with self._lock:
             self._new.append(orphan)
             if self._thread is None:
@@ -119,7 +121,8 @@ class Drain:
         except Broken:
             self._end(orphan, orphan.reader.answer, "left, then reset")
         except Exception:  # one answer's fault; the others are drained on
-            log.exception("an answer that its client had left could not be read")
+            said = "an answer that its client had left could not be read"
+            log.exception("unread_answer", said, **orphan.about)
             self._end(orphan, orphan.reader.answer, "left, then failed")
         return "over"
 
@@ -146,5 +149,6 @@ class Drain:
         try:
             orphan.settle(answer, ending)
         except Exception:  # the database is away: the hold's lease runs out, and it is charged whole
-            log.exception("an answer that its client had left could not be booked")
+            said = "an answer that its client had left could not be booked: its hold is charged"
+            log.exception("unbooked_answer", said, **orphan.about)
         return True

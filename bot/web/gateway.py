@@ -7,13 +7,13 @@ as it comes; what may differ is `max_tokens`, and then a header says so.
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from bot import logs
 from bot.clients.anthropic import (
     Broken,
     ClientGone,
@@ -30,11 +30,15 @@ from bot.core import meter
 from bot.core.ceilings import WRAP_UP, Reason
 from bot.core.money import Usd
 from bot.core.usage import Answer, Reader, read_count, read_message
-from bot.stores.ledger import Account
+from bot.logs import Log
+from bot.stores.account import Account
+from bot.stores.away import AGAIN_SECONDS, away
 from bot.stories.spend import Admission, Crowded, Halted, KeptBack, NoRun, Spend
 from bot.web.bodies import BODY_SECONDS, Bodies, Body, Unread
 from bot.web.drain import DRAIN_SECONDS, Drain
-from bot.web.streams import Stream, Whole
+from bot.web.ending import ENDING
+from bot.web.seats import Full, Seat, Seats
+from bot.web.streams import RESTARTS, Stream, Whole
 from bot.web.watchdog import Watchdog
 from bot.web.wire import (
     Environ,
@@ -53,10 +57,11 @@ from bot.web.wire import (
 )
 
 MAX_ERROR = 1024 * 1024
+SHOWN = 300  # bytes of an upstream's error that are logged
 COUNT_SECONDS = 10.0  # for the upstream's estimate of a request
 ALONE = 1 << 18  # bytes
 _one_at_a_time = threading.Lock()  # what a body says may take many times its bytes while it is read
-log = logging.getLogger("tollgate.gateway")
+log = Log("gateway")
 
 
 class Gateway:
@@ -77,14 +82,19 @@ class Gateway:
         self.drain = Drain(drain_seconds)
         self.watchdog = Watchdog()
         self.bodies = Bodies(self.watchdog)
+        self.seats = Seats()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
             return self._answer(environ, start_response)
         except Said as said:
             return said.to(start_response)
-        except Exception:
-            log.exception("a request could not be handled")
+        except Exception as error:
+            if why := away(error):
+                log.error("database_away", f"{why}: a request was answered 503")
+                words = f"the ledger cannot be written, for {why}: nothing that was not held before was sent"
+                return Said(503, "api_error", words, [("retry-after", str(AGAIN_SECONDS))]).to(start_response)
+            log.exception("request_failed", "a request could not be handled")
             failed = "the gateway failed; what was in flight is charged its hold at the most"
             return Said(500, "api_error", failed).to(start_response)
 
@@ -105,25 +115,39 @@ class Gateway:
             raise Said(401, "authentication_error", str(error)) from error
         except Halted as halted:
             raise self._refusal(halted.account) from halted
+        logs.add(run=account.run)
+        try:
+            seat = self.seats.take(account.run, account.held_steps)
+        except Full as full:
+            headers = [*remaining(account), ("connection", "close"), ("retry-after", "5")]
+            raise Said(429, "rate_limit_error", f"{full}. Nothing was spent.", headers) from full
+        try:
+            body = self._body(environ, account)
+            try:
+                return known[route](environ, start_response, account, body, seat)
+            finally:
+                body.drop()
+        finally:
+            seat.give()
+
+    def _body(self, environ: Environ, account: Account) -> Body:
         # (What is not read of a body both servers read and drop, or they close the connection.)
         seconds = min(BODY_SECONDS, (account.deadline_at - account.now) / 1000)
         try:
-            body = self.bodies.read(environ, client_of(environ), seconds)
+            return self.bodies.read(environ, client_of(environ), seconds)
         except Unread as error:
             retry = [("retry-after", "5")] if error.status == 429 else []
             raise Said(error.status, error.kind, str(error), [("connection", "close"), *retry]) from error
-        try:
-            return known[route](environ, start_response, account, body)
-        finally:
-            body.drop()
 
     # -- one turn of an agent --
 
     def _messages(
-        self, environ: Environ, start_response: StartResponse, account: Account, body: Body
+        self, environ: Environ, start_response: StartResponse, account: Account, body: Body, seat: Seat
     ) -> Iterable[bytes]:
         key = self._key(account)
-        return self._forward(environ, start_response, self._admit(environ, account, body, key), body, key)
+        admission = self._admit(environ, account, body, key)
+        seat.give()
+        return self._forward(environ, start_response, admission, body, key)
 
     def _admit(self, environ: Environ, account: Account, body: Body, key: Key) -> Admission:
         client = client_of(environ)
@@ -181,10 +205,12 @@ class Gateway:
             return self._whole(start_response, admission, exchange, head, client)
         except Unreachable as error:
             self.spend.release(admission, 502, "unreachable")
+            log.warning("upstream_unreachable", f"{error}")
             raise Said(502, "api_error", f"{error}. Nothing was spent.", left_of(admission)) from error
         except Broken as error:
             _close(exchange)
             after = self.spend.settle(admission, Answer(), "reset")
+            log.warning("upstream_reset", f"{error}: {_held(admission)} is charged")
             message = f"{error}. Its cost is not known; the whole hold of {_held(admission)} was charged."
             headers = [*remaining(after), ("x-should-retry", "false")]
             raise Said(502, "api_error", message, headers) from error
@@ -192,6 +218,8 @@ class Gateway:
             raise self._deadline(admission, exchange) from error
         except ClientGone:
             self.leave(admission, exchange, None)
+            if ENDING.cut:
+                raise Said(503, "api_error", RESTARTS, [("connection", "close")]) from None
             raise gone() from None
         except BaseException:
             _close(exchange)
@@ -219,15 +247,19 @@ class Gateway:
     ) -> Iterable[bytes]:
         """An error before the first event: relayed as it is, the hold released, nothing charged (G5)."""
         try:
-            content = exchange.read_all(min(admission.deadline, time.monotonic() + 30), most=MAX_ERROR)
+            until = min(admission.deadline, time.monotonic() + 30)
+            content = bytes(exchange.read_all(until, most=MAX_ERROR))
         except (Broken, TimedOut):
             content = b""
         exchange.close()
         self.spend.release(admission, head.status, "error")
+        said = f"the upstream answered {head.status}: {content[:SHOWN]!r}"
+        log.warning("upstream_error", said, status=head.status)
         headers = [*relayed(head), *left_of(admission)]
         if _limit_reached(head.status, content):
             account = self.spend.halt(admission.hold.account, Reason.UPSTREAM_LIMIT)
             self.on_halt(account)
+            log.warning("upstream_limit", account.message, reason=Reason.UPSTREAM_LIMIT.value)
             headers = [*(h for h in headers if h[0] != "x-should-retry"), ("x-should-retry", "false")]
         start_response(status_line(head.status), [*headers, ("content-length", str(len(content)))])
         return (content,)
@@ -270,7 +302,7 @@ class Gateway:
     # -- the two free paths --
 
     def _pass(
-        self, environ: Environ, start_response: StartResponse, account: Account, body: Body
+        self, environ: Environ, start_response: StartResponse, account: Account, body: Body, seat: Seat
     ) -> Iterable[bytes]:
         try:
             head, content = self._fetch(environ, account, (body.data,), target(environ), 60.0)
@@ -290,7 +322,7 @@ class Gateway:
         except (Unreachable, Broken, TimedOut):
             return None
         told = read_count(content) if head.status == 200 else None
-        log.info("run %s: the upstream estimates %s tokens of input", account.run, told)
+        log.info("counted", f"the upstream estimates {told} tokens of input")
         return told
 
     def _fetch(
@@ -302,20 +334,22 @@ class Gateway:
         try:
             headers = forwarded(environ, self._key(account))
             exchange = self.upstream.send(environ["REQUEST_METHOD"], where, headers, body, deadline)
-            return exchange.head(deadline, None), exchange.read_all(deadline, most=16 * MAX_ERROR)
+            return exchange.head(deadline, None), bytes(exchange.read_all(deadline, most=16 * MAX_ERROR))
         finally:
             _close(exchange)
 
     def _key(self, account: Account) -> Key:
         key = self.key(account.key_name)
         if key is None:
-            why = f"the gateway has no key {account.key_name}: who runs the service has to set it"
+            why = f"the gateway has no key {account.key_name}, or none that can be sent"
+            why += ": who runs the service has to set it"
             raise Said(503, "api_error", f"{why}. Nothing was spent.", remaining(account))
         return key
 
     def _refusal(self, account: Account) -> Said:
         self.on_halt(account)
         extra = {"reason": account.reason.value} if account.reason else {}
+        log.info("refused", account.message, **extra)
         headers = [*remaining(account), ("x-should-retry", "false")]
         return Said(402, "billing_error", account.message, headers, extra)
 

@@ -26,6 +26,7 @@ from bot.stories import login as logins
 from bot.stories.asides import halt
 from bot.stories.ruling import Refusal
 from bot.web.answers import Problem, answer, bearer, body, json_object
+from bot.web.bearers import NOT_GOOD
 from bot.web.dashboard import figures
 from bot.web.runs import claimed
 from bot.web.turnstile import Turnstile
@@ -34,7 +35,6 @@ MAX_ASKED = 1024 * 1024
 MAX_LOGIN = 64 * 1024
 MOST_LOGINS = 30  # attempts in a minute, of anybody: each has GitHub asked
 TOKEN = re.compile(r"[!-~]{1,1000}")  # what goes into a header as it is; GitHub's have 40 to some hundreds
-NOT_GOOD = "this login is not good (any more): log in with `python -m bot login`"
 
 
 def door(services: Services, clock: Callable[[], float] = time.monotonic) -> Blueprint:
@@ -85,7 +85,7 @@ def door(services: Services, clock: Callable[[], float] = time.monotonic) -> Blu
     def open_() -> Response:
         laptop = _known(services)
         try:
-            asked = asks.read(json_object(body(request, MAX_ASKED)))
+            asked = asks.read(json_object(body(request, MAX_ASKED, known=True)))
             run = story.open_run(services, laptop, asked)
         except steps.Unclear as error:
             raise Problem(400, f"{error}.") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flask import Blueprint, request
+from flask.blueprints import BlueprintSetupState
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -39,6 +40,7 @@ def mount(blueprint: Blueprint, page: Callable[[Problem], AnyResponse]) -> None:
     for status in (405, *SAID):
         blueprint.app_errorhandler(status)(otherwise)
     blueprint.before_app_request(_no_nul)
+    blueprint.record_once(_no_merging)
 
 
 def _said(error: HTTPException, status: int) -> str:
@@ -46,6 +48,11 @@ def _said(error: HTTPException, status: int) -> str:
         takes = ", ".join(sorted(set(error.valid_methods or ()) - {"HEAD", "OPTIONS"}))
         return f"this address does not take {request.method[:20]}, but {takes or 'nothing'}"
     return SAID[status]
+
+
+def _no_merging(state: BlueprintSetupState) -> None:
+    """`//a` is no address. (Werkzeug would lead to `/a`, at the host that the client says it has asked.)"""
+    state.app.url_map.merge_slashes = False
 
 
 def _no_nul() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
 
+from bot import logs
 from bot.clients.identity import Claims, OidcError, OidcUnavailable
 from bot.core import changeset, reports, steps
 from bot.core.ceilings import WRAP_UP
@@ -23,7 +24,8 @@ from bot.core.secrets import redacted
 from bot.core.untrusted import line
 from bot.services import Services
 from bot.stores.handover import CHANGESET, LINES, TRANSCRIPT
-from bot.stores.runs import STEP, Run, new_token, token_hash
+from bot.stores.run_rows import STEP, Run
+from bot.stores.runs import new_token, token_hash
 from bot.stories import finish
 from bot.stories.asides import halt
 from bot.stories.durable import name_of
@@ -55,7 +57,7 @@ def door(services: Services, oidc: Callable[[], Verifier], spend: Spend) -> Blue
     @made.post("/<run_id>/events")
     def events(run_id: str) -> Response:
         run, token = _by_token(services, run_id)
-        told = json_object(body(request, MAX_EVENTS)).get("events")
+        told = json_object(body(request, MAX_EVENTS, known=True)).get("events")
         if not isinstance(told, list) or not all(isinstance(event, dict) for event in told):
             raise Problem(400, "events must be a list of objects")
         counts = [number for event in told if (number := count(event.get("tool_calls"))) is not None]
@@ -69,7 +71,8 @@ def door(services: Services, oidc: Callable[[], Verifier], spend: Spend) -> Blue
     @made.put("/<run_id>/work")
     def keep(run_id: str) -> Response:
         run, _ = _by_token(services, run_id)
-        if not services.handover.keep(run.id, run.attempt, _work(json_object(body(request, MAX_RESULT)))):
+        work = _work(json_object(body(request, MAX_RESULT, known=True)))
+        if not services.handover.keep(run.id, run.attempt, work):
             raise Problem(409, f"run {run.id} is finished already; this work came too late")
         return answer(200, state=run.state)
 
@@ -93,7 +96,7 @@ def door(services: Services, oidc: Callable[[], Verifier], spend: Spend) -> Blue
     @made.get("/<run_id>/report")
     def report(run_id: str) -> Response:
         run = _read_by(services, oidc, run_id)
-        told = services.runs.report(run.id)
+        told = services.report(run.id)
         return answer(
             200,
             finished=run.finished_at is not None,
@@ -106,7 +109,7 @@ def door(services: Services, oidc: Callable[[], Verifier], spend: Spend) -> Blue
     @made.post("/<run_id>/result")
     def result(run_id: str) -> Response:
         run, _ = _by_token(services, run_id)
-        posted = body(request, MAX_RESULT)
+        posted = body(request, MAX_RESULT, known=True)
         try:
             outcome = read(posted).outcome
         except Malformed as error:
@@ -136,6 +139,7 @@ def claimed(services: Services, run: Run, workflow_run_id: int | None) -> dict[s
     secret = new_token()
     if not services.runs.claim(run.id, run.attempt, token_hash(secret), workflow_run_id):
         raise Problem(409, f"run {run.id} is claimed by another workflow run, or has ended")
+    _logged(run)
     return _brief(services, services.runs.get(run.id) or run, secret)
 
 
@@ -165,6 +169,7 @@ def _by_token(services: Services, run_id: str) -> tuple[Run, str]:
     run = services.handover.of_token(token_hash(token))
     if run is None or run.id != run_id:
         raise Problem(401, "this is not the token of that run")
+    _logged(run)
     return run, token
 
 
@@ -179,7 +184,12 @@ def _read_by(services: Services, oidc: Callable[[], Verifier], run_id: str) -> R
             run = None
     if run is None or run.id != run_id:
         raise Problem(401, "this is neither the token of that run nor of its workflow run")
+    _logged(run)
     return run
+
+
+def _logged(run: Run) -> None:
+    logs.add(run=run.id, installation=run.installation, repository=run.repository)
 
 
 def _claimable(services: Services, asked: dict[str, Any]) -> Run:
@@ -239,6 +249,8 @@ def _brief(services: Services, run: Run, secret: str) -> dict[str, Any]:
             "default_branch": snapshot["default_branch"],
         },
         "head": snapshot["head"],
+        # Whose settings an engine obeys. A step's checkout is whatever its workflow makes of it: nobody's.
+        "base_ref": snapshot.get("base_ref") or (snapshot["default_branch"] if run.thread else ""),
         "ceilings": {
             "usd": run.ceilings.usd.exact,
             "tokens": run.ceilings.tokens,

@@ -118,7 +118,7 @@ def door(page: Page) -> Blueprint:
     """`GET /setup` shows what is asked for, and `GET /setup/registered` is where GitHub sends the person."""
     made = Blueprint("setup", __name__, template_folder="pages")
     made.register_error_handler(Problem, lambda problem: problem.response())
-    made.after_request(_guarded(page.asked.github_web_url))
+    made.after_app_request(_guarded(page.asked.github_web_url))  # there is no other door
 
     def known() -> None:
         if not page.claim.holds(request.cookies.get(COOKIE, "")):

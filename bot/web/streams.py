@@ -8,11 +8,14 @@ from typing import Protocol
 
 from bot.clients.anthropic import Broken, ClientGone, Exchange, Head, TimedOut
 from bot.core.usage import Answer, Reader
-from bot.stores.ledger import Account
+from bot.stores.account import Account
 from bot.stories.spend import Admission
+from bot.web.ending import ENDING
 from bot.web.watchdog import Guard, Watchdog, over
 from bot.web.wire import StartResponse, clamp, event, left_of, relayed, status_line
 
+PIECE = 1 << 18  # bytes of an answer that are handed to the server at once
+RESTARTS = "the service restarts, and this answer was cut: what it costs is charged. Ask again"
 GRACE = 0.4  # seconds after the deadline for a client to take its last bytes
 
 
@@ -72,6 +75,8 @@ class Stream:
             return self._cut()
         except ClientGone:
             self.close()
+            if ENDING.cut:
+                return event("overloaded_error", RESTARTS)
             raise StopIteration from None
         except Broken as error:
             if self.reader.answer.finished:  # it was whole: an error would have the agent pay for it twice
@@ -137,13 +142,14 @@ class Whole:
     """An answer in one piece, to a client that may be slow to take it."""
 
     def __init__(
-        self, content: bytes, watchdog: Watchdog, client: socket.socket | None, deadline: float
+        self, content: bytearray, watchdog: Watchdog, client: socket.socket | None, deadline: float
     ) -> None:
-        self.content = content
+        self.content = memoryview(content)
         self.guard = watchdog.guard(client, deadline + GRACE)
 
     def __iter__(self) -> Iterator[bytes]:
-        yield self.content
+        for at in range(0, len(self.content), PIECE):
+            yield bytes(self.content[at : at + PIECE])
 
     def close(self) -> None:
         over(self.guard)

@@ -18,9 +18,18 @@ class Turnstile:
     def passes(self) -> bool:
         with self._lock:
             now = self._clock()
-            while self._passed and self._passed[0] <= now - 60:
-                self._passed.popleft()
-            if len(self._passed) >= self._most:
+            if self._full(now):
                 return False
             self._passed.append(now)
             return True
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody would be let through now."""
+        with self._lock:
+            return self._full(self._clock())
+
+    def _full(self, now: float) -> bool:
+        while self._passed and self._passed[0] <= now - 60:
+            self._passed.popleft()
+        return len(self._passed) >= self._most

@@ -14,9 +14,12 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from bot.core.events import Malformed
+from bot.logs import Log
 from bot.services import Services
 from bot.stories.receive import receive
 from bot.web.answers import Problem, answer, body, json_object
+
+log = Log("webhook")
 
 MAX_BODY = 26 * 1024 * 1024  # GitHub sends at most 25 MB
 GUID = re.compile(r"[0-9A-Za-z-]{1,60}")
@@ -35,7 +38,11 @@ def door(services: Services) -> Blueprint:
             raise Problem(503, "GITHUB_WEBHOOK_SECRET is not set: this door stays closed")
         content = body(request, MAX_BODY)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        check_signature(secret, content, headers.get("x-hub-signature-256"))
+        try:
+            check_signature(secret, content, headers.get("x-hub-signature-256"))
+        except Problem as problem:
+            log.warning("refused", str(problem))
+            raise
         delivery, name = headers.get("x-github-delivery", ""), headers.get("x-github-event", "")
         payload = _payload(content, headers)
         if not GUID.fullmatch(delivery) or not EVENT.fullmatch(name):

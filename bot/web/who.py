@@ -37,9 +37,13 @@ class Visitor:
     access: tuple[Access, ...] = ()
     mark: str = ""
 
+    def names(self, repository: str) -> bool:
+        """Whether a repository may be called by this name before them: they may read it."""
+        return repository.lower() in {one.repo.full_name.lower() for one in self.access}
+
 
 class Who:
-    """Called with a request. None: nobody is signed in. Raises Problem 403 (no member) and 503."""
+    """Who has signed in, and what they see."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -48,11 +52,14 @@ class Who:
         self.https = services.settings.public_url.startswith("https://")
         self.cookie = "__Host-tollgate" if self.https else "tollgate"
 
-    def __call__(self, request: Request) -> Visitor | None:
+    def session(self, request: Request) -> Session | None:
+        """None: nobody is signed in."""
         cookie = request.cookies.get(self.cookie, "")
-        known = self.services.sessions.find(cookie) if cookie else None
-        if known is None:
-            return None
+        return self.services.sessions.find(cookie) if cookie else None
+
+    def visitor(self, known: Session, request: Request) -> Visitor | None:
+        """None: their session has just ended. Raises Problem 403 (no member) and 503."""
+        cookie = request.cookies.get(self.cookie, "")
         login, access = known.login, known.access
         if known.age >= FRESH_MS:
             looked = self._look(known, cookie)

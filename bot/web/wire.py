@@ -11,7 +11,7 @@ from typing import Any
 
 from bot.clients.anthropic import Head, Key
 from bot.core.money import Usd
-from bot.stores.ledger import Account
+from bot.stores.account import Account
 from bot.stories.spend import Admission
 
 StartResponse = Callable[..., Any]
@@ -22,8 +22,20 @@ _HOP = {
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer",
     "transfer-encoding", "upgrade", "host", "content-length",
 }  # fmt: skip
-# The key is ours to set; compressed answers could not be read in passing; 100-continue is the server's.
-_NOT_SENT = _HOP | {"x-api-key", "authorization", "accept-encoding", "expect", "cookie", "forwarded"}
+# The key is ours to set; compressed answers could not be read in passing; 100-continue is the server's. How
+# the body is to be read is not the client's to say: it is JSON, as it was read here.
+_NOT_SENT = _HOP | {
+    "x-api-key", "authorization", "accept-encoding", "content-encoding", "expect", "cookie", "forwarded",
+    "via",
+}  # fmt: skip
+# What a proxy or a framework before the upstream may take for another address, method or client.
+_STEERING = (
+    "x-forwarded-", "x-original-", "x-rewrite-", "x-http-method", "x-method-override", "x-real-ip", "x-host",
+    "x-envoy-", "proxy-", "cf-", "true-client-ip",
+)  # fmt: skip
+# Of the upstream's own host, or for us alone to say.
+_NOT_RELAYED = _HOP | {"set-cookie", "alt-svc", "strict-transport-security", "clear-site-data", "server"}
+_OURS = "tollgate-"
 
 
 class Said(Exception):
@@ -101,19 +113,24 @@ def clamp(admission: Admission) -> list[tuple[str, str]]:
 
 
 def relayed(head: Head) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in head.headers if name not in _HOP]
+    return [
+        (name, value)
+        for name, value in head.headers
+        if name not in _NOT_RELAYED and not name.startswith(_OURS)
+    ]
 
 
 def forwarded(environ: Environ, key: Key) -> list[tuple[str, str]]:
     """What the client sent, with our key for its own."""
     sent = [("x-api-key", key.value), ("accept-encoding", "identity")]
+    not_sent = _NOT_SENT | {name.strip().lower() for name in environ.get("HTTP_CONNECTION", "").split(",")}
     for name, value in environ.items():
         if name.startswith("HTTP_"):
             header = name[5:].replace("_", "-").lower()
-            if header not in _NOT_SENT:
+            if header not in not_sent and not header.startswith(_STEERING):
                 sent.append((header, value))
-    if environ.get("CONTENT_TYPE"):
-        sent.append(("content-type", environ["CONTENT_TYPE"]))
+    if environ["REQUEST_METHOD"] == "POST":
+        sent.append(("content-type", "application/json"))
     return sent
 
 

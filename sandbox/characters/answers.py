@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+STAMP = "@" * 20  # nanoseconds of CLOCK_MONOTONIC, which is the same for every process of a machine
+
 
 @dataclass(frozen=True, slots=True)
 class Say:
@@ -29,6 +31,7 @@ class Delivery:
     ends: str = "complete"  # or cut · reset · truncated · error · error-reset · pings · silent · gibberish
     after_events: int = 1  # for cut, reset, truncated, error: how many events are sent before
     refused: bool = False  # a refusal before any output: listed in the usage, not billed
+    stamped: bool = False  # STAMP in an event becomes the moment at which it leaves
     overbilled: int = 1  # the input is billed as this many tokens a byte of the body, and 10,000 more
 
 

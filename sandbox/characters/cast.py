@@ -6,14 +6,17 @@ import re
 from collections.abc import Callable
 
 from sandbox.characters.answers import Answer, Delivery, Failure
+from sandbox.characters.blocks import Chat, spoken
+from sandbox.characters.delegating import Delegating
 from sandbox.characters.examinee import Answers, BendsTests, Examinee, GivesUp
 from sandbox.characters.fixer import Fixer
 from sandbox.characters.gullible import Gullible
 from sandbox.characters.measured import Measured
-from sandbox.characters.plain import Character, Delivered, Echo, Expensive, Fails, Manner, Refuses
+from sandbox.characters.plain import Character, Clock, Delivered, Echo, Expensive, Fails, Manner, Refuses
 from sandbox.characters.planner import ASKED, Planner
 from sandbox.characters.restless import Oscillating, Runaway, Steady, Stuck, Tireless, Working, Wrong
 from sandbox.characters.talk import Talk
+from sandbox.characters.writers import Either, WritesAnswers, WritesForEver, WritesRepairs
 
 _OVER_LIMIT = (
     "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC."
@@ -34,33 +37,45 @@ def _fails(status: int, kind: str, message: str, **details: str) -> Callable[[Ma
     return make
 
 
+def _examinee(kind: str) -> Callable[[Manner], Character]:
+    return lambda manner: Either(Examinee(Answers(kind)), WritesAnswers(kind))
+
+
 def _defiant(manner: Manner) -> Character:
     return Working(Tireless(manner), obeys=False)
 
 
 # Each with one line for --help.
 CAST: dict[str, tuple[str, Callable[[Manner], Character]]] = {
-    "fixer": ("repairs the code by running its tests and trying", Fixer),
+    "fixer": (
+        "repairs the code by running its tests and trying",
+        lambda manner: Either(Fixer(manner), WritesRepairs()),
+    ),
     "planner": ("cuts the task into a check list of pieces", Planner),
     "wrong": ("makes a change that does not help, claims success", lambda manner: Working(Wrong(manner))),
-    "runaway": ("edits and tests for ever, more at each turn", lambda manner: Working(Runaway(manner))),
+    "runaway": (
+        "edits and tests for ever, more at each turn",
+        lambda manner: Either(Working(Runaway(manner)), WritesForEver(manner)),
+    ),
     "tireless": ("always finds one more thing to write", lambda manner: Working(Tireless(manner))),
     "defiant": ("a tireless one that does not wrap up when told to", _defiant),
     "stuck": ("the same action for ever", lambda manner: Working(Stuck(manner))),
     "oscillating": ("edits that undo each other", lambda manner: Working(Oscillating(manner))),
     "gullible": ("does whatever any text tells it to, then says all that it saw", Gullible),
-    "examinee": ("knows the exam's answers, finds their places", lambda manner: Examinee(Answers("after"))),
-    "symptom": ("knows wrong ones: the test passes", lambda manner: Examinee(Answers("symptom"))),
+    "examinee": ("knows the exam's answers, finds their places", _examinee("after")),
+    "symptom": ("knows wrong ones: the test passes", _examinee("symptom")),
     "gives-up": ("looks, runs the tests, changes nothing", lambda manner: Examinee(GivesUp(manner))),
     "bends-tests": ("makes tests pass by rewriting them", lambda manner: Examinee(BendsTests(manner))),
     "steady": ("one line more at each turn, by what it last saw, until it has nine", Steady),
     "measured": ("forty steps, the same whoever carries them out, then a summary", Measured),
+    "delegating": ("gives the task to eight subagents at once, who go on for ever", Delegating),
     "echo": ("answers at once; --answer-tokens says how much", Echo),
     "expensive": ("uses nearly all of max_tokens", Expensive),
     "slow": (
         "--event-ms before each event",
         lambda manner: Delivered(manner, Delivery(event_ms=manner.event_ms)),
     ),
+    "clock": ("tells when each event left: --answer-tokens times, --event-ms apart", Clock),
     "refuses": ("refuses before any output: not billed", lambda manner: Refuses(manner, midway=False)),
     "refuses-midway": ("refuses after some output: billed", lambda manner: Refuses(manner, midway=True)),
     "cuts": ("closes the stream after message_start", _delivered(ends="cut")),
@@ -135,7 +150,8 @@ class Auto:
 
     @staticmethod
     def choose(talk: Talk) -> str:
-        task = talk.task[:LOOKED_AT]
+        in_aider = spoken(talk)
+        task = (Chat(talk).task if in_aider else talk.task)[:LOOKED_AT]
         named = _NAMED.search(task.lower())
         if named and named[1] in CAST:
             return named[1]
@@ -145,7 +161,7 @@ class Auto:
         for pattern, name in _BY_WORDS:
             if re.search(pattern, meant, re.I):
                 return name
-        return "fixer" if talk.tools else "echo"
+        return "fixer" if talk.tools or in_aider else "echo"
 
     def _named(self, name: str) -> Character:
         if name not in self._made:

@@ -60,7 +60,7 @@ class Answers:
         command, files = yield from _looked(talk, hands)
         if not command:
             return "Nobody said what decides whether it works. I changed nothing."
-        answers = _answers(talk.task, self._kind)
+        answers = known_answers(talk.task, self._kind)
         found = [path for path in files if path in answers]
         if not found:
             return "I have no answer for this repository. I changed nothing."
@@ -131,7 +131,7 @@ def _papers() -> dict[str, Path]:
     return {" ".join(prompt.split()): folder for folder, prompt in asked.items()}
 
 
-def _answers(task: str, kind: str) -> dict[str, str]:
+def known_answers(task: str, kind: str) -> dict[str, str]:
     """The changed files of the task that is asked here, by path; empty when it is of no exam."""
     words = " ".join(task.split())
     folder = next((folder for prompt, folder in _papers().items() if prompt in words), None)

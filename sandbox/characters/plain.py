@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from sandbox.characters.answers import Answer, Delivery, Failure, Say
+from sandbox.characters.answers import STAMP, Answer, Delivery, Failure, Say
 from sandbox.characters.talk import Talk
 
 
@@ -64,6 +64,17 @@ class Delivered:
 
     def answer(self, talk: Talk) -> Answer:
         return Answer((Say(self._text),), delivery=self._delivery)
+
+
+class Clock:
+    """Says what time it is, --answer-tokens times."""
+
+    def __init__(self, manner: Manner) -> None:
+        self._words = (Say(STAMP),) * (manner.answer_tokens or 60)
+        self._delivery = Delivery(event_ms=manner.event_ms, stamped=True)
+
+    def answer(self, talk: Talk) -> Answer:
+        return Answer(self._words, delivery=self._delivery)
 
 
 class Refuses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,10 +45,8 @@ class Talk:
 
     @cached_property
     def task(self) -> str:
-        """What the person asked for: the first user message, or what stands in it between task tags."""
-        said = _REMINDER.sub("", _texts(self.messages[0]))
-        tagged = _TAGGED.search(said)
-        return tagged[1] if tagged else said
+        """What the person asked for, in the first user message."""
+        return asked(_texts(self.messages[0]))
 
     @cached_property
     def turns(self) -> int:
@@ -97,6 +96,13 @@ class Talk:
         return told
 
 
+def asked(said: str) -> str:
+    """The task in what was said first: what stands between task tags, else all of it."""
+    said = _REMINDER.sub("", said)
+    tagged = _TAGGED.search(said)
+    return tagged[1] if tagged else said
+
+
 def _blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
     content = message["content"]
     return content if isinstance(content, list) else [{"type": "text", "text": content}]
@@ -108,6 +114,15 @@ def _texts(message: dict[str, Any]) -> str:
 
 def _result_text(result: dict[str, Any]) -> str:
     content = result.get("content") or ""
-    if isinstance(content, str):
-        return content
-    return "\n".join(each["text"] for each in content if each["type"] == "text")
+    if not isinstance(content, str):
+        content = "\n".join(each["text"] for each in content if each["type"] == "text")
+    return _unwrapped(content)
+
+
+def _unwrapped(text: str) -> str:
+    """What a command wrote, where it comes in JSON with its exit code, as from mini-swe-agent 2."""
+    try:
+        told = json.loads(text) if text.startswith("{") else None
+    except ValueError:
+        return text
+    return told["output"] if isinstance(told, dict) and isinstance(told.get("output"), str) else text

@@ -9,10 +9,11 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from secrets import token_hex
 from typing import Any
 
-from sandbox.characters.answers import Answer, Delivery, Failure
+from sandbox.characters.answers import Delivery, Failure
 from sandbox.characters.cast import named
 from sandbox.characters.plain import Character, Manner
 from sandbox.characters.talk import Talk
@@ -22,10 +23,12 @@ from sandbox.claude.cache import Plan, PromptCache
 from sandbox.claude.checks import Refused, check
 from sandbox.claude.continuity import Continuity
 from sandbox.claude.faults import mark
-from sandbox.claude.http import Headers, Played, Request, Response, Writer
+from sandbox.claude.http import Headers, Played, Response
 from sandbox.claude.invoice import Invoice
-from sandbox.claude.prices import MODELS, Model, Usage, model_named
-from sandbox.claude.rendering import PING, Event, event, events, fit, message
+from sandbox.claude.playing import SSE, Booking, Playing, Till, now_ms
+from sandbox.claude.prices import MODELS, Model, model_named
+from sandbox.claude.reading import Request
+from sandbox.claude.rendering import events, fit, message
 from sandbox.claude.tokens import Scale
 
 KINDS = {
@@ -50,22 +53,6 @@ class Conduct:
     tells_costs: bool = True  # the cost report is open to the admin key
     legacy: bool = True  # the two reports of 2023-06-01 are still served
     replays: bool = False  # the same body again has its first answer's request id, and is not billed again
-
-
-@dataclass(slots=True)
-class Booking:
-    """One answer that will be billed, once, however it ends."""
-
-    request_id: str
-    key: str
-    model: Model
-    geo: str
-    usage: Usage  # of the whole answer
-    stream: bool
-    user: str = ""
-    asked_at: int = 0  # ms since the epoch
-    full: bool = True  # an answer that its reader did not get to the end is billed to the end
-    open: bool = True
 
 
 class Claude:
@@ -93,14 +80,12 @@ class Claude:
         self._cache = PromptCache()
         self._continuity = Continuity()
         self._conduct = conduct or Conduct()
+        self._till = Till(invoice, lambda: self._conduct.generates_on)
         self._ahead = 0.0  # seconds that tests have put the clock of cache and reports forward
-        self._open: dict[str, Booking] = {}
         self._seen: deque[tuple[Request, str, int]] = deque(maxlen=REMEMBERED)
-        self._peak = 0
         self._keys: dict[str, str] = {}  # those seen, and the marks by which the invoice knows them
         self.reports = Reports(invoice, self._keys)
         self._replayed: dict[bytes, str] = {}  # bodies and the request ids that they had first
-        self._billed: set[str] = set()
         if key is not None:
             self._fingerprint({"x-api-key": key})
         self._routes: dict[tuple[str, str], Callable[[Request], Response | Played]] = {
@@ -136,8 +121,7 @@ class Claude:
 
     def stopped(self) -> None:
         """The process ends: what was being answered is billed as it stands."""
-        for booking in list(self._open.values()):
-            self._bill(booking, "stopped")
+        self._till.stopped()
         self._invoice.close()
 
     def _guarded(
@@ -197,143 +181,25 @@ class Claude:
         geo = body.get("inference_geo") or ("global" if "geo" in model.allows else "not_available")
         stream = body.get("stream", False)
         user = str((body.get("metadata") or {}).get("user_id") or "")
-        booking = Booking(request_id, key, model, geo, usage, stream, user, _milliseconds())
+        booking = Booking(request_id, key, model, geo, usage, stream, user, now_ms())
         id, headers = f"msg_01{token_hex(11)}", (("request-id", request_id), _ORGANIZATION, *_LIMITS)
         if answer.delivery.ends == "gibberish":
             return Response(200, b"<html><body>Please sign in to the network.</body></html>", (), "text/html")
         whole = events(made, id, model, usage, geo) if stream else []
         text = b"" if stream else message(made, id, model, usage, geo)
         if self._conduct.think_ms or answer.delivery != _AT_ONCE:
-            self._open[request_id] = booking
-            self._peak = max(self._peak, len(self._open))
-            return Played(lambda pen: self._play(pen, answer, plan, booking, headers, whole, text))
-        self._cache.begun(plan, self._now())
-        self._bill(booking, "complete")
+            self._till.begin(booking)
+            begun = partial(self._begun, plan)
+            playing = Playing(self._till, booking, answer.delivery, headers, whole, text, begun)
+            return Played(lambda pen: playing.play(pen, self._conduct.think_ms))
+        self._begun(plan)
+        self._till.bill(booking, "complete")
         if stream:
-            return Response(200, b"", headers, _SSE, chunks=tuple([sent for sent, _ in whole]))
+            return Response(200, b"", headers, SSE, chunks=tuple([sent for sent, _ in whole]))
         return Response(200, text, headers)
 
-    async def _play(
-        self,
-        pen: Writer,
-        answer: Answer,
-        plan: Plan,
-        booking: Booking,
-        headers: Headers,
-        whole: list[Event],
-        text: bytes,
-    ) -> None:
-        how = answer.delivery
-        try:
-            if await pen.sleep(self._conduct.think_ms / 1000):
-                self._bill_unread(booking, 0)
-                return
-            self._cache.begun(plan, self._now())
-            if how.ends == "silent":
-                await pen.sleep(86_400)
-                self._bill_unread(booking, 0)
-            elif how.ends == "reset" and not how.after_events:
-                self._bill_unread(booking, 0, "reset")
-                pen.reset()
-            elif whole:
-                await self._stream(pen, how, booking, headers, whole)
-            elif how.ends in ("complete", "error", "pings"):
-                if await pen.sleep(how.event_ms / 1000):
-                    self._bill_unread(booking, 0)
-                    return
-                self._bill(booking, "refused" if how.refused else "complete")
-                pen.respond(Response(200, text, headers))
-            else:
-                self._bill_unread(booking, booking.usage.output, how.ends)
-                pen.raw(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
-                pen.raw("".join(f"{name}: {value}\r\n" for name, value in headers).encode())
-                pen.raw(b"content-length: %d\r\n\r\n" % len(text) + text[: len(text) // 2])
-                pen.reset() if how.ends == "reset" else pen.cut()
-        finally:
-            self._bill(booking, "stopped")  # nothing is generated for nothing; a no-op once it is billed
-
-    async def _stream(
-        self, pen: Writer, how: Delivery, booking: Booking, headers: Headers, whole: list[Event]
-    ) -> None:
-        pen.start(200, headers, _SSE)
-        generated = 0
-        for number, (sent, upto) in enumerate(whole):
-            if how.ends != "complete" and number == how.after_events:
-                await self._break_off(pen, how, booking, generated, number)
-                return
-            if await pen.sleep(how.event_ms / 1000):
-                self._bill_unread(booking, generated)
-                return
-            generated = upto
-            if number == len(whole) - 2:
-                self._bill(booking, "refused" if how.refused else "complete")
-            pen.send(sent)
-            await pen.drain()
-        pen.end()
-
-    async def _break_off(
-        self, pen: Writer, how: Delivery, booking: Booking, generated: int, number: int
-    ) -> None:
-        if how.ends == "pings":
-            while not await pen.sleep(how.event_ms / 1000):
-                pen.send(PING)
-                await pen.drain()
-            self._bill_unread(booking, generated)
-        elif how.ends in ("error", "error-reset"):
-            # The answer broke off where it was generated, not on the way: nothing more was made of it.
-            booking.full = False
-            if number:
-                self._bill_unread(booking, generated, "error")
-            else:
-                self._drop(booking)
-            error = {"type": "overloaded_error", "message": "Overloaded"}
-            pen.send(event("error", error=error, request_id=booking.request_id))
-            if how.ends == "error":
-                pen.end()
-            else:
-                await pen.sleep(0.05)
-                pen.reset()
-        else:
-            self._bill_unread(booking, generated, how.ends)
-            if how.ends == "reset":
-                # Let what was sent arrive first: a reset overtakes it.
-                await pen.sleep(0.05)
-                pen.reset()
-            elif how.ends == "cut":
-                pen.cut()
-            else:
-                pen.end()
-
-    def _bill_unread(self, booking: Booking, generated: int, ended: str = "client_left") -> None:
-        if not (self._conduct.generates_on and booking.full):
-            booking.usage = replace(booking.usage, output=max(1, generated))
-        self._bill(booking, ended)
-
-    def _drop(self, booking: Booking) -> None:
-        """No message was begun: as an error with a status of its own, it costs nothing."""
-        booking.open = False
-        self._open.pop(booking.request_id, None)
-
-    def _bill(self, booking: Booking, ended: str) -> None:
-        if not booking.open:
-            return
-        booking.open = False
-        self._open.pop(booking.request_id, None)
-        if booking.request_id in self._billed:
-            return
-        self._billed.add(booking.request_id)
-        self._invoice.bill(
-            _milliseconds(),
-            booking.request_id,
-            booking.key,
-            booking.model,
-            booking.geo,
-            booking.usage,
-            ended,
-            booking.stream,
-            booking.user,
-            booking.asked_at,
-        )
+    def _begun(self, plan: Plan) -> None:
+        self._cache.begun(plan, self._now())
 
     def _character(self) -> Character:
         if self._for_now is None:
@@ -366,7 +232,7 @@ class Claude:
         return _json(_model_json(model), headers=headers)
 
     def _admin(self, request: Request, request_id: str, key: str) -> Response:
-        now = _milliseconds() + round(self._ahead * 1000)
+        now = now_ms() + round(self._ahead * 1000)
         how = self._conduct
         if not how.legacy and request.path in (USAGE, COST):
             raise Refused("Not found", 404, "not_found_error")
@@ -386,7 +252,7 @@ class Claude:
     # The sandbox's own paths, for tests and pages
 
     def _health(self, request: Request) -> Response:
-        return _json({"status": "ok", "in_flight": len(self._open), "peak": self._peak})
+        return _json({"status": "ok", "in_flight": self._till.in_flight, "peak": self._till.peak})
 
     def _show_invoice(self, request: Request) -> Response:
         limit = request.query.get("limit")
@@ -430,7 +296,6 @@ class Claude:
         return _json(asdict(self._conduct))
 
 
-_SSE = "text/event-stream; charset=utf-8"
 _AT_ONCE = Delivery()
 
 
@@ -439,10 +304,6 @@ def _given(headers: dict[str, str]) -> str:
     if not given:
         raise Refused("x-api-key header is required", 401, "authentication_error")
     return given
-
-
-def _milliseconds() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def refusal(status: int, sentence: str) -> Response:

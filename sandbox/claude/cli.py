@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 from pathlib import Path
 
 import click
@@ -83,20 +82,4 @@ def main(
             claude.reports.set(json.loads(reports.read_text()))
         except (ValueError, TypeError) as wrong:
             raise click.ClickException(f"{reports}: {wrong}") from None
-    asyncio.run(_serve(claude, host, port))
-
-
-async def _serve(claude: Claude, host: str, port: int) -> None:
-    address = Address(claude.handle, refusal)
-    try:
-        url = await address.open(host, port)
-    except OSError as taken:
-        raise click.ClickException(f"cannot listen on {host}:{port}: {taken.strerror}") from None
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    click.echo(json.dumps({"url": url}))
-    await stop.wait()
-    claude.stopped()
-    address.close()
+    asyncio.run(Address(claude.handle, refusal).until_stopped(host, port, claude.stopped))

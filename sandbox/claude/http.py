@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import parse_qsl
 
-MAX_HEAD = 64 * 1024
-MAX_BODY = 32 * 1024 * 1024
+import click
+
+from sandbox.claude.reading import MAX_BODY, Bad, Request, Requests
+
 LINGER = 5.0  # seconds in which a client may finish sending what was refused, before the connection goes
 
 LAST_CHUNK = b"0\r\n\r\n"
 
 Headers = tuple[tuple[str, str], ...]
-
-
-@dataclass(slots=True)
-class Request:
-    """One request, read to its end. Header names are lower case; of a repeated one the values are joined."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: bytes
-    raw_query: str = ""  # where a name may stand several times
 
 
 @dataclass(slots=True)
@@ -111,23 +102,6 @@ class Writer:
         self._connection.reset()
 
 
-@dataclass(slots=True)
-class _Reading:
-    """A request whose head is read and whose body is not yet."""
-
-    request: Request
-    left: int  # bytes of a body of known length still to come; -1: chunked
-    keep: bool
-    body: bytearray = field(default_factory=bytearray)
-    chunk: int = 0  # bytes of the current chunk still to come
-    after: bool = False  # the line end that closes a chunk is still to come
-    trailers: bool = False
-
-
-class _Bad(Exception):
-    """HTTP that cannot be followed: (status, sentence). The connection ends after the answer."""
-
-
 class Connection(asyncio.Protocol):
     """One client, one request at a time; what it sends ahead waits its turn."""
 
@@ -135,8 +109,7 @@ class Connection(asyncio.Protocol):
         self._handler = handler
         self._refusal = refusal
         self._everyone = everyone
-        self._buffer = bytearray()
-        self._reading: _Reading | None = None
+        self._requests = Requests()
         self._task: asyncio.Task[None] | None = None
         self._method = ""
         self._keep = True
@@ -173,122 +146,26 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        self._buffer += data
+        self._requests.feed(data)
         if self._task is None:
             self._advance()
-        elif len(self._buffer) > MAX_BODY and self._transport is not None:
+        elif self._requests.ahead > MAX_BODY and self._transport is not None:
             self._transport.pause_reading()
 
     # Reading
 
     def _advance(self) -> None:
         try:
-            while self._task is None and not self._deaf and (request := self._next()) is not None:
+            while self._task is None and not self._deaf and (found := self._requests.next()) is not None:
+                request, self._keep = found
+                self._method = request.method
                 self._answer(request)
-        except _Bad as bad:
+            if self._requests.invited():
+                self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        except Bad as bad:
             status, sentence = bad.args
             self._keep = False
             self.put(self._refusal(status, sentence))
-
-    def _next(self) -> Request | None:
-        if self._reading is None and not self._head():
-            return None
-        reading = self._reading
-        assert reading is not None  # noqa: S101  _head() has just set it
-        if not (self._chunks(reading) if reading.left < 0 else self._length(reading)):
-            return None
-        self._reading = None
-        self._method, self._keep = reading.request.method, reading.keep
-        return reading.request
-
-    def _head(self) -> bool:
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self._buffer) > MAX_HEAD:
-                raise _Bad(431, "The request's headers are too large")
-            return False
-        lines = self._buffer[:end].decode("latin-1").split("\r\n")
-        del self._buffer[: end + 4]
-        while lines and not lines[0]:  # an empty line before a request is to be ignored (RFC 9112, 2.2)
-            lines.pop(0)
-        if not lines:
-            return self._head()
-        method, _, rest = lines[0].partition(" ")
-        target, _, version = rest.rpartition(" ")
-        if not target.startswith("/") or version not in ("HTTP/1.1", "HTTP/1.0"):
-            raise _Bad(400, "This is not an HTTP/1.1 request")
-        headers: dict[str, str] = {}
-        for line in lines[1:]:
-            name, colon, value = line.partition(":")
-            if not colon or not name or name != name.strip():
-                raise _Bad(400, "A header of the request is malformed")
-            name, value = name.lower(), value.strip()
-            if name == "content-length" and headers.get(name, value) != value:
-                raise _Bad(400, "The request has two different lengths")
-            headers[name] = (
-                f"{headers[name]}, {value}" if name in headers and name != "content-length" else value
-            )
-        path, _, query = target.partition("?")
-        request = Request(
-            method, path, dict(parse_qsl(query, keep_blank_values=True)) if query else {}, headers, b"", query
-        )
-        connection = headers.get("connection", "").lower()
-        keep = "close" not in connection and (version == "HTTP/1.1" or "keep-alive" in connection)
-        self._reading = _Reading(request, _length_of(headers), keep)
-        if self._reading.left > MAX_BODY:
-            raise _Bad(413, "Request exceeds the maximum size")
-        if headers.get("expect", "").lower() == "100-continue" and self._reading.left and not self._buffer:
-            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        return True
-
-    def _length(self, reading: _Reading) -> bool:
-        if len(self._buffer) < reading.left:
-            return False
-        reading.request.body = bytes(self._buffer[: reading.left])
-        del self._buffer[: reading.left]
-        return True
-
-    def _chunks(self, reading: _Reading) -> bool:
-        buffer = self._buffer
-        while True:
-            if reading.chunk:
-                taken = min(reading.chunk, len(buffer))
-                reading.body += buffer[:taken]
-                del buffer[:taken]
-                reading.chunk -= taken
-                if reading.chunk or len(buffer) < 2:
-                    reading.after = not reading.chunk
-                    return False
-                reading.after = True
-            if reading.after:
-                if len(buffer) < 2:
-                    return False
-                if buffer[:2] != b"\r\n":
-                    raise _Bad(400, "A chunk of the request is malformed")
-                del buffer[:2]
-                reading.after = False
-            line = self._line()
-            if line is None:
-                return False
-            if reading.trailers:
-                if not line:
-                    reading.request.body = bytes(reading.body)
-                    return True
-                continue
-            reading.chunk = _size_of(line)
-            reading.trailers = reading.chunk == 0
-            if len(reading.body) + reading.chunk > MAX_BODY:
-                raise _Bad(413, "Request exceeds the maximum size")
-
-    def _line(self) -> bytes | None:
-        end = self._buffer.find(b"\r\n")
-        if end < 0:
-            if len(self._buffer) > MAX_HEAD:
-                raise _Bad(400, "A chunk of the request is malformed")
-            return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 2]
-        return line
 
     # Answering
 
@@ -330,7 +207,7 @@ class Connection(asyncio.Protocol):
             self.write(b"%bcontent-length: %d\r\n%b%b" % (head, len(response.body), last, body))
         if not keep:
             self._deaf = True
-            self._buffer.clear()
+            self._requests.forget()
             if self._task is None:
                 self.close()
 
@@ -357,27 +234,6 @@ class Connection(asyncio.Protocol):
 
     async def drain(self) -> None:
         await self._room.wait()
-
-
-def _length_of(headers: dict[str, str]) -> int:
-    coding = headers.get("transfer-encoding")
-    length = headers.get("content-length")
-    if coding is not None:
-        if coding.lower() != "chunked" or length is not None:
-            raise _Bad(400, "The length of the request is ambiguous")
-        return -1
-    if length is None:
-        return 0
-    if not length.isascii() or not length.isdigit():
-        raise _Bad(400, "The length of the request is not a number")
-    return int(length)
-
-
-def _size_of(line: bytes) -> int:
-    digits = line.partition(b";")[0].strip()
-    if not digits or any(digit not in b"0123456789abcdefABCDEF" for digit in digits) or len(digits) > 16:
-        raise _Bad(400, "A chunk of the request is malformed")
-    return int(digits, 16)
 
 
 _STATUS = {
@@ -414,6 +270,24 @@ class Address:
         )
         bound = self._server.sockets[0].getsockname()
         return f"http://{bound[0]}:{bound[1]}"
+
+    async def until_stopped(self, host: str, port: int, stopping: Callable[[], None] = lambda: None) -> None:
+        """Listen, print the URL as JSON, and at SIGTERM or SIGINT close, after `stopping`.
+
+        Raises ClickException when the port is taken.
+        """
+        try:
+            url = await self.open(host, port)
+        except OSError as taken:
+            raise click.ClickException(f"cannot listen on {host}:{port}: {taken.strerror}") from None
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        click.echo(json.dumps({"url": url}))
+        await stop.wait()
+        stopping()
+        self.close()
 
     def close(self) -> None:
         """Stop listening and drop everyone, at once."""

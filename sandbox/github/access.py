@@ -7,7 +7,9 @@ import json
 import re
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import jwt
 
@@ -154,6 +156,17 @@ def identify(hub: Hub, authorization: str | None) -> Caller:
     return Caller(token.kind, token.user, app, token, through)
 
 
+def _verified(text: str, keys: list[str]) -> dict[str, Any]:
+    """The claims of a JWT that one of the keys has signed. Raises PyJWTError."""
+    options: Any = {
+        "require": ["exp", "iat"], "verify_iat": False, "verify_exp": False, "verify_iss": False,
+    }  # fmt: skip
+    for key in keys:
+        with suppress(jwt.InvalidSignatureError):
+            return dict(jwt.decode(text, key, algorithms=["RS256"], options=options))
+    raise jwt.InvalidSignatureError("none of its keys has signed this")
+
+
 def identify_app(hub: Hub, text: str) -> App:
     """The App that signed this JWT: RS256, at most ten minutes, its clock no more than a minute ahead."""
     try:
@@ -161,17 +174,7 @@ def identify_app(hub: Hub, text: str) -> App:
         app = next((a for a in hub.apps.values() if issuer in (str(a.id), a.client_id)), None)
         if app is None:
             raise Refused(404, "Integration not found")
-        claims = jwt.decode(
-            text,
-            app.key,
-            algorithms=["RS256"],
-            options={
-                "require": ["exp", "iat"],
-                "verify_iat": False,
-                "verify_exp": False,
-                "verify_iss": False,
-            },
-        )
+        claims = _verified(text, app.keys)
     except jwt.PyJWTError as error:
         raise Refused(401, "A JSON web token could not be decoded") from error
     now = time.time()  # an App signs by its own machine's clock, which no test moves

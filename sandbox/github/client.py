@@ -67,6 +67,14 @@ class Client:
         """A token of this person in the name of the first App, as its service gets when they sign in."""
         return str(self.control("token", login=login, app=True)["token"])
 
+    def new_key(self) -> str:
+        """A further private key for the first App."""
+        return str(self.control("keys", new=True)["private_key"])
+
+    def delete_older_keys(self) -> None:
+        """All private keys of the first App but its newest are worth nothing."""
+        self.control("keys", delete_older=True)
+
     def revoke(self, login: str) -> None:
         """This person takes back what they allowed the App."""
         self.control("revoke", login=login)

@@ -67,7 +67,7 @@ def install_app(hub: Hub, app_id: int, public_key: str, secret: str) -> Installa
         owner=maker,
         bot=bot,
         client_id=f"Iv23li{app_id}",
-        key=public_key,
+        keys=[public_key],
         permissions=dict(PERMISSIONS),
         events=list(EVENTS),
         created_at=hub.now() - 30 * DAY,

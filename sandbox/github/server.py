@@ -69,6 +69,7 @@ class Options:
     actions: dict[str, Path] = field(default_factory=lambda: {OUR_ACTION: CHECKOUT})
     app: bool = True  # False: nobody has registered one yet
     grace: float = GRACE  # seconds for a cancelled step to end by itself
+    host: str = "127.0.0.1"  # where it listens, and what it calls itself
 
 
 class Handler(WSGIRequestHandler):
@@ -121,9 +122,9 @@ class GitHub:
         self.issuer = oidc.Issuer(self.hub, rsa.generate_private_key(public_exponent=65537, key_size=2048))
         self.actions = jobs or Actions(self.data / "runs", options.jobs, options.actions, grace=options.grace)
         self._http: BaseWSGIServer = make_server(
-            "127.0.0.1", options.port, self._app(), threaded=True, request_handler=Handler
+            options.host, options.port, self._app(), threaded=True, request_handler=Handler
         )
-        self.hub.url = f"http://127.0.0.1:{self._http.server_port}"
+        self.hub.url = f"http://{options.host}:{self._http.server_port}"
         self._thread: threading.Thread | None = None
         try:
             self._found()
@@ -252,7 +253,7 @@ class GitHub:
     def _job_token(self, repo: Repository, file: run_verbs.WorkflowFile) -> str:
         # GitHub Actions is an App of GitHub's own: its tokens outlive an installation of ours.
         bot = self.hub.account("github-actions[bot]", "Bot")
-        actions = App(15_368, "github-actions", "GitHub Actions", bot, bot, "", "", {}, [], self.hub.now())
+        actions = App(15_368, "github-actions", "GitHub Actions", bot, bot, "", [], {}, [], self.hub.now())
         text, _ = issue_token(
             self.hub,
             Installation(0, actions, repo.owner, {}, self.hub.now()),

@@ -41,7 +41,7 @@ class Account:
 
 @dataclass
 class App:
-    """A GitHub App; `key` is the PEM of its public key."""
+    """A GitHub App; `keys` are the PEMs of its public keys, the newest last."""
 
     id: int
     slug: str
@@ -49,7 +49,7 @@ class App:
     owner: Account
     bot: Account
     client_id: str
-    key: str
+    keys: list[str]
     permissions: dict[str, str]
     events: list[str]
     created_at: float

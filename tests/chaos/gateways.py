@@ -18,7 +18,8 @@ from bot import services, settings
 from bot.core.ceilings import Ceilings
 from bot.stores.database import Database
 from bot.stores.ledger import Ledger
-from bot.stores.runs import NewRun, Runs, new_id, new_token, token_hash
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import Runs, new_id, new_token, token_hash
 from sandbox.world_up import free_port
 from tests import samples
 

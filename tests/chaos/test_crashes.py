@@ -28,6 +28,7 @@ from bot.services import Services
 from bot.stores.tables import pool_corrections, runs, turns
 from bot.stories.reconcile import reconcile
 from sandbox.processes import Started, start
+from tests.chaos.booked import booked
 from tests.chaos.gateways import ROOT, Gateway, World, gateways
 
 pytestmark = pytest.mark.slow
@@ -180,7 +181,7 @@ def test_the_ledger_is_never_below_the_invoice_and_above_it_only_by_what_is_mark
             assert account.spent <= most.usd
             assert account.spent_tokens <= most.tokens
             assert account.steps <= most.steps
-            exact, estimated = booked(world, run)
+            exact, estimated = booked(world.database, run)
             invoice = billed.pop(run, {})
             # What is booked as exact is on the invoice, answer by answer.
             assert {id: nanos for id, nanos in invoice.items() if id in exact} == {
@@ -292,22 +293,3 @@ def _sum(column: sa.Column[object]) -> sa.ColumnElement[int]:
     number = isinstance(column.type, sa.BigInteger)
     whole = sa.func.coalesce(sa.func.sum(column), 0) if number else sa.literal(0)
     return sa.cast(whole, sa.BigInteger).label(column.name)
-
-
-def booked(world: World, run: str) -> tuple[dict[str, int], list[int]]:
-    """Nano-dollars of each exact turn by the upstream's id of its request, and of each estimate."""
-    with world.database.read() as tx:
-        rows = tx.execute(sa.select(turns).where(turns.c.run == run).order_by(turns.c.id)).mappings().all()
-    corrections = [row for row in rows if row["state"] == "corrected"]
-    exact: dict[str, int] = {}
-    estimated: list[int] = []
-    for row in rows:
-        mended = [other for other in corrections if other["corrects"] == row["id"]]
-        nanos = row["nanos"] + sum(other["nanos"] for other in mended)
-        if row["state"] == "settled" or (row["state"] == "estimated" and mended):
-            id = str((mended[-1] if mended else row)["request_id"] or f"turn {row['id']}")
-            assert id not in exact
-            exact[id] = nanos
-        elif row["state"] == "estimated":
-            estimated.append(nanos)
-    return exact, estimated

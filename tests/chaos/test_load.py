@@ -19,7 +19,7 @@ from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
 from sandbox.processes import Started, start
 from tests.chaos.gateways import World, gateways
-from tests.web.test_http import MESSAGE, begun, event, sent, stream, upstream, whole
+from tests.web.upstreams import MESSAGE, begun, event, sent, stream, upstream, whole
 
 pytestmark = pytest.mark.slow
 

@@ -7,6 +7,7 @@ import logging
 import pickle
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,10 +15,20 @@ from typing import Any
 
 import pytest
 
-from bot.clients.github import AppliedLabel, Dispatched, GitHub, GitHubError, Repo, Unavailable
+from bot.clients.github import (
+    AppliedLabel,
+    Dispatched,
+    GitHub,
+    GitHubError,
+    Repo,
+    Unavailable,
+    Unrecognized,
+)
+from bot.clients.github.connection import UNRECOGNIZED_WAIT
 from bot.clients.github.shapes import applied_labels
 from bot.core.changeset import File
 from bot.core.roles import Role
+from sandbox.github.verbs.apps import new_key
 from tests.clients.conftest import World
 
 ISSUE, PULL = 1, 2
@@ -58,6 +69,47 @@ def test_a_token_that_ended_early_is_replaced(world: World, github: GitHub) -> N
     start = len(world.lines())
     assert github.issue(world.repo, ISSUE).number == ISSUE
     assert [line["status"] for line in world.lines()[start:] if line["kind"] == "api"] == [401, 201, 200]
+
+
+def test_what_the_app_signs_is_dated_by_the_clock_that_it_is_given(world: World) -> None:
+    about, given = world.client.about, [time.time() + 3600]
+    client = GitHub(about["app_id"], about["private_key"], world.url, now=lambda: given[0])
+    with pytest.raises(GitHubError, match="'exp'"):
+        client.app()
+    given[0] = time.time()
+    assert client.app().id == about["app_id"]
+    client.close()
+
+
+def test_a_key_that_github_does_not_know_is_no_answer_and_is_not_shown_again_and_again(world: World) -> None:
+    about, clock = world.client.about, [time.time()]
+    _, strange = new_key()
+    client = GitHub(about["app_id"] + 1, strange, world.url)
+    with pytest.raises(GitHubError, match="404") as unknown:
+        client.app()
+    assert not isinstance(unknown.value, Unavailable), "there is no such App"
+    client.close()
+    client = GitHub(about["app_id"], strange, world.url, now=lambda: clock[0])
+    start = len(world.lines())
+    for _ in range(3):
+        with pytest.raises(
+            Unrecognized, match=r"does not know App \d+ by its private key: GitHub answered 401"
+        ):
+            client.issue(world.repo, ISSUE)
+    assert [line["status"] for line in world.lines()[start:] if line["kind"] == "api"] == [401]
+    clock[0] += UNRECOGNIZED_WAIT
+    with pytest.raises(Unrecognized) as caught:
+        client.issue(world.repo, ISSUE)
+    assert caught.value.retry_after == UNRECOGNIZED_WAIT
+    assert len([line for line in world.lines()[start:] if line["kind"] == "api"]) == 2
+    client.close()
+
+
+def test_a_key_that_cannot_sign_is_no_answer(world: World) -> None:
+    client = GitHub(1, "-----BEGIN RSA PRIVATE KEY-----", world.url)
+    with pytest.raises(Unrecognized, match="does not know App 1 by its private key: it cannot sign"):
+        client.app()
+    client.close()
 
 
 def test_no_token_reaches_a_log_or_an_error(

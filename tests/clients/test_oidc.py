@@ -82,11 +82,9 @@ def test_a_sound_token_tells_who_the_job_is() -> None:
     assert verifier().verify(sign(), NOW) == Claims(
         repository="octo-org/octo-repo",
         repository_id=74,
-        repository_owner_id=65,
         run_id=1234567890,
         run_attempt=2,
         workflow_ref="octo-org/octo-repo/.github/workflows/agent.yml@refs/heads/main",
-        job_workflow_ref=None,
         event_name="workflow_dispatch",
         ref="refs/heads/main",
         sha="f" * 40,

@@ -22,13 +22,16 @@ from tests.contracts.coverage import Checked
 # Who else speaks HTTP, and with whom. GitHub's API is spoken to by its client only.
 SPEAK_HTTP = {
     "clients/anthropic.py": "Anthropic",
+    "clients/cursor.py": "Cursor",
     "clients/github/connection.py": "GitHub",
     "clients/github/oauth.py": "GitHub's pages for signing in: no published schema has them",
+    "clients/patient.py": "whoever its callers speak with",
     "clients/oidc.py": "the issuer of GitHub Actions' identities: not an API, its documents are its own",
     "clients/usage_api.py": "Anthropic",
     "exam/scripted.py": "the sandbox's Claude",
     "exports/otel.py": "a collector of OpenTelemetry",
     "runner/engines/claude.py": "the gateway",
+    "runner/engines/foreign.py": "the gateway, for how the run stands",
     "runner/runner.py": "the service",
     "runner/service.py": "the service",
     "web/serve.py": "itself, to see that it is up",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bot.core import body as bodies
 from bot.core import meter
 from bot.core.body import SHORT, Limits, Long
+from bot.core.talk import IMAGE_TOKENS
 
 # So small that the samples meet every edge: of the window, of a piece, of what is long.
 TINY = st.builds(
@@ -128,7 +129,7 @@ def size(value: Any) -> int:
     written = json.dumps(bare(value), separators=(",", ":"), ensure_ascii=False)
     content = value["content"] if isinstance(value["content"], list) else []
     images = [len(block["source"]["data"]) for block in content if block["type"] == "image"]
-    return len(written.encode("utf-8", "surrogatepass")) - sum(images) + meter.IMAGE_TOKENS * len(images)
+    return len(written.encode("utf-8", "surrogatepass")) - sum(images) + IMAGE_TOKENS * len(images)
 
 
 @given(requests, ways, st.booleans(), TINY)
@@ -151,7 +152,7 @@ def test_a_body_read_in_a_window_is_what_plain_json_says(
         for block in message["content"]
         if isinstance(block, dict) and block["type"] == "image"
     ]
-    assert read.byte_bound == len(raw) - sum(images) + meter.IMAGE_TOKENS * len(images)
+    assert read.byte_bound == len(raw) - sum(images) + IMAGE_TOKENS * len(images)
     # And the same as of a small body, which is decoded at once.
     assert replace(read, messages=()) == replace(meter.read(raw), messages=())
 

@@ -168,6 +168,7 @@ def test_a_policy_names_tiers_people_repositories_and_who_approves() -> None:
         repositories={"acme/calendar": Usd.parse("2000")},
         installation=Usd.parse("9000"),
         acknowledge="approver",
+        tiers={"standard": Usd.parse("200"), "lead": Usd.parse("1000")},
         mention=True,
     )
     assert said.approvers == ("ann", "ola-2")

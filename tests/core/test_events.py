@@ -113,8 +113,26 @@ def test_a_finished_workflow_brings_its_title() -> None:
         "workflow_run", "completed", run_title="Tollgate run 0123456789ab.1", conclusion="failure"
     )
     assert parse("workflow_run", sent) == WorkflowCompleted(
-        REPO, 555, "Tollgate run 0123456789ab.1", "failure"
+        REPO, 555, "Tollgate run 0123456789ab.1", "failure", ".github/workflows/agent.yml"
     )
+
+
+@pytest.mark.parametrize("event", ["pull_request", "push", "issue_comment"])
+def test_a_workflow_that_nobody_dispatched_is_no_runs_whatever_it_is_called(event: str) -> None:
+    """GitHub shows a pull request's title as that of its workflows, a push's first line likewise."""
+    sent = samples.payload(
+        "workflow_run", "completed", run_title="Tollgate run 0123456789ab.1", run_event=event
+    )
+    told = parse("workflow_run", sent)
+    assert isinstance(told, WorkflowCompleted)
+    assert told.workflow == ""
+
+
+def test_a_workflow_is_named_by_its_file_with_or_without_its_branch() -> None:
+    sent = samples.payload("workflow_run", "completed", run_path=".github/workflows/agent.yml@main")
+    told = parse("workflow_run", sent)
+    assert isinstance(told, WorkflowCompleted)
+    assert told.workflow == ".github/workflows/agent.yml"
 
 
 def test_an_installation_brings_the_repositories_that_it_covers() -> None:

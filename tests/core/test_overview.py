@@ -15,6 +15,7 @@ from bot.core.signals import (
     Day,
     Ended,
     MergedPull,
+    Merges,
     Only,
     Part,
     Rate,
@@ -33,12 +34,14 @@ SUMS = Sums(
     cost_input_nanos=10**9,
 )
 PULL = MergedPull("o/r", 7, "Mend the leap year", "ann", Usd.parse("41"), 3)
+MERGED = (PULL, replace(PULL, number=8, usd=Usd.parse("9"), reverted=True))
 SIGNALS = Signals(
     since="2026-11-01 00:00",
     until="2026-12-01 00:00",
     zone="Europe/Berlin",
     only=EVERYTHING,
-    merged=(PULL, replace(PULL, number=8, usd=Usd.parse("9"), reverted=True)),
+    merged=MERGED,
+    merges=Merges.of(MERGED),
     parts=(
         Part("done", None, True, True, Usd.parse("6"), Sums()),
         Part("halted", "cost_ceiling", False, True, Usd.parse("3"), Sums()),
@@ -91,7 +94,7 @@ def test_an_outlier_is_named_with_why(halted: str, context: str, attempts: int, 
     parts = {"halted": Usd.parse(halted), "context": Usd.parse(context), "attempts": attempts}
     pull = replace(PULL, **parts)  # type: ignore[arg-type]  # by name
     assert (pull.outlier, pull.causes) == (True, causes)
-    text = as_text(replace(SIGNALS, merged=(pull,)))
+    text = as_text(replace(SIGNALS, merged=(pull,), merges=Merges.of((pull,))))
     assert f"o/r#7  Mend the leap year  (3 runs)   outlier{': ' * bool(causes)}{', '.join(causes)}" in text
 
 

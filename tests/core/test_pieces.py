@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bot.core import reports
 from bot.core.money import Usd
 from bot.core.pieces import CLASSES, LONGEST, MOST, Piece, listed, read
-from bot.core.signals import ENOUGH, Size, Spread, size
+from bot.core.sizes import ENOUGH, Size, Spread, size
 from tests.core.test_reports import DONE, effects, words
 
 SIZES = (

@@ -142,10 +142,12 @@ def test_a_model_with_a_price_beyond_its_window_is_bounded_by_the_larger_one(mod
         '{"m": {"input": "1"}}',
         '{"m": {"input":"x","cache_write_5m":"1","cache_write_1h":"1","cache_read":"1","output":"1"}}',
         '{"m": {"input":"-1","cache_write_5m":"1","cache_write_1h":"1","cache_read":"1","output":"1"}}',
+        b"\xff",
+        "[" * 100_000,
         '{"m": {"input":"NaN","cache_write_5m":"1","cache_write_1h":"1","cache_read":"1","output":"1"}}',
     ],
 )
-def test_a_price_file_with_anything_wrong_is_refused(text: str) -> None:
+def test_a_price_file_with_anything_wrong_is_refused(text: str | bytes) -> None:
     with pytest.raises(PriceFileError):
         PriceBook.with_file(text)
 

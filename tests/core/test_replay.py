@@ -189,8 +189,8 @@ def test_what_is_suggested_lets_all_but_two_in_a_hundred_successes_through() -> 
     )
 
 
-def test_a_class_that_needs_more_than_eighty_steps_is_said_to_be_badly_scoped() -> None:
+def test_where_more_than_eighty_steps_are_suggested_such_tasks_are_rather_split() -> None:
     long = [a_run(*(a_turn(at) for at in range(90)), run=str(n)) for n in range(ENOUGH)]
     [one] = suggest([replace(run, own=Ceilings(Usd(10**9), 10**9, 200, 600)) for run in long], NOW + 2 * WEEK)
     [found] = tally(long, lambda name: one.other)
-    assert "needs more than 80 steps: badly scoped" in suggestions_text([one], {"bugfix": found})
+    assert "more than 80 steps: split such tasks" in suggestions_text([one], {"bugfix": found})

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from bot.core import reports
 from bot.core.ceilings import CLASSES, Ceilings, Reason, halt_message
 from bot.core.commands import Malformed, parse
-from bot.core.comments import MAX_BYTES
+from bot.core.comments import MAX_BYTES, final
 from bot.core.marks import of_report
 from bot.core.money import Usd
 from bot.core.reports import Check, CostBy, Published, Report, Spent, Turn
@@ -268,11 +268,29 @@ def test_json_is_as_the_interface_says() -> None:
             **dict.fromkeys(("input", "cache_write", "cache_read", "output", "server_tools"), money)
         ),
         estimated_usd=money,
+        own_usd={"type": ["string", "null"]},
         price_book={"type": "string"},
         clamps={"type": "array", "items": {"type": "string"}},
     )
     for report in (DONE, halted(Reason.COST)):
         jsonschema.validate(json.loads(json.dumps(reports.to_json(report))), schema)
+
+
+@pytest.mark.parametrize(
+    ("own", "says"),
+    [
+        ("0.421", "this attempt cost $0.421, as is counted here."),
+        ("0.40", "$0.021 less than is counted here"),
+        ("0.5", "$0.079 more than is counted here"),
+    ],
+)
+def test_what_a_program_says_of_its_cost_stands_beside_ours_with_why_they_differ(own: str, says: str) -> None:
+    report = replace(DONE, engine="claude-code", own=Usd.parse(own))
+    for text in (reports.final(report), reports.terminal(report)):
+        assert "claude-code itself says" in text
+        assert says in text
+    assert reports.to_json(report)["own_usd"] == Usd.parse(own).exact
+    assert "itself says" not in reports.final(DONE)
 
 
 def json_of(summary: str) -> object:
@@ -360,7 +378,14 @@ anything = st.builds(
     ),
     isolation=st.sampled_from(["", "user", "none"]),
     workflow_url=words,
+    page=words,
 )  # fmt: skip
+
+
+def test_a_run_is_a_link_where_there_is_a_page_to_lead_to() -> None:
+    assert "<sub>run `0123456789ab` · " in final(DONE)
+    seen = "https://tollgate.example.com/runs/0123456789ab"
+    assert f"<sub>run [`0123456789ab`]({seen}) · " in final(replace(DONE, page=seen))
 
 
 @given(words.filter(lambda text: printable(text).strip("\n")))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.core.money import Usd
 from bot.core.pieces import Piece, listed
-from bot.core.signals import Size
+from bot.core.sizes import Size
 from bot.core.tasklist import LONGEST, Item, items, tick
 
 URL = "https://github.com/acme/calendar/pull/12"

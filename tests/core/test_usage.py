@@ -84,6 +84,41 @@ def test_no_bytes_make_the_reader_fail(noise: bytes, cuts: list[int]) -> None:
     read_message(noise)
 
 
+@pytest.mark.parametrize("reason", ["end_turn", "refusal"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "text", "text": "a" * (2 << 20)}],
+        [{"type": "text", "text": '"usage": {"output_tokens": 9}, ' * (1 << 17)}],
+        [{"type": "text", "text": "\\😀\n" * (1 << 18)}] * 2,
+        [{"type": "tool_use", "id": "t", "name": "n", "input": {str(n): n for n in range(1 << 17)}}],
+        "x" * (2 << 20),
+    ],
+    ids=["text", "a text that speaks of usage", "escapes", "more small parts than are read", "no list"],
+)
+def test_a_large_answer_says_what_a_small_one_does(content: Any, reason: str) -> None:
+    message = {
+        "type": "message",
+        "model": "claude-opus-4-7",
+        "content": [{"type": "text", "text": "ok"}],
+        "stop_reason": reason,
+        "usage": {"input_tokens": 20, "output_tokens": 30, "cache_creation_input_tokens": 5},
+    }
+    small = read_message(json.dumps(message).encode())
+    for ascii_only in (True, False):
+        large = json.dumps(message | {"content": content}, ensure_ascii=ascii_only).encode()
+        assert len(large) > 1 << 20
+        assert read_message(bytearray(large)) == small
+    assert read_message(large[:-1]).usage is None
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["in one piece", "after it"])
+def test_a_refusal_that_output_follows_is_no_refusal_before_it_wherever_the_stream_is_cut(at: int) -> None:
+    refusal = {"type": "message_delta", "delta": {"stop_reason": "refusal"}, "usage": {"output_tokens": 5}}
+    cut = len(sse(START, refusal)) * at
+    assert not read(sse(START, refusal, TEXT, STOP), [cut]).answer.refused_before_output
+
+
 @pytest.mark.parametrize("long", [False, True])
 def test_writes_whose_lifetime_is_not_told_take_the_requests(long: bool) -> None:
     usage = parse({"cache_creation_input_tokens": 7}, long_cache=long)

@@ -25,7 +25,7 @@ from bot.core.money import Usd
 from bot.exam import paper
 from bot.exam.sitting import Purse
 from sandbox.processes import ROOT, Started, start
-from tests.test_local import nanos, wait_for
+from tests.commands.test_local import nanos, wait_for
 
 KEY = "sk-ant-real"
 NAMES = [each.name for each in paper.read()]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections import Counter
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from bot.core.caps import Line, month_of
+from bot.core.cursor import Amounts, Event, Key
 from bot.core.drift import KINDS, Drift
 from bot.core.money import Usd
 from bot.core.reconcile import COUNTERS
@@ -18,6 +22,7 @@ from bot.exports import families, figures
 from bot.exports.families import ALL
 from bot.exports.figures import MOST_REPOSITORIES, Figures
 from bot.services import Services
+from bot.stores.cursor import LOOK
 from bot.stores.handover import DAY_MS
 from bot.stores.looks import DELIVERIES
 from bot.stores.tables import runs, turns
@@ -195,6 +200,13 @@ def test_what_the_invoice_has_more_or_less_is_told_by_kind(service: Services) ->
     assert (found[families.DRIFT]["price", "more"], found[families.DRIFT]["price", "less"]) == (7, 3)
 
 
+def test_what_the_disk_has_left_is_told_where_it_is_ours_to_see(service: Services) -> None:
+    free = figures.now(service).get(families.DISK_FREE)
+    ours = service.database.kind == "sqlite"
+    assert (free is not None) == ours
+    assert free is None or 0 < free[()] <= shutil.disk_usage(Path(service.database.file).parent).total
+
+
 def test_how_long_the_first_in_line_has_waited_is_told(service: Services) -> None:
     lively(service.database, MONTH)
     assert figures.now(service)[families.WAITED] == {(): 0}
@@ -205,3 +217,33 @@ def test_how_long_the_first_in_line_has_waited_is_told(service: Services) -> Non
     found = figures.now(service)
     assert found[families.WAITED][()] >= 90_000
     assert by(found, families.RUNS, "state")["queued"] == 1
+
+
+def test_what_people_use_with_cursor_is_told_apart_and_how_far_it_is_imported(service: Services) -> None:
+    found = told(service)
+    assert families.CURSOR_THROUGH not in found, "there is no key: nobody is alarmed"
+    secrets = copy(service.settings.secrets)
+    secrets.cursor_admin_key = "key"
+    caps = replace(service.policy.caps, accounts={"dana@acme.example": "dana"})
+    keyed = replace(
+        service,
+        settings=replace(service.settings, secrets=secrets),
+        policy=replace(service.policy, caps=caps),
+    )
+    assert told(keyed)[families.CURSOR_THROUGH] == {(): 0}, "never: which is long ago"
+    now = service.database.now_ms()
+    events = [
+        Event(Key(now, email, "gpt-5", "Usage-based"), Amounts(nanos))
+        for email, nanos in (("dana@acme.example", 5), ("eve@x.example", 3), ("", 2))
+    ]
+    assert service.looks.begin(LOOK, -DAY_MS) is not None
+    service.cursor_events.book(now, now + 1, events, lambda at: month_of(now, caps.zone))
+    service.looks.end(LOOK, now)
+    after = told(keyed)
+    assert after[families.CURSOR_THROUGH] == {(): now}
+    assert after[families.CURSOR] == {("known",): 5, ("unknown",): 5}
+    assert {family for family in found if found[family] != after[family]} <= {
+        families.CURSOR,
+        families.WAITED,
+        families.DISK_FREE,
+    }

@@ -74,6 +74,8 @@ def test_a_prometheus_that_scrapes_the_service_answers_every_query_with_data(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("METRICS_TOKEN", TOKEN)
+    monkeypatch.setenv("CURSOR_ADMIN_KEY", "key")
+    monkeypatch.setenv("CURSOR_API_URL", "http://127.0.0.1:9")
     with serving(tmp_path, database_url, service_policy=POLICY) as made:
         lively(made.database, month_of(made.database.now_ms(), "UTC"))
         with prometheus(tmp_path, made.url) as ask:

@@ -97,7 +97,7 @@ def test_every_alert_says_what_it_is_and_is_tried_in_both_directions() -> None:
     fired = json.dumps(tried["tests"])
     for rule in alerts():
         assert rule["labels"]["severity"] in ("critical", "warning", "info")
-        assert set(rule["annotations"]) == {"summary", "description"}
+        assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
         assert f'alertname=\\"{rule["alert"]}\\"' in fired
 
 

@@ -21,10 +21,14 @@ def sql(url: str) -> str:
 
 
 class Clock:
-    """Makes the row. `now`: what time it is at first."""
+    """Makes the row, and the product's tables first: a file with other tables alone is not begun with.
+
+    `now`: what time it is at first.
+    """
 
     def __init__(self, url: str, now: datetime) -> None:
         self.database = Database(url)
+        self.database.migrate()
         with self.database.begin() as tx:
             tx.exec_driver_sql("CREATE TABLE moved_clock (at_ms BIGINT, since_ms BIGINT, slow BIGINT)")
             tx.exec_driver_sql("INSERT INTO moved_clock VALUES (0, 0, 1)")

@@ -162,8 +162,8 @@ class Book:
         if tightest.left < min(LEAST, asked - spent):
             return tightest
         total = tightest.left + spent
-        leaves = f"{tightest.whose} leaves {usd(total)} of {usd(tightest.most)}"
-        return Granted(total, f"cost: {usd(asked)} is more than {leaves}")
+        leaves = f"{tightest.whose} leaves: {usd(total)} of {usd(tightest.most)}"
+        return Granted(total, f"cost: {usd(asked)} is more than what {leaves}")
 
     # --- what happens
 

@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from bot import settings
 from sandbox.processes import start
+from tests import servers
 from tests.month import model
 from tests.month.agents import Agents
 from tests.month.clock import Clock
@@ -88,12 +88,7 @@ def rules(kind: str) -> Rules:
 @pytest.fixture
 def postgresql_url(postgresql: str) -> str:
     """An empty database of the server."""
-    url = sa.make_url(postgresql).set(drivername="postgresql+psycopg")
-    admin, name = sa.create_engine(url, isolation_level="AUTOCOMMIT"), f"month{secrets.token_hex(4)}"
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    admin.dispose()
-    return url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    return servers.create(postgresql, f"month{secrets.token_hex(4)}")
 
 
 @contextmanager
@@ -339,6 +334,7 @@ def tally(life: Life, months: Sequence[str]) -> None:
                 "on_lines_usd": exact(sum(run.spent for run in his if run.line)),
                 "halted_usd": exact(sum(run.spent for run in his if run.halted)),
                 "context_usd": exact(sum(run.context for run in his)),
+                "cursor_usd": "0",
                 "far": len(people) >= 3 and median > 0 and total >= 10 * median,
             })  # fmt: skip
         expected.sort(key=lambda one: (-nanos(str(one["usd"])), one["name"]))

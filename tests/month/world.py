@@ -187,7 +187,7 @@ class World:
     def _opened(self, granted: Granted, clamps: list[str]) -> None:
         self.done["opened"] += 1
         if granted.clamp:
-            whose = granted.clamp.partition(" is more than ")[2]
+            whose = granted.clamp.partition(" is more than what ")[2]
             scope = next(
                 (
                     word

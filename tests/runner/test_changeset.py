@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -129,6 +130,27 @@ def test_names_that_mean_something_to_git_are_names(world: World) -> None:
     (world.work / ":(top)").mkdir()
     (world.work / ":(top)/e").write_text("new")
     assert sorted(world.collect()) == ["!keep", "#d", "*", "-n", ":(glob)x", ":(top)/e", "later.py"]
+
+
+def test_rules_on_which_git_reads_without_end_keep_nobody_and_what_is_known_is_handed_in(
+    world: World, tmp_path: Path
+) -> None:
+    """Such as `**/a/**/a/…`, which takes git 2.39 twice as long with every two more of it."""
+    git_that_reads = tmp_path / "bin" / "git"
+    git_that_reads.parent.mkdir()
+    git_that_reads.write_text(
+        f'#!/bin/sh\ncase "$*" in *check-ignore*) exec sleep 1000;; esac\nexec {shutil.which("git")} "$@"\n'
+    )
+    git_that_reads.chmod(0o755)
+    slow = Pristine(world.pristine.git_dir, {"PATH": f"{git_that_reads.parent}:{ENV['PATH']}"})
+    (world.work / "a.py").write_text("two\n")
+    (world.work / "new.py").write_text("new\n")
+    (world.work / "new").mkdir()
+    found, notes = changeset.collect(slow, world.base, world.work, patience=0.2)
+    assert [file.path for file in found.files] == ["a.py"]
+    assert notes == tuple(
+        f"{name} could not be read: its .gitignore takes too long to be read" for name in ("new", "new.py")
+    )
 
 
 def test_a_tracked_file_is_seen_although_a_rule_ignores_it(tmp_path: Path) -> None:

@@ -50,6 +50,26 @@ def test_the_part_that_runs_tests_is_what_runs_again(command: str, again: str | 
     assert found is None or found.cwd == HERE
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param("A='' " * 60 + "pytes", id="assignments that can be read in two ways"),
+        pytest.param("timeout -a -b " * 90 + "pytes", id="many that each take words"),
+        pytest.param("pytest" + " " * 300_000 + "a", id="a wall of blanks"),
+        pytest.param("echo " + ">" * 300_000 + "x y", id="a wall of redirections"),
+        pytest.param("python " + "/" * 100_000 + "test_" * 100_000, id="a path that is all of the pattern"),
+    ],
+)
+def test_no_command_is_made_so_that_it_is_read_for_hours(command: str) -> None:
+    """While an expression reads, no other thread runs: nobody would see that the run is over."""
+    assert check.test_in(command, HERE) is None
+
+
+def test_what_stands_before_a_test_is_part_of_it() -> None:
+    for before in ("A='b c' D=\"e f\" G=h'i j'k env", "timeout -k5 60 time", "uv run -q", "npx -y"):
+        assert check.test_in(f"{before} pytest -q", HERE) == check.Test(f"{before} pytest -q", HERE)
+
+
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
     (tmp_path / "w").mkdir()

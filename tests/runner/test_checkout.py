@@ -81,7 +81,7 @@ def test_each_attempt_of_a_run_works_at_the_same_path_also_after_one_that_was_ki
     (abandoned / "left").touch()
     with place(None, "calendar", RUN) as second:
         assert second.work == first.work
-        assert sorted(path.name for path in second.top.iterdir()) == ["home", "work"]
+        assert sorted(path.name for path in second.top.iterdir()) == ["aside", "home", "work"]
     assert not abandoned.exists()
 
 

@@ -61,7 +61,7 @@ def test_blanks_are_nothing_given() -> None:
         pytest.param(True, {"task": "x", "cost": "0"}, ["`cost`"], id="an amount of nothing"),
         pytest.param(True, {"task": "x", "steps": "-1"}, ["`steps`"], id="none"),
         pytest.param(True, {"task": "x", "wall": "20"}, ["`wall`"], id="no time"),
-        pytest.param(True, {"task": "x", "engine": "aider"}, ["`engine`", "opus"], id="engine"),
+        pytest.param(True, {"task": "x", "engine": "cursor"}, ["`engine`", "opus"], id="engine"),
         pytest.param(True, {"task": "x", "class": "split"}, ["`class`"], id="class"),
         pytest.param(True, {"task": "x", "fail-on": "halts"}, ["`fail-on`", "halted"], id="outcome"),
         pytest.param(True, {"task": "x", "fail-on": "nothing, failed"}, ["`fail-on`"], id="nothing and more"),

@@ -12,9 +12,10 @@ from bot.core.money import Usd
 from bot.runner import prompts
 from bot.runner.engines import Ending, Event
 from bot.runner.engines.opus import Opus
+from bot.stores.account import Account, Ask, Hold
 from bot.stores.database import Database
-from bot.stores.ledger import Account, Ask, Hold
-from bot.stores.runs import NewRun, new_id, new_token, token_hash
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import new_id, new_token, token_hash
 from sandbox.processes import start
 from tests.runner.test_opus import Bench
 from tests.runner.world import MODEL, task

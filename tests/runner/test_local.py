@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from bot.clients.anthropic import Key
+from bot.commands.local import Local, opened
 from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
 from bot.core.prices import PriceBook
 from bot.core.reports import Report
-from bot.local import Local, opened
 from bot.runner.engines import Event
 from bot.runner.local import LocalResult, run_local
 from sandbox.processes import Started, start

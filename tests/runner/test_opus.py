@@ -42,6 +42,9 @@ class Bench:
             stop.set()
         return Said(self.says or f"output {len(self.calls)}")
 
+    def ran(self, command: str, failed: bool) -> None:
+        raise AssertionError(command)
+
 
 def worked(
     *answers: Any, bench: Bench | None = None, ceilings: Ceilings = AMPLE, events: list[Event] | None = None

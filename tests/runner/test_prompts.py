@@ -73,3 +73,8 @@ def test_a_very_long_thread_is_cut_and_says_so() -> None:
 
 def test_a_command_without_words_asks_for_what_its_class_does() -> None:
     assert "fix it" in prompts.opening("", Path("/w"), "bugfix")
+
+
+def test_no_text_is_made_so_that_it_is_read_for_hours() -> None:
+    words = "<" + " " * 300_000 + "x"
+    assert words in prompts.opening(words, Path("/w"))

@@ -61,7 +61,7 @@ def test_it_opens_a_run_and_brings_the_fix_into_the_working_tree(
     assert 0 < number < 2**63
     assert asked == {
         "task": "fix the failing test", "class": "default", "cost": "2", "tokens": None, "steps": None,
-        "wall": None, "check": "", "line": "",
+        "wall": None, "check": "", "line": "", "engine": None,
     }  # fmt: skip
     out = ci.output()
     assert (out["outcome"], out["cost"], out["steps"]) == ("done", "0.123456", "6")

@@ -26,6 +26,8 @@ class Acting:
     acts: Work
     name: str = "acting"
     version: str = "1"
+    settings: tuple[str, ...] = ()
+    native: bool = True
 
     def work(self, task: Task, workspace: Workspace, tell: Tell, stop: threading.Event) -> Ending:
         return self.acts(tell, stop)
@@ -34,6 +36,9 @@ class Acting:
 class Nothing:
     def call(self, name: str, given: Any, stop: threading.Event) -> Any:
         raise AssertionError(name)
+
+    def ran(self, command: str, failed: bool) -> None:
+        raise AssertionError(command)
 
 
 def watch(acts: Work, stop: Stop | None = None, seconds: float = 60, patience: float = 60) -> Ending:

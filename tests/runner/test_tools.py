@@ -337,3 +337,15 @@ def test_short_output_is_whole() -> None:
 )
 def test_a_call_is_shown_on_one_line(name: str, given: Any, line: str) -> None:
     assert one_line(name, given) == line
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "PIP_INDEX_URL"])
+@pytest.mark.parametrize("user", ["ada:secret@", "secret@", ":secret@"])
+@pytest.mark.parametrize("scheme", ["http://", "socks5://", ""])
+def test_an_address_with_somebodys_password_in_it_is_not_for_the_agent(
+    name: str, user: str, scheme: str, tmp_path: Path
+) -> None:
+    plain = {"http_proxy": "proxy:3128", "LC_ALL": "de_DE.UTF-8@euro", "PATH": "/opt//node@22/bin:/bin"}
+    found = tool_env({name: f"{scheme}{user}proxy:3128", **plain}, tmp_path)
+    assert name not in found
+    assert plain.items() <= found.items()

@@ -74,6 +74,21 @@ Handle = Callable[[str, str, dict[str, str], bytes], tuple[int, dict[str, str], 
 
 
 @contextmanager
+def catching() -> Iterator[tuple[str, list[str]]]:
+    """A place that nobody should ask, and the paths that were asked for there all the same."""
+    caught: list[str] = []
+
+    def catch(
+        method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        caught.append(path)
+        return 404, {}, b""
+
+    with serving(catch) as url:
+        yield url, caught
+
+
+@contextmanager
 def serving(handle: Handle) -> Iterator[str]:
     """A real HTTP server: (method, path, headers, body) → (status, headers, body). Its URL."""
 
@@ -120,6 +135,8 @@ class Scripted:
     def handle(
         self, method: str, path: str, headers: dict[str, str], body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
+        if method != "POST":
+            return 404, {}, b""
         self.paths.append(path)
         self.tokens.append(headers.get("authorization", "") or headers.get("x-api-key", ""))
         self.requests.append(json.loads(body))

@@ -52,6 +52,8 @@ class Facts:
     head_sha: str = "0123456789abcdef0123456789abcdef01234567"
     run_id: int = 555  # workflow_run
     run_title: str = "text"
+    run_event: str = "workflow_dispatch"
+    run_path: str = ".github/workflows/agent.yml"
     conclusion: str | None = "success"
 
 
@@ -182,6 +184,7 @@ def _told(event: str, made: Json, told: Facts) -> Json:
         made["pull_request"] = _pull(event, made, told)
     if event == "workflow_run":
         run = {"id": told.run_id, "display_title": told.run_title, "head_sha": told.head_sha}
+        run |= {"event": told.run_event, "path": told.run_path}
         made["workflow_run"] |= run | (
             {"conclusion": told.conclusion} if made["action"] == "completed" else {}
         )

@@ -83,16 +83,12 @@ def _a_run(random: Random, rows: Rows, id: str) -> None:
     place, repository = random.choice(PLACES)
     state = random.choice(("done", "done", "halted", "halted", "failed", "lost", "running"))
     at = START + random.randrange(60 * 24 * 60) * 60_000
-    thread = None if place is None or random.random() < 0.2 else len(rows.runs) + 1000
-    run: Row = {
-        "id": id, "origin": "github", "repository_id": place, "repository": repository, "thread": thread,
-        "actor": actor, "actor_id": actor_id, "line": random.choice(("", "", "evals")),
-        "task_class": random.choice(("bugfix", "feature", "refactor")), "engine": "opus", "model": MODELS[0],
-        "ceiling_nanos": 10**10, "ceiling_tokens": 10**6, "ceiling_steps": random.choice((20, 80)),
-        "ceiling_seconds": 600, "state": state, "attempt": random.randint(1, 3), "opened_at": at,
+    threaded = place is not None and random.random() >= 0.2
+    line, task_class = random.choice(("", "", "evals")), random.choice(("bugfix", "feature", "refactor"))
+    run = a_run(id, at, (actor_id, actor), (place, repository), line, task_class, threaded=threaded) | {
+        "ceiling_steps": random.choice((20, 80)), "state": state, "attempt": random.randint(1, 3),
         "reason": random.choice(REASONS) if state == "halted" else None,
         "ended_at": None if state == "running" else at + HOUR,
-        "steps": 0, **dict.fromkeys((*COUNTERS, *COSTS, "spent_nanos", "spent_tokens"), 0),
     }  # fmt: skip
     for step in range(1, random.choice((0, 1, 2, 5)) + 1):
         _a_turn(random, rows, run, step, at + step * random.randrange(1, 30) * 60_000)
@@ -107,22 +103,13 @@ def _a_run(random: Random, rows: Rows, id: str) -> None:
 
 def _a_turn(random: Random, rows: Rows, run: Row, step: int, at: int) -> None:
     state = random.choice(("settled", "settled", "settled", "estimated", "held", "released"))
-    model = random.choice((*MODELS, None))
-    turn: Row = {
-        "id": len(rows.turns) + 1, "run": run["id"], "attempt": 1, "state": state, "step": step,
-        "hold_nanos": 10**9, "hold_tokens": 10**5, "held_at": at - 5000, "lease_until_at": at, "owner": "t",
-        "max_tokens": 1000, "model_asked": MODELS[0], "model": model,
-        "settled_at": None if state == "held" else at,
-    }  # fmt: skip
+    turn = a_turn(len(rows.turns) + 1, run, at, step, state, random.choice((*MODELS, None)))
     if state in ("settled", "estimated"):
         _book(random, run, turn)
         run["steps"] += 1
     rows.turns.append(turn)
     if state == "estimated" and random.random() < 0.5:
-        later = turn | {
-            "id": turn["id"] + 1, "state": "corrected", "corrects": turn["id"],
-            "settled_at": at + random.randrange(72) * HOUR, "hold_nanos": 0, "hold_tokens": 0,
-        }  # fmt: skip
+        later = correction(turn, turn["id"] + 1, at + random.randrange(72) * HOUR)
         _book(random, run, later, turn)
         rows.turns.append(later)
 
@@ -132,6 +119,43 @@ def _book(random: Random, run: Row, turn: Row, back: Row | None = None) -> None:
     for name in (*COUNTERS, *COSTS):
         most = 3 * 10**9 if name in COSTS else random.choice((1, 10_000, 10**6))
         turn[name] = random.randrange(most) if back is None else -random.randint(0, back[name])
+    added(run, turn)
+
+
+def a_run(
+    id: str, at: int, person: tuple[int | None, str], place: tuple[int | None, str], line: str,
+    task_class: str, *, threaded: bool,
+) -> Row:  # fmt: skip
+    """One that goes on, and for which nothing is booked yet."""
+    return {
+        "id": id, "origin": "github", "repository_id": place[0], "repository": place[1],
+        "thread": int(id, 16) + 1000 if threaded else None, "actor_id": person[0], "actor": person[1],
+        "line": line, "task_class": task_class, "engine": "opus", "model": MODELS[0],
+        "ceiling_nanos": 10**10, "ceiling_tokens": 10**6, "ceiling_steps": 20, "ceiling_seconds": 600,
+        "state": "running", "reason": None, "attempt": 1, "opened_at": at, "ended_at": None,
+        "steps": 0, **dict.fromkeys((*COUNTERS, *COSTS, "spent_nanos", "spent_tokens"), 0),
+    }  # fmt: skip
+
+
+def a_turn(id: int, run: Row, at: int, step: int, state: str, model: str | None) -> Row:
+    return {
+        "id": id, "run": run["id"], "attempt": 1, "state": state, "step": step,
+        "hold_nanos": 10**9, "hold_tokens": 10**5, "held_at": at - 5000, "lease_until_at": at, "owner": "t",
+        "max_tokens": 1000, "model_asked": MODELS[0], "model": model,
+        "settled_at": None if state == "held" else at,
+    }  # fmt: skip
+
+
+def correction(turn: Row, id: int, at: int) -> Row:
+    """A turn's, of which some is taken back."""
+    return turn | {
+        "id": id, "state": "corrected", "corrects": turn["id"], "settled_at": at, "hold_nanos": 0,
+        "hold_tokens": 0,
+    }  # fmt: skip
+
+
+def added(run: Row, turn: Row) -> None:
+    """The turn's counters and costs to its run's, which are their sums."""
     turn["nanos"] = sum(turn[name] for name in COSTS)
     turn["tokens"] = sum(turn[name] for name in COUNTERS if name != "cache_read")
     for name in (*COUNTERS, *COSTS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from bot.stores.database import Database
 from bot.stores.deliveries import Deliveries, Refusals, RefusedAsk
+from bot.stores.ledger import Ledger
 from bot.stores.queue import Queue, Turn, migrate
 
 
@@ -22,30 +24,53 @@ def queue(database: Database) -> Iterator[Queue]:
     made.close()
 
 
-def test_a_delivery_and_its_story_are_there_together(database: Database, queue: Queue) -> None:
-    deliveries = Deliveries(database, queue)
+@pytest.fixture
+def deliveries(database: Database, queue: Queue) -> Iterator[Deliveries]:
+    ledger = Ledger(database, "test")
+    yield Deliveries(database, queue, ledger.driver)
+    ledger.close()
+
+
+def test_a_delivery_and_its_story_are_there_together(deliveries: Deliveries, queue: Queue) -> None:
     assert deliveries.record("d1", "issue_comment", "created", "launch.on_comment", {"a": 1})
     assert queue.status("d1") == "ENQUEUED"
     assert not deliveries.record("d1", "issue_comment", "created", "launch.on_comment", {"a": 1})
     assert queue.status("d1.2") is None
 
 
-def test_what_is_of_no_interest_is_recorded_and_starts_nothing(database: Database, queue: Queue) -> None:
-    assert Deliveries(database, queue).record("d1", "star", "created", None)
+def test_what_is_of_no_interest_is_recorded_once_and_starts_nothing(
+    deliveries: Deliveries, queue: Queue
+) -> None:
+    assert deliveries.note("d1", "star", "created")
+    assert not deliveries.note("d1", "star", "created")
+    assert deliveries.known(["d1", "d2"]) == {"d1"}
+    assert deliveries.received_at("d1") is not None
     assert queue.status("d1") is None
 
 
-def test_the_same_delivery_at_once_is_recorded_once(database: Database, queue: Queue) -> None:
-    deliveries, new = Deliveries(database, queue), []
-    threads = [
-        Thread(target=lambda: new.append(deliveries.record("d", "ping", "", "launch.on_comment", 1)))
-        for _ in range(8)
-    ]
+@pytest.mark.parametrize("story", ["launch.on_comment", ""])
+def test_the_same_delivery_at_once_is_recorded_once(deliveries: Deliveries, story: str) -> None:
+    new = []
+
+    def come() -> None:
+        new.append(
+            deliveries.record("d", "star", "", story, 1) if story else deliveries.note("d", "star", "")
+        )
+
+    threads = [Thread(target=come) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sorted(new) == [False] * 7 + [True]
+
+
+def test_many_that_come_at_once_are_each_recorded_once(deliveries: Deliveries) -> None:
+    ids = [f"d{number}" for number in range(200)] * 2
+    with ThreadPoolExecutor(32) as pool:
+        new = list(pool.map(lambda id: deliveries.note(id, "star", ""), ids))
+    assert sum(new) == 200
+    assert deliveries.known(ids) == set(ids)
 
 
 def test_a_story_is_enqueued_only_if_its_transaction_commits(database: Database, queue: Queue) -> None:
@@ -55,8 +80,7 @@ def test_a_story_is_enqueued_only_if_its_transaction_commits(database: Database,
     assert queue.status("k") is None
 
 
-def test_a_comment_acts_for_one_story_only(database: Database, queue: Queue) -> None:
-    deliveries = Deliveries(database, queue)
+def test_a_comment_acts_for_one_story_only(deliveries: Deliveries) -> None:
     assert deliveries.take(1, "issue_comment", 2, "d1")
     assert not deliveries.take(1, "issue_comment", 2, "d2")
     assert deliveries.take(1, "issue_comment", 2, "d1"), "told anew after a crash"
@@ -64,8 +88,8 @@ def test_a_comment_acts_for_one_story_only(database: Database, queue: Queue) -> 
     assert deliveries.take(7, "issue_comment", 2, "d4")
 
 
-def test_one_of_many_that_ask_at_once_acts_for_a_comment(database: Database, queue: Queue) -> None:
-    deliveries, acts = Deliveries(database, queue), []
+def test_one_of_many_that_ask_at_once_acts_for_a_comment(deliveries: Deliveries) -> None:
+    acts = []
     threads = [
         Thread(target=lambda name=name: acts.append(deliveries.take(1, "issue_comment", 2, name)))
         for name in "abcdefgh"

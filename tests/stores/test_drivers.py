@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.stores.database import Database
-from bot.stores.drivers import SharedSync, Sqlite
+from bot.stores.drivers import NotOnDisk, SharedSync, Sqlite
 
 
 def test_a_durable_transaction_is_on_the_disk_when_it_returns_and_another_does_not_wait(
@@ -92,3 +92,21 @@ def test_after_a_failed_sync_nobody_is_told_that_the_disk_has_it(tmp_path: Path)
         with pytest.raises(OSError, match="the disk is gone"):
             shared.sync()
     shared.close()
+
+
+def test_after_a_failed_sync_nothing_more_is_begun(tmp_path: Path) -> None:
+    """Or every further try of an agent would be charged the hold of a request that never left."""
+    database = Database(f"sqlite:///{tmp_path / 'a.db'}")
+
+    def sync(_file: int) -> None:
+        raise OSError("the disk is gone")
+
+    driver = Sqlite(database, sync)
+    with driver.write(durable=False) as send:
+        send("CREATE TABLE t (n INTEGER)", ())
+    for _ in range(3):
+        with pytest.raises(NotOnDisk, match="the disk is gone"), driver.write() as send:
+            send("INSERT INTO t VALUES (1)", ())
+    assert driver.read("SELECT count(*) FROM t", ()) == [(1,)]
+    driver.close()
+    database.close()

@@ -13,7 +13,8 @@ from bot.stores.blobs import Blobs
 from bot.stores.database import Database
 from bot.stores.handover import CHANGESET, DAY_MS, TRANSCRIPT, Handover, finish_key
 from bot.stores.queue import Queue, migrate
-from bot.stores.runs import NewRun, Runs, new_id, token_hash
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import Runs, new_id, token_hash
 from bot.stores.tables import blobs, runs
 
 

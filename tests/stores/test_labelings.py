@@ -13,10 +13,12 @@ from bot.core.money import Usd
 from bot.core.prices import Cost
 from bot.core.roles import Role
 from bot.core.usage import Usage
+from bot.stores.account import Account, Ask, Hold, Settlement
 from bot.stores.database import Database
 from bot.stores.labelings import MOST_CLAMPS, Labelings
-from bot.stores.ledger import Account, Ask, Hold, Ledger, Settlement
-from bot.stores.runs import NewRun, Run, Runs, new_id, new_token, token_hash
+from bot.stores.ledger import Ledger
+from bot.stores.run_rows import NewRun, Run
+from bot.stores.runs import Runs, new_id, new_token, token_hash
 
 NOON = 1_795_176_000_000
 ASK = Ask(nanos=1_000_000_000, tokens=100, cached=0, max_tokens=40, model="claude-opus-4-7", prefix="p")

@@ -9,7 +9,8 @@ from bot.core.places import Repo
 from bot.stores.database import Database
 from bot.stores.handover import DAY_MS
 from bot.stores.laptops import DAYS, Laptops
-from bot.stores.runs import NewRun, Runs, new_id
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import Runs, new_id
 from bot.stores.switch import Switch
 from bot.stores.tables import laptops
 

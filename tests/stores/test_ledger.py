@@ -14,9 +14,11 @@ from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
 from bot.core.prices import Cost
 from bot.core.usage import Usage
+from bot.stores.account import Account, Ask, Hold, Settlement
 from bot.stores.database import Database
-from bot.stores.ledger import Account, Ask, Hold, Ledger, Settlement
-from bot.stores.runs import NewRun, Runs, new_id, new_token, token_hash
+from bot.stores.ledger import Ledger
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import Runs, new_id, new_token, token_hash
 
 ASK = Ask(nanos=1_000_000, tokens=100, cached=0, max_tokens=40, model="claude-opus-4-7", prefix="p")
 CEILINGS = Ceilings(Usd.parse("1"), 10**6, 10**4, 600)
@@ -135,7 +137,7 @@ def test_an_upstreams_long_words_do_not_keep_an_answer_from_being_booked(ledger:
 
 
 def estimated(ledger: Ledger, run: str) -> Usd:
-    rows = ledger._driver.read("SELECT estimated_nanos FROM runs WHERE id = ?", (run,))
+    rows = ledger.driver.read("SELECT estimated_nanos FROM runs WHERE id = ?", (run,))
     return Usd(rows[0][0])
 
 

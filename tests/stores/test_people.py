@@ -15,7 +15,8 @@ from bot.core.money import ZERO, Usd, total
 from bot.core.waiting import Full, Limit
 from bot.stores.database import Database
 from bot.stores.people import People, Queued
-from bot.stores.runs import NewRun, Runs, new_id
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import Runs, new_id
 from bot.stores.tables import runs
 
 MONTH = "2026-11"
@@ -71,7 +72,7 @@ def test_a_launch_is_clamped_to_what_is_left_and_its_run_says_so(people: People)
     row = people.runs.get(second.id)
     assert row is not None
     assert row.ceilings.usd == Usd.parse("2")
-    assert row.clamps == ("cost: $5.00 is more than dana's cap for 2026-11 leaves $2.00 of $200.00",)
+    assert row.clamps == ("cost: $5.00 is more than what dana's cap for 2026-11 leaves: $2.00 of $200.00",)
     refused = people.open(a_run("5", thread=3), (DANA,))
     assert isinstance(refused, Reached)
     assert people.runs.get(second.id) is not None

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from bot.core.money import Usd, total
 from bot.core.overview import as_json, as_text
 from bot.core.reconcile import COSTS, COUNTERS
-from bot.core.signals import BUCKETS, EVERYTHING, Only, Signals
+from bot.core.signals import BUCKETS, EVERYTHING, Merges, Only, Signals
 from bot.stores.database import Database
 from bot.stores.quarters import QUARTER, Quarters
 from bot.stores.signals import BY, SignalStore
@@ -29,11 +29,18 @@ def windows(random: Random) -> list[tuple[int, int]]:
     return [(0, LATER), (since, since + random.randrange(1, 20 * DAY))]
 
 
-def agree(database: Database, rows: Rows, since: int, until: int, visible: frozenset[int] | None) -> None:
+def agree(
+    database: Database,
+    rows: Rows,
+    since: int,
+    until: int,
+    visible: frozenset[int] | None,
+    zone: str = ZONE,
+) -> None:
     """Everything that SignalStore tells of a window, beside the recount."""
     store, plain = SignalStore(database), Recount(rows, since, until, visible)
     only = Only(visible=visible)
-    by = {name: store.read(since, until, name, only, ZONE) for name in BY}
+    by = {name: store.read(since, until, name, only, zone) for name in BY}
     told = by["class"]
     assert told.spent.nanos == plain.spent
     assert told.pooled.nanos == plain.pooled
@@ -44,7 +51,7 @@ def agree(database: Database, rows: Rows, since: int, until: int, visible: froze
     for name in COUNTERS + COSTS:
         assert getattr(told.sums, name) == plain.counted(name)
     assert told.sums.usd + told.pooled == told.spent
-    assert {day.date: day.usd.nanos for day in told.days} == plain.days(ZONE)
+    assert {day.date: day.usd.nanos for day in told.days} == plain.days(zone)
     for found in by.values():
         assert total(share.usd for share in found.shares) + found.pooled == found.spent
         assert total(share.estimated for share in found.shares) == found.estimated
@@ -60,6 +67,11 @@ def agree(database: Database, rows: Rows, since: int, until: int, visible: froze
     assert shares["model"].get("claude-haiku-4-5") == haiku
     assert shares["model"].get("claude-opus-4-7", 0) == sum(models.values())
     assert {p.number: p.usd.nanos for p in told.merged} == {n: v for (_, n), v in plain.merged.items()}
+    unlisted = store.read(since, until, "class", only, zone, listed=False)
+    assert unlisted.merges == told.merges == Merges.of(told.merged)
+    assert unlisted.merged == tuple(one for one in told.merged if one in unlisted.merged)
+    assert {one for one in told.merged if one.outlier or one.reverted} <= set(unlisted.merged)
+    assert store.read(since, until, None, only, zone, whole=False).merges == told.merges
     assert told.exhaustion.runs == len(plain.ended)
     ceilings = [run for run in plain.ended if str(run["reason"]).endswith("_ceiling")]
     assert told.exhaustion.exhausted == len(ceilings) == sum(told.halts_by_ceiling().values())
@@ -81,15 +93,16 @@ def agree(database: Database, rows: Rows, since: int, until: int, visible: froze
         assert str(told.spent) in as_text(told)
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_every_figure_is_the_count_of_the_rows(database: Database, seed: int) -> None:
-    random = Random(seed)
-    rows = random_rows(random, random.choice((0, 1, 8, 40)))
+@pytest.mark.parametrize("count", [0, 8, 40])
+def test_every_figure_is_the_count_of_the_rows(database: Database, count: int) -> None:
+    """Of many rows; of few, and of what becomes of them: test_days."""
+    random = Random(count)
+    rows = random_rows(random, count)
     rows.put(database)
     since, until = 0, LATER
     for visible in (None, frozenset({1}), frozenset[int]()):
         agree(database, rows, since, until, visible)
-    Quarters(database).roll()
+    SignalStore(database).roll(random.choice((ZONE, "UTC")))
     for since, until in windows(random):
         for visible in (None, frozenset({1})):
             agree(database, rows, since, until, visible)
@@ -103,7 +116,7 @@ def told(database: Database) -> list[Signals]:
 def test_figures_are_the_same_however_far_spend_is_rolled_up(database: Database, seed: int) -> None:
     rows = random_rows(Random(seed), 40)
     rows.put(database)
-    before, store = told(database), Quarters(database)
+    before, store, signals = told(database), Quarters(database), SignalStore(database)
     assert store.roll() > 0
     assert store.roll() == 0, "what is over is rolled up once"
     with database.begin() as tx:
@@ -112,10 +125,15 @@ def test_figures_are_the_same_however_far_spend_is_rolled_up(database: Database,
     for less in (1, 30, 3000):
         # As after a worker that was away for so long, and then came back.
         with database.begin() as tx:
-            tx.execute(sa.update(rolled).values(through=through - less))
+            tx.execute(sa.update(rolled).where(rolled.c.name == "quarters").values(through=through - less))
         assert told(database) == before
         assert store.roll() == less
         assert told(database) == before
+    assert signals.roll(ZONE) > 0
+    assert signals.roll(ZONE) == 0, "and so is a day"
+    assert told(database) == before
+    assert signals.roll("Asia/Kolkata") > 0, "another zone has other days"
+    assert told(database) == before
 
 
 def test_what_was_booked_in_the_last_hour_and_told_late_is_rolled_up_all_the_same(database: Database) -> None:
@@ -139,7 +157,9 @@ def test_workers_that_roll_up_at_once_count_nothing_twice(database: Database) ->
     before = told(database)
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(lambda _: Quarters(database).roll(), range(4)))
-    assert Quarters(database).roll() == 0 < sum(done)
+        assert Quarters(database).roll() == 0 < sum(done)
+        done = list(pool.map(lambda _: SignalStore(database).roll(ZONE), range(4)))
+    assert SignalStore(database).roll(ZONE) == 0 < sum(done)
     assert told(database) == before
 
 

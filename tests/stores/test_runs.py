@@ -11,7 +11,8 @@ from bot.core.ceilings import CLASSES, Reason
 from bot.core.rules import STRICTEST, Allowance, Rules, Stuck
 from bot.stores.database import Database
 from bot.stores.ledger import Ledger
-from bot.stores.runs import NewRun, Runs, new_id
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import Runs, new_id
 from bot.stores.switch import Switch
 
 

@@ -11,9 +11,11 @@ from bot.core import signals as words
 from bot.core.attribution import Place
 from bot.core.ceilings import CLASSES, Reason
 from bot.core.money import ZERO, Usd
+from bot.core.sizes import Spread
 from bot.stores.database import Database
 from bot.stores.pulls import Facts, Pulls
-from bot.stores.runs import NewRun, Runs, new_id
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import Runs, new_id
 from bot.stores.signals import SignalStore
 from bot.stores.tables import attributions, runs, turns
 
@@ -76,12 +78,12 @@ class World:
         facts = {
             "installation": 9, "repository_id": 1, "repository": "o/r", "number": number,
             "title": f"PR {number}", "author": "ann", "base": "main", "closed": True,
-            "merged_at": self.now, "merge_sha": "f" * 40, "updated_at": self.now, **given,
+            "merged_at": self.now, "updated_at": self.now, **given,
         }  # fmt: skip
         return self.pulls.record(Facts(closes=frozenset(closes), **facts))
 
     def close(self, number: int, closes: tuple[Place, ...] = ()) -> None:
-        self.merge(number, closes, merged_at=None, merge_sha="")
+        self.merge(number, closes, merged_at=None)
 
     def because(self) -> dict[str, str]:
         with self.database.read() as tx:
@@ -192,8 +194,32 @@ def test_what_a_class_usually_costs_is_told_by_repository_and_installation(datab
     world.run(14, ZERO, installation=5)  # it asked nothing of a model
     here = world.signals.spreads(repository_id=1)
     assert here == {
-        "bugfix": words.Spread(10, CENT * 5, CENT * 9),
-        "feature": words.Spread(1, CENT * 7, CENT * 7),
+        "bugfix": Spread(10, CENT * 5, CENT * 9),
+        "feature": Spread(1, CENT * 7, CENT * 7),
     }
-    assert world.signals.spreads(installation=5)["bugfix"] == words.Spread(11, CENT * 6, CENT * 10)
+    assert world.signals.spreads(installation=5)["bugfix"] == Spread(11, CENT * 6, CENT * 10)
     assert world.signals.spreads(repository_id=4) == {}
+
+
+def test_who_is_asked_for_by_number_is_nobody_else_of_that_name(database: Database) -> None:
+    world = World(database)
+    world.run(1, CENT, actor="bob", actor_id=7)
+    world.run(2, CENT * 2, actor="bob", actor_id=8)
+    world.run(3, CENT * 4, actor="bob-before", actor_id=8)
+    only = words.Only(developer="bob", person=8)
+    found = world.signals.read(by="developer", only=only)
+    assert [(share.number, share.usd) for share in found.shares] == [(8, CENT * 6)]
+    assert world.signals.read(only=words.Only(developer="bob")).spent == CENT * 7
+
+
+def test_what_a_window_is_compared_with_has_the_same_figures(database: Database) -> None:
+    world = World(database)
+    world.run(1, CENT, reason="cost_ceiling")
+    world.run(2, CENT * 2)
+    world.merge(2)
+    whole, part = world.signals.read(), world.signals.read(whole=False)
+    for figure in ("spent", "direct", "fully_loaded", "exhaustion", "halted", "unattributed", "merged"):
+        assert getattr(part, figure) == getattr(whole, figure), figure
+    assert (part.days, part.tokens, part.shares) == ((), (), ())
+    assert {pull.repository_id for pull in whole.merged} == {1}
+    assert {group.repository_id for group in whole.ended} == {1}

@@ -13,7 +13,8 @@ from bot.core.ceilings import CLASSES
 from bot.core.money import Usd
 from bot.stores.database import Database
 from bot.stores.people import People
-from bot.stores.runs import NewRun, Runs
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import Runs
 from bot.stores.sweeps import Again, NewSweep, Sweep, Sweeps
 from bot.stores.switch import Paused, Switch
 from bot.stores.threads import Threads

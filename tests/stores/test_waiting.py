@@ -22,7 +22,8 @@ from bot.stores.fitting import Under
 from bot.stores.handover import Handover
 from bot.stores.people import People, Queued
 from bot.stores.queue import Queue
-from bot.stores.runs import NewRun, Run, Runs
+from bot.stores.run_rows import NewRun, Run
+from bot.stores.runs import Runs
 from bot.stores.switch import Paused, Switch
 from bot.stores.tables import LIVE, STARTED, runs
 from bot.stores.waiting import Asked, Stories, WaitingLine, counted
@@ -182,7 +183,7 @@ def test_money_is_taken_at_the_admission_in_its_month(database: Database) -> Non
     world.look()
     third = world.of(3)
     assert third.ceilings.usd == Usd.parse("2")
-    assert third.clamps == ("cost: $5.00 is more than dana's cap for 2026-11 leaves $2.00 of $12.00",)
+    assert third.clamps == ("cost: $5.00 is more than what dana's cap for 2026-11 leaves: $2.00 of $12.00",)
     world.end(2, spent="4.80")
     assert world.look() == {world.of(4).id}, "a live run holds what it lacks: it waits on"
     world.end(3, spent="2")

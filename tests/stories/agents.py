@@ -151,5 +151,105 @@ call(me + "/result", brief["token"], {"outcome": "done", "summary": "I asked."})
 """
 )
 
+# Says its token and what it finds in the file `says` wherever an agent can say something: to the model, to
+# doors that refuse it, in its events, its result and a file. Keeps the token in the file `keep`.
+LEAKS = (
+    _CLAIM
+    + """
+told = json.loads(brief["task"])
+with open(told["keep"], "w") as file:
+    file.write(brief["token"])
+with open(told["says"]) as file:
+    found = file.read().split()
+said = " ".join([brief["token"], *found])
+
+
+def refused(url, bearer, content):
+    try:
+        call(url, bearer, content)
+    except urllib.error.HTTPError as error:
+        assert error.code < 500, error.code
+    else:
+        raise SystemExit("taken: " + url)
+
+
+asked = {"model": brief["model"], "max_tokens": 200, "messages": [{"role": "user", "content": said}]}
+messages = service + "/anthropic/v1/messages"
+call(messages, brief["token"], asked)
+refused(messages, brief["token"], asked | {"model": said})
+refused(messages, brief["token"] + "x", asked)
+refused(messages, found[0], asked)
+refused(me + "/result", brief["token"] + "x", {"outcome": said})
+refused(me + "/result", brief["token"], {"outcome": said})
+refused(service + "/api/runs/claim", brief["token"], {"run": said, "attempt": 1})
+call(me + "/events", brief["token"], {"events": [{"type": "turn", "tool_calls": 1, "text": said}]})
+call(me + "/result", brief["token"], {
+    "outcome": "done", "summary": said, "message": said,
+    "check": {"command": "echo " + said, "exit_code": 1, "output": said},
+    "changeset": {"base": brief["head"]["sha"], "files": [{"path": "k.txt", "mode": "100644", "text": said}]},
+})
+"""
+)
+
+# As ITEM, but streams; what was refused for a moment or never answered is asked again, as SDKs and the
+# runner do. `ask`: how often; for ever, where a ceiling is to end it.
+STEADFAST = (
+    _CLAIM.replace(
+        "brief = claim()",
+        """
+import http.client
+
+
+def steadily(do, *no):
+    for _ in range(150):
+        try:
+            return do()
+        except urllib.error.HTTPError as error:
+            if error.code < 500 and error.code != 429 or error.code in no:
+                raise
+        except (OSError, http.client.HTTPException, ValueError):
+            pass
+        time.sleep(1)
+    raise SystemExit("nobody answers")
+
+
+once = call
+def call(*asked):
+    return steadily(lambda: once(*asked))
+
+
+def turn(token, body):
+    headers = {"x-api-key": token, "Content-Type": "application/json", "anthropic-version": "2023-06-01"}
+    asked = urllib.request.Request(service + "/anthropic/v1/messages", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        if b"message_stop" not in answer.read():
+            raise OSError("cut")
+
+
+brief = claim()""",
+    )
+    + """
+told = json.loads(brief["task"].split("\\n\\n")[-1])
+words = "character: " + told["as"]
+body = {"model": brief["model"], "max_tokens": 2000, "stream": True, "metadata": {"user_id": run},
+        "messages": [{"role": "user", "content": words}]}
+outcome, left = "done", told["ask"]
+while left:
+    try:
+        steadily(lambda: turn(brief["token"], body))
+        left -= 1
+    except urllib.error.HTTPError as error:
+        if error.code != 402:
+            raise
+        if json.load(error)["error"]["reason"] != "wrap_up":
+            outcome = "halted"
+            break
+        call(me + "/events", brief["token"], {"events": [{"type": "wrap_up"}]})
+files = [{"path": f"done/{run}.txt", "mode": "100644", "text": run}]
+changeset = {"base": brief["head"]["sha"], "files": files}
+call(me + "/result", brief["token"], {"outcome": outcome, "summary": "Fine.", "changeset": changeset})
+"""
+)
+
 # Claims, and is never heard of again.
 SILENT = _CLAIM + "time.sleep(600)\n"

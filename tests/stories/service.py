@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,10 +140,11 @@ def serving(
     jobs: Jobs | None = None,
     roof: str = "app:app",
     now_ms: int | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Iterator[Service]:
     """GitHub and the web process, no worker yet. `agent`: Python source of the workflow's one step; `jobs`:
     who carries workflows out instead of `act`; `upstream`: where the gateway forwards to; `roof`: another
-    than the product's; `now_ms`: what time it is at GitHub."""
+    than the product's; `now_ms`: what time it is at GitHub; `more`: of its environment."""
     if agent is not None:
         (folder / "agent.py").write_text(agent)
     workflow = folder / "agent.yml"
@@ -163,23 +164,7 @@ def serving(
         github = Client(hub.url)
         if now_ms is not None:
             github.forward(now_ms / 1000 - time.time())
-        about = github.about
-        env = settings.environment() | {
-            "DATABASE_URL": database_url,
-            "PUBLIC_URL": url,
-            "GITHUB_APP_ID": str(about["app_id"]),
-            "GITHUB_APP_PRIVATE_KEY": str(folder / "app.pem"),
-            "GITHUB_CLIENT_ID": about["client_id"],
-            "GITHUB_WEBHOOK_SECRET": about["webhook_secret"],
-            "GITHUB_API_URL": hub.url,
-            "GITHUB_OIDC_ISSUER": about["oidc_issuer"],
-            "ANTHROPIC_API_KEY": "sk-ant-test",
-            "ANTHROPIC_BASE_URL": upstream,
-            "PROGRESS_SECONDS": "0.3",
-            # Tests are in a greater hurry than GitHub allows.
-            "GITHUB_CONTENT_PER_MINUTE": "5000",
-            "GITHUB_CONTENT_PER_HOUR": "50000",
-        }
+        env = environment(github, folder, url, database_url, upstream) | dict(more or {})
         if service_policy:
             (folder / "service.yml").write_text(service_policy)
             env["POLICY_FILE"] = str(folder / "service.yml")
@@ -198,6 +183,28 @@ def serving(
             database.close()
 
 
+def environment(github: Client, folder: Path, url: str, database_url: str, upstream: str) -> dict[str, str]:
+    """What a service at `url` has to be told to be the App of this GitHub."""
+    about = github.about
+    return settings.environment() | {
+        "DATABASE_URL": database_url,
+        "PUBLIC_URL": url,
+        "GITHUB_APP_ID": str(about["app_id"]),
+        "GITHUB_APP_PRIVATE_KEY": str(folder / "app.pem"),
+        "GITHUB_CLIENT_ID": about["client_id"],
+        "GITHUB_CLIENT_SECRET": about["client_secret"],
+        "GITHUB_WEBHOOK_SECRET": about["webhook_secret"],
+        "GITHUB_API_URL": github.url,
+        "GITHUB_OIDC_ISSUER": about["oidc_issuer"],
+        "ANTHROPIC_API_KEY": "sk-ant-test",
+        "ANTHROPIC_BASE_URL": upstream,
+        "PROGRESS_SECONDS": "0.3",
+        # Tests are in a greater hurry than GitHub allows.
+        "GITHUB_CONTENT_PER_MINUTE": "5000",
+        "GITHUB_CONTENT_PER_HOUR": "50000",
+    }
+
+
 def _web(folder: Path, url: str, env: dict[str, str], roof: str) -> subprocess.Popen[bytes]:
     with (folder / "web.log").open("ab") as log:
         web = subprocess.Popen(
@@ -207,7 +214,9 @@ def _web(folder: Path, url: str, env: dict[str, str], roof: str) -> subprocess.P
     try:
         ready(web, url, folder / "web.log")
     except RuntimeError:
-        web.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(web.pid, signal.SIGKILL)  # gunicorn's own worker would go on for a while
+        web.wait()
         raise
     return web
 

@@ -26,13 +26,13 @@ lines: {evals: {monthly: $50, members: [dana, max], api_key_env: ANTHROPIC_API_K
 
 
 @pytest.fixture
-def service(database_url: str, tmp_path: Path) -> Iterator[Services]:
+def service(migrated_url: str, tmp_path: Path) -> Iterator[Services]:
     """Services that need no GitHub; the line's key is in a file of its own."""
     (tmp_path / "evals").write_text("sk-ant-evals", encoding="utf-8")
     (tmp_path / "policy.yml").write_text(POLICY, encoding="utf-8")
     told = settings.read(
         {
-            "DATABASE_URL": database_url,
+            "DATABASE_URL": migrated_url,
             "PUBLIC_URL": "https://tollgate.example",
             "GITHUB_APP_ID": "1",
             "GITHUB_APP_PRIVATE_KEY": "-----BEGIN RSA PRIVATE KEY-----",
@@ -42,7 +42,6 @@ def service(database_url: str, tmp_path: Path) -> Iterator[Services]:
             "POLICY_FILE": str(tmp_path / "policy.yml"),
         }
     )
-    services.migrate(told)
     with services.opened(told, "worker") as opened:
         yield opened
 

@@ -64,7 +64,7 @@ def test_runs_side_by_side_share_a_month_and_an_acknowledgement_opens_a_quarter(
     first, second, third = issue(service), issue(service), issue(service)
     start(service, first, "dana", "/agent fix cost=$9")
     start(service, second, "dana", "/agent fix cost=$5")
-    assert "cost: $5.00 is more than dana's cap" in answers(service, second)[0]
+    assert "cost: $5.00 is more than what dana's cap" in answers(service, second)[0]
     assert service.rows(f"SELECT ceiling_nanos FROM runs WHERE thread = {second}")[0][0] == 3_000_000_000
     service.github.comment("dana", third, "/agent fix")
     [refusal] = answers(service, third)
@@ -183,7 +183,7 @@ def test_who_renames_themselves_and_whose_repository_is_renamed_keep_their_caps(
         with service.database.begin() as tx:
             tx.execute(sa.update(table).values(actor="was-dana"))
         start(service, numbers[1], "dana", "/agent fix cost=$5")
-        assert "cost: $5.00 is more than dana's cap" in answers(service, numbers[1])[0]
+        assert "cost: $5.00 is more than what dana's cap" in answers(service, numbers[1])[0]
         end(service, numbers[1])
         with service.database.begin() as tx:
             tx.execute(sa.update(table).values(repository="acme/was"))

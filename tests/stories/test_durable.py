@@ -9,7 +9,7 @@ import pytest
 
 from bot.clients.github import GitHubError, Unavailable
 from bot.services import Services
-from bot.stories import admit, finish, reconcile, unsent, worker
+from bot.stories import admit, cursor, finish, reconcile, unsent, worker
 from bot.stories.durable import LONGEST_ASIDE, PATIENCE, SHORTEST_ASIDE, Aside, Shares, Story, Tell, name_of
 from bot.stories.receive import ROUTES
 
@@ -101,6 +101,7 @@ def test_the_worker_knows_every_story_that_is_started_by_name() -> None:
         admit.admitted,
         finish.finish,
         reconcile.daily,
+        cursor.hourly,
         unsent.gather,
     )
     started = {name_of(tell) for tell in every}

@@ -14,7 +14,7 @@ from bot.core.outcomes import Published
 from bot.core.places import Repo
 from bot.core.roles import Role
 from bot.services import Services
-from bot.stores.runs import NewRun
+from bot.stores.run_rows import NewRun
 from bot.stories import decide, resume
 from bot.stories.durable import Story
 from tests.stores.test_runs import a_run, over

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from bot.core.events import CommentCreated
 from bot.core.places import Repo
 from bot.stores.deliveries import Deliveries
+from bot.stores.ledger import Ledger
 from bot.stores.queue import Queue
 from bot.stores.tables import paces, runs
 from bot.stories.receive import turn_of
@@ -89,7 +90,8 @@ def test_a_github_that_is_away_when_a_run_is_lost_is_waited_for(service: Service
 def test_an_installation_that_has_to_wait_holds_up_no_other(service: Service) -> None:
     """A hundred of its stories are put aside, GitHub is not asked, and the other one is answered."""
     queue = Queue(service.database)
-    deliveries = Deliveries(service.database, queue)
+    ledger = Ledger(service.database, "test")
+    deliveries = Deliveries(service.database, queue, ledger.driver)
     with service.database.begin() as tx:
         until = service.database.now + 3_600_000
         tx.execute(sa.insert(paces).values(installation=999, limited_until_at=until))
@@ -105,4 +107,5 @@ def test_an_installation_that_has_to_wait_holds_up_no_other(service: Service) ->
     service.github.comment("dana", number, "/agent status")
     service.github.wait(lambda c: any("No run is live" in one["body"] for one in c.comments(number)), 60)
     service.until("SELECT count(*) = 100 FROM workflow_status WHERE executor_id = 'aside'")
+    ledger.close()
     queue.close()  # had GitHub been asked, it would have said that it knows no such installation: their end

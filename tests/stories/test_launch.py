@@ -89,7 +89,7 @@ def test_below_write_nothing_starts_and_each_person_is_told_once(service: Servic
         ("/agent accept", "no run has ended on this thread"),
         ("/agent discard", "no run has ended on this thread"),
         ("/agent approve 1a2b3c4", "has no commit to approve"),
-        ("/agent fix engine=aider", "engine"),
+        ("/agent fix engine=cursor", "engine"),
         ("/agent stop", "no live run"),
         ("/agent status", "No run is live"),
         ("/agent cost", "cost nothing"),

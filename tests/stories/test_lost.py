@@ -12,11 +12,13 @@ import sqlalchemy as sa
 
 from bot.core.ceilings import CLASSES
 from bot.core.events import WorkflowCompleted
+from bot.core.onboarding import WORKFLOW
 from bot.core.places import Repo
 from bot.services import Services
 from bot.stores.handover import finish_key
 from bot.stores.processes import Process, Processes
-from bot.stores.runs import NewRun, new_id, token_hash
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import new_id, token_hash
 from bot.stores.tables import processes, runs
 from bot.stories import lost
 from bot.stories.durable import Story
@@ -62,6 +64,11 @@ def test_a_run_past_its_deadline_is_halted_even_if_it_asks_for_nothing(service: 
     assert not finishing(service, run), "its runner still has time to hand in what it made"
 
 
+def ended(run: str) -> WorkflowCompleted:
+    """Its own workflow has ended."""
+    return WorkflowCompleted(Repo(9, 1, "o/r"), 500, f"Tollgate run {run}.1", "failure", WORKFLOW)
+
+
 def story(services: Services) -> Story:
     return Story("d", services, lambda name, do: do())
 
@@ -74,17 +81,33 @@ def story(services: Services) -> Story:
         ({"repo": Repo(9, 2, "o/other")}, False),
         ({"run_id": 501}, False),
         ({"title": "Tollgate run {run}.2"}, False),
+        ({"workflow": ""}, False),
+        ({"workflow": ".github/workflows/ci.yml"}, False),
     ],
-    ids=["its own", "another workflow", "another repository", "another workflow run", "another attempt"],
-)
+    ids=[
+        "its own", "another workflow", "another repository", "another workflow run", "another attempt",
+        "one that nobody dispatched", "another file that was dispatched",
+    ],
+)  # fmt: skip
 def test_only_the_end_of_its_own_workflow_ends_a_run(
     service: Services, change: dict[str, Any], ends: bool
 ) -> None:
     run = running(service)
-    event = WorkflowCompleted(Repo(9, 1, "o/r"), 500, f"Tollgate run {run}.1", "failure")
+    event = ended(run)
     changed: dict[str, Any] = {k: v.format(run=run) if isinstance(v, str) else v for k, v in change.items()}
     lost.on_workflow_completed(story(service), replace(event, **changed))
     assert finishing(service, run) is ends
+
+
+def test_no_workflow_that_ends_is_the_one_of_a_run_in_line(service: Services) -> None:
+    """It has none yet, and anybody who may dispatch workflows can give one its name."""
+    run = running(service)
+    put(service, run, state="queued", workflow_run_id=None)
+    lost.on_workflow_completed(story(service), ended(run))
+    assert not finishing(service, run)
+    put(service, run, state="open")
+    lost.on_workflow_completed(story(service), ended(run))
+    assert finishing(service, run), "one that was just sent off, and is not kept yet"
 
 
 def test_a_worker_whose_process_is_gone_is_dead_at_once_and_a_silent_one_after_a_while(

@@ -43,11 +43,11 @@ def github(tmp_path: Path) -> Iterator[Client]:
 
 
 @pytest.fixture
-def service(database_url: str, github: Client, tmp_path: Path) -> Iterator[Services]:
+def service(migrated_url: str, github: Client, tmp_path: Path) -> Iterator[Services]:
     """Services before that GitHub, which have looked once: what comes from now on is theirs to answer."""
     told = settings.read(
         {
-            "DATABASE_URL": database_url,
+            "DATABASE_URL": migrated_url,
             "PUBLIC_URL": "https://tollgate.example",
             "GITHUB_APP_ID": str(github.about["app_id"]),
             "GITHUB_APP_PRIVATE_KEY": str(tmp_path / "app.pem"),
@@ -56,7 +56,6 @@ def service(database_url: str, github: Client, tmp_path: Path) -> Iterator[Servi
             "ANTHROPIC_API_KEY": "sk-ant-test",
         }
     )
-    services.migrate(told)
     with services.opened(told, "worker") as opened:
         missed.look(opened)
         yield opened
@@ -114,7 +113,7 @@ def test_what_came_and_what_starts_nothing_is_left_alone(github: Client, service
         github.close("ada", ISSUE)
         [sent] = tried(github)
         tried(github, "issues")
-    service.deliveries.record(sent["guid"], "issue_comment", "created", None)
+    service.deliveries.note(sent["guid"], "issue_comment", "created")
     assert looked(service) == []
 
 

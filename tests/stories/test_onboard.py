@@ -17,7 +17,8 @@ from bot.core.events import CommentCreated, Installed, Uninstalled
 from bot.core.places import Repo
 from bot.services import Services
 from bot.stores.handover import finish_key
-from bot.stores.runs import NewRun, new_id, token_hash
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import new_id, token_hash
 from bot.stores.tables import runs
 from bot.stories import finish, launch, onboard
 from bot.stories.durable import Aside, Story

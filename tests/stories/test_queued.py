@@ -49,6 +49,17 @@ def report(service: Service, number: int, run: str, *said: str) -> str:
     return str(service.github.wait(found, 60, f"{said} on #{number}"))
 
 
+def two_and_one_that_waits(service: Service) -> tuple[list[int], str]:
+    """Dana's three threads, of which two have a run that is on; and the run of the last, which is in line."""
+    numbers = [issue(service) for _ in range(3)]
+    for number in numbers[:2]:
+        service.github.comment("dana", number, "/agent fix")
+        state(service, number, "running")
+    service.github.comment("dana", numbers[2], "/agent fix")
+    waits = state(service, numbers[2], "queued")
+    return numbers, waits
+
+
 def test_a_line_is_told_moves_and_becomes_runs(service: Service) -> None:
     first, second, third, fourth, other = (issue(service) for _ in range(5))
     for number in (first, second):
@@ -106,12 +117,7 @@ def test_what_waits_for_runs_elsewhere_names_none_of_them(service: Service) -> N
 
 
 def test_a_thread_that_is_closed_while_it_waits_starts_nothing(service: Service) -> None:
-    numbers = [issue(service) for _ in range(3)]
-    for number in numbers[:2]:
-        service.github.comment("dana", number, "/agent fix")
-        state(service, number, "running")
-    service.github.comment("dana", numbers[2], "/agent fix")
-    waits = state(service, numbers[2], "queued")
+    numbers, waits = two_and_one_that_waits(service)
     service.github.comment("dana", 2, "/agent fix")
     pull = state(service, 2, "queued")
     service.github.close("dana", 2)
@@ -123,6 +129,17 @@ def test_a_thread_that_is_closed_while_it_waits_starts_nothing(service: Service)
     report(service, numbers[2], waits, "its thread was closed while it waited in line")
     assert len(service.github.runs()) == 2
     stop(service, numbers[1])
+
+
+def test_who_may_not_write_any_more_when_it_is_their_turn_starts_nothing(service: Service) -> None:
+    numbers, waits = two_and_one_that_waits(service)
+    service.github.user("dana", "read")
+    for number in numbers[:2]:
+        service.github.comment("ada", number, "/agent stop")
+    state(service, numbers[2], "halted")
+    said = "the role read is all there is now of dana, who asked for it and needs write permission"
+    report(service, numbers[2], waits, said, "$0.00 of $5.00")
+    assert len(service.github.runs()) == 2, "no workflow was sent off"
 
 
 def test_money_that_is_gone_when_it_is_its_turn_ends_it_as_refused(service: Service) -> None:

@@ -41,13 +41,12 @@ def claude(invoice: Path) -> Iterator[Started]:
 
 
 @pytest.fixture
-def env(database_url: str, claude: Started, private_key: str) -> dict[str, str]:
-    return environment(database_url, claude, private_key)
+def env(migrated_url: str, claude: Started, private_key: str) -> dict[str, str]:
+    return environment(migrated_url, claude, private_key)
 
 
 @pytest.fixture
 def ready(env: dict[str, str]) -> Iterator[Services]:
-    services.migrate(settings.read(env))
     with services.opened(settings.read(env), "test") as opened:
         yield opened
 

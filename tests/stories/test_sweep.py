@@ -225,7 +225,7 @@ def test_a_total_that_is_reached_lets_nothing_more_begin_and_a_greater_one_goes_
         f"SELECT ceiling_nanos, clamps FROM runs WHERE thread = {number} AND item = 2"
     )
     assert ceiling == Usd.parse("1.2").nanos, "what is left, once nobody can give anything back"
-    assert "cost: $2.00 is more than the cap of this sweep leaves $1.20 of $3.00" in json.loads(clamps)
+    assert "cost: $2.00 is more than what the cap of this sweep leaves: $1.20 of $3.00" in json.loads(clamps)
     spent(service, number, 2, "0.9")
     release(service, "b2")
     swept(service, number)

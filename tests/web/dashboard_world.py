@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +23,11 @@ from bot.core.ceilings import CLASSES
 from bot.core.money import Usd
 from bot.services import Services
 from bot.stores.database import NOW, Database
-from bot.stores.runs import NewRun, new_id
+from bot.stores.pulls import Facts
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import new_id
+from bot.stores.tables import turns
+from bot.stories.login import log_in
 from bot.web.dashboard import door as dashboard
 from sandbox.github.client import Client
 from sandbox.github.server import GitHub, Options
@@ -31,7 +38,7 @@ SECRET = "a session secret of more than 32 characters"
 POLICY = """
 caps: {everyone: $100, people: {dana: $40}, repositories: {acme/calendar: $5000}}
 lines: {evals: {monthly: $500, members: [dana]}}
-viewers: {role: maintain, people: [ren]}
+viewers: {role: maintain, people: [ren], admins: [ada, dana]}
 """
 
 
@@ -45,6 +52,8 @@ class World:
     github: Client
     services: Services
     url: str
+    roof: Flask
+    env: dict[str, str]
     _threads: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def forward(self, seconds: float) -> None:
@@ -96,11 +105,36 @@ class World:
         )
         assert self.services.runs.open(new)
         nanos = Usd.parse(usd).nanos
-        known = {"spent_nanos": nanos, "steps": 4, "cost_read_nanos": nanos // 4}
-        self.services.runs.set(new.id, **(known | more))
+        read = more.get("cost_read_nanos", nanos // 4)
+        costs = {"cost_read_nanos": read, "cost_output_nanos": nanos - read}
+        self.services.runs.set(new.id, **({"spent_nanos": nanos, "steps": 4} | costs | more))
+        if nanos:
+            with self.services.database.begin() as tx:
+                now = int(tx.execute(sa.select(self.services.database.now)).scalar_one())
+                booked = {"run": new.id, "attempt": 1, "state": "settled", "step": 4, "settled_at": now}
+                held = {"hold_nanos": nanos, "hold_tokens": 0, "held_at": now, "lease_until_at": now}
+                about = {"owner": "t", "max_tokens": 1, "model_asked": new.model, "nanos": nanos}
+                tx.execute(sa.insert(turns).values(booked | held | about | costs))
         if state != "open":
             self.services.runs.end(new.id, state, reason=reason)
         return new.id
+
+    def laptop(self, login: str) -> str:
+        """The token of a machine on which this person has just logged in."""
+        return log_in(self.services, self.github.app_token(login), "a laptop")[0]
+
+    def merge(self, repository: tuple[int, str], number: int, title: str, author: str, **more: Any) -> None:
+        """A pull request with runs is merged."""
+        now = self.services.database.now_ms()
+        about = (self.github.about["installation_id"], *repository, number, title, author, "main", True)
+        assert self.services.pulls.record(Facts(*about, now, now, **more))
+
+    def thread(self, run: str) -> int:
+        """The number of the pull request that a run is on."""
+        found = self.services.runs.get(run)
+        assert found is not None
+        assert found.thread is not None
+        return found.thread
 
     def signed_in(self, login: str, browser: Browser | None = None, next: str = "/") -> tuple[Browser, Page]:
         """A browser in which this person has just signed in, and the page that it then shows."""
@@ -108,6 +142,23 @@ class World:
         asking = browser.open(f"{self.url}/sign-in?next={next}")
         button = [value for _, value in asking.forms[0].buttons].index(login)
         return browser, browser.send(asking, button=button)
+
+
+@dataclass
+class Office:
+    """A world, and people's browsers in it."""
+
+    world: World
+    browsers: dict[str, Browser]
+
+    def page(self, login: str, path: str) -> Page:
+        return self.browsers[login].open(self.world.url + path)
+
+    def json(self, login: str, path: str) -> Any:
+        return json.loads(self.page(login, path).text)
+
+    def rows(self, login: str, path: str) -> list[list[str]]:
+        return list(csv.reader(io.StringIO(self.page(login, path).text)))
 
 
 @contextmanager
@@ -132,7 +183,8 @@ def dashboard_world(folder: Path, policy: str = POLICY, **more: str) -> Iterator
             "ANTHROPIC_API_KEY": "sk-ant-test",
             "POLICY_FILE": str(rules),
         }
-        told = settings.read(env | more)
+        env |= more
+        told = settings.read(env)
         services.migrate(told)
         database = Database(told.database_url)
         with database.begin() as tx:
@@ -149,7 +201,7 @@ def dashboard_world(folder: Path, policy: str = POLICY, **more: str) -> Iterator
             serving = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
             serving.start()
             try:
-                yield World(github, opened, url)
+                yield World(github, opened, url, roof, env)
             finally:
                 server.shutdown()
                 serving.join()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,9 +12,11 @@ from bot.core.money import Usd
 from bot.core.prices import PriceBook
 from bot.core.reports import Report
 from bot.core.rules import STRICTEST, Rules
+from bot.stores.account import Account
 from bot.stores.database import Database
-from bot.stores.ledger import Account, Ledger
-from bot.stores.runs import NewRun, Runs, new_id, new_token, token_hash
+from bot.stores.ledger import Ledger
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import Runs, new_id, new_token, token_hash
 from bot.stories.spend import Spend
 from bot.web.embedded import Embedded
 from bot.web.gateway import Gateway
@@ -45,12 +47,14 @@ class Gate:
 
 
 @contextmanager
-def gated(database: Database, upstream: str, drain_seconds: float = 20) -> Iterator[Gate]:
+def gated(
+    database: Database,
+    upstream: str,
+    drain_seconds: float = 20,
+    key: Callable[[str], Key | None] = lambda _: Key("ANTHROPIC_API_KEY", "sk-test"),
+) -> Iterator[Gate]:
     ledger = Ledger(database, "test")
-    key = Key("ANTHROPIC_API_KEY", "sk-test")
-    gateway = Gateway(
-        Spend(ledger, PriceBook()), Upstream(upstream), lambda _: key, drain_seconds=drain_seconds
-    )
+    gateway = Gateway(Spend(ledger, PriceBook()), Upstream(upstream), key, drain_seconds=drain_seconds)
     try:
         with Embedded(gateway) as served:
             yield Gate(served.url, Runs(database), ledger, gateway)

@@ -12,7 +12,8 @@ from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
 from bot.core.usage import read_message
 from bot.stores.database import Database
-from bot.stores.runs import NewRun, new_token, token_hash
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import new_token, token_hash
 from bot.stories.spend import NoRun
 from tests.web.gates import Gate, gated
 from tests.web.test_gateway import MODEL, TALK

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -12,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, StorageState, sync_playwright
+from playwright.sync_api import Browser, Page, StorageState
 
+from tests.web import run_world
 from tests.web.dashboard_world import World, dashboard_world
 
-AXE = "axe-core@4.14.1"  # from the npm registry, for these tests only
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 LONG = "acme/a-repository-whose-name-is-as-long-as-anybody-ever-made-one-without-a-space-in-it"
+
+RUNS: dict[str, str] = {}  # whose ids stand in addresses, once there is a world
 
 pytestmark = pytest.mark.slow
 
@@ -42,31 +41,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             made.run(login, usd, far, state=state, reason=reason)
         made.run("dana", "2.25", line="evals")
         made.run("dana", "1", state="open", ceiling="5")
+        RUNS["halted"] = run_world.every_kind(made, "dana", repository=far)
+        RUNS["live"] = run_world.begun(made, "dana")
+        run_world.step(made, RUNS["live"], 5)
+        run_world.sent(made, RUNS["live"], 80)
         yield made
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no chromium on PATH")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The source of axe-core."""
-    folder = tmp_path_factory.mktemp("axe")
-    packed = subprocess.run(["npm", "pack", "--silent", AXE], cwd=folder, capture_output=True, check=False)
-    if packed.returncode:
-        pytest.skip(f"{AXE} cannot be had from the registry here")
-    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
-        source = archive.extractfile("package/axe.min.js")
-        assert source is not None
-        return source.read().decode()
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +80,7 @@ def opened(
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("requestfailed", lambda request: said.append(f"failed: {request.url}"))
-        page.goto(world.url + path)
+        page.goto(world.url + path.format(**RUNS))
         return Opened(page, said)
 
     yield open
@@ -115,6 +94,21 @@ PAGES = [
     pytest.param("dana", "/me", id="me"),
     pytest.param("dana", "/me?month=2024-02", id="an empty month"),
     pytest.param("ren", "/people?month=2024-02", id="an empty month of all"),
+    pytest.param("ren", "/runs", id="runs"),
+    pytest.param("dana", "/runs?state=live", id="live runs"),
+    pytest.param("dana", "/runs?state=lost&since=2024-02-01", id="no runs"),
+    pytest.param("ren", "/lines", id="lines"),
+    pytest.param("dana", "/lines?line=evals&month=2024-02", id="one line in an empty month"),
+    pytest.param("tri", "/lines", id="no line"),
+    pytest.param("ren", "/ceilings?cost=%242&steps=3", id="ceilings"),
+    pytest.param("tri", "/ceilings?since=2024-02-01&until=2024-03-01", id="no run to learn from"),
+    pytest.param("ada", "/settings", id="settings"),
+    pytest.param("dana", "/settings?role=admin", id="settings for another role"),
+    pytest.param("ren", "/drift", id="drift"),
+    pytest.param("ada", "/audit", id="audit"),
+    pytest.param("dana", "/runs/{halted}", id="a halted run"),
+    pytest.param("dana", "/runs/{live}?by=time", id="a live run"),
+    pytest.param("ren", "/runs/nothing", id="no run"),
     pytest.param("", "/", id="signed out"),
     pytest.param("dana", "/people", id="not allowed"),
     pytest.param("dana", "/nowhere", id="not there"),

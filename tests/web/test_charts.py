@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from bot.core.caps import Cap, Scope, Standing
 from bot.core.money import ZERO, Usd
 from bot.web.dashboard import charts
-from bot.web.dashboard.frame import coded
-from bot.web.dashboard.tables import Cell, Column, Table
+from bot.web.dashboard.marked import coded
+from bot.web.dashboard.tables import Cell, Column, Table, whole
 
 NUMBER = re.compile(r"-?[0-9.]+")
 AMOUNTS = st.integers(0, 10**13).map(Usd)
@@ -89,6 +89,11 @@ def test_a_spreadsheet_finds_no_formula_in_what_others_wrote(text: str) -> None:
         formula = unicodedata.normalize("NFKC", told).lstrip().startswith(("=", "+", "-", "@"))
         assert not formula or re.fullmatch(r"-[0-9.]+", told)
         assert told[:1] not in ("\t", "\r", "\n")
+
+
+def test_a_spreadsheet_adds_up_what_was_taken_back() -> None:
+    table = whole("t", "T", [{"usd": "-0.371", "text": "-cmd"}, {"usd": None, "text": "fine"}])
+    assert list(csv.reader(io.StringIO(table.csv()))) == [["usd", "text"], ["-0.371", "'-cmd"], ["", "fine"]]
 
 
 @pytest.mark.parametrize(

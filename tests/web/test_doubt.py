@@ -18,7 +18,7 @@ from bot.stores.database import Database
 from bot.stores.tables import turns
 from tests.web.gates import Gate, gated
 from tests.web.test_gateway import MODEL, TALK, post, together
-from tests.web.test_http import MESSAGE, Upstream, sent, upstream, whole
+from tests.web.upstreams import MESSAGE, Upstream, sent, upstream, whole
 
 CLIENTS, GATEWAYS = 64, 3
 CEILINGS = {
@@ -37,12 +37,12 @@ def above() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def gates(database_url: str, database: Database, above: Upstream) -> Iterator[list[Gate]]:
+def gates(database: Database, above: Upstream) -> Iterator[list[Gate]]:
     """Several gateways on one database, each with connections and a memory of its own."""
     with ExitStack() as stack:
         made = []
         for _ in range(GATEWAYS):
-            own = Database(database_url)
+            own = Database(database.url)
             stack.callback(own.close)
             made.append(stack.enter_context(gated(own, above.url)))
         yield made

@@ -131,3 +131,26 @@ def test_strangers_have_github_asked_so_often_a_minute_and_no_more(service: Serv
     assert [answer() for _ in range(MOST_SIGN_INS + 1)] == [503] * MOST_SIGN_INS + [429]
     now[0] = 61.0
     assert answer() == 503
+
+
+EVERYWHERE = ("/", "/people", "/nowhere", "/api/v1/rollup", "/api/nothing", "/healthz", "/metrics", "/%00")
+
+
+@pytest.mark.parametrize("path", EVERYWHERE)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "PROPFIND"])
+def test_every_answer_is_kept_by_no_cache_and_taken_for_nothing_else(
+    roof: FlaskClient, path: str, method: str
+) -> None:
+    answer = roof.open(path, method=method, headers=BROWSER)
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+@pytest.mark.parametrize("path", ["/api/v1//rollup", "/people//dana", "/people/", "/sign-in//callback"])
+def test_nobody_is_led_to_the_host_that_their_request_names(roof: FlaskClient, path: str) -> None:
+    answer = roof.open(path, base_url="https://elsewhere.example")
+    assert "elsewhere" not in f"{answer.headers}{answer.text}"
+    assert answer.status_code in (401, 404)

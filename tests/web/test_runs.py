@@ -18,10 +18,12 @@ from jwt.algorithms import RSAAlgorithm
 from bot.clients.oidc import Verifier
 from bot.core import reports
 from bot.core.ceilings import CLASSES, Reason
+from bot.core.run_tokens import for_agent
 from bot.services import Services
 from bot.stores.handover import finish_key
-from bot.stores.runs import NewRun, new_id
-from bot.stories.spend import Spend
+from bot.stores.run_rows import NewRun
+from bot.stores.runs import new_id
+from bot.stories.spend import NoRun, Spend
 from bot.web import runs
 
 ISSUER, SERVICE = "https://issuer.example", "https://tollgate.example"
@@ -114,6 +116,7 @@ def test_the_dispatched_workflow_run_claims_and_gets_its_brief(door: Door) -> No
         "thread": SNAPSHOT["thread"],
         "repository": {"full_name": "o/r", "id": 1, "default_branch": "main"},
         "head": SNAPSHOT["head"],
+        "base_ref": "main",
         "ceilings": {"usd": "5", "tokens": 500_000, "steps": 20, "seconds": 600},
         "seconds_left": brief["seconds_left"],
         "check": "make test",
@@ -205,6 +208,26 @@ def test_a_token_opens_its_own_run_only(door: Door) -> None:
     for bearer in (secret, None, "run_x"):
         assert door.post(f"{other}/events", bearer, {"events": []})[0] == 401
         assert door.post(f"{other}/result", bearer, {"outcome": "done"})[0] == 401
+
+
+def test_what_an_agent_is_given_asks_the_model_and_speaks_for_no_runner(door: Door) -> None:
+    run = door.open()
+    secret = door.claim(run)[1]["token"]
+    given = for_agent(secret)
+    assert (len(given), given[:4]) == (len(secret), "run_")
+    spend = Spend(door.service.ledger, door.service.prices)
+    assert spend.account(given).run == spend.account(secret).run == run
+    for method, path in (
+        ("GET", ""),
+        ("POST", "/events"),
+        ("POST", "/result"),
+        ("GET", "/work"),
+        ("PUT", "/work"),
+    ):
+        assert door.ask(method, run + path, given, {} if method != "GET" else None)[0] == 401, path
+    assert door.ask("GET", run, secret)[0] == 200
+    with pytest.raises(NoRun):
+        spend.account(for_agent(given))
 
 
 def test_a_look_says_where_a_run_stands_and_does_not_say_that_its_runner_lives(door: Door) -> None:

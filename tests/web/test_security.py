@@ -17,11 +17,13 @@ __all__ = ["door", "runner"]
 
 def test_a_comment_of_a_megabyte_is_taken_like_any_other(door: FlaskClient, service: Services) -> None:
     """GitHub allows far less; what it signs is taken all the same, and so is the next one."""
-    for number, words in enumerate(("`" * 1_000_000, "/agent fix\n" + "> \n" * 330_000, "/agent fix")):
+    launch = "launch.on_comment"
+    comments = {"`" * 1_000_000: None, "/agent fix\n" + "> \n" * 330_000: launch, "/agent fix": launch}
+    for number, (words, started) in enumerate(comments.items()):
         delivery = samples.delivery("issue_comment", "created", comment=words, guid=f"d-{number}")
         status, answer = post(door, *delivery)
-        assert (status, answer["started"]) == (202, "launch.on_comment")
-    assert len(enqueued(service)) == 3
+        assert (status, answer["started"]) == (202, started)
+    assert len(enqueued(service)) == 2
 
 
 def test_no_token_key_or_secret_stands_in_the_database_in_the_clear(runner: Door) -> None:

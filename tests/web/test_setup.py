@@ -146,6 +146,7 @@ def test_every_other_door_is_closed_and_says_so(world: World) -> None:
             answer = Browser().open(page.base + path)
             assert answer.status == 503
             assert "not set up yet" in answer.text
+            assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         posted = Browser().open(f"{page.base}/webhooks/github", {"a": "b"})
         assert posted.status == 503
         assert Browser().open(f"{page.base}/healthz").status == 200
@@ -248,7 +249,7 @@ def test_a_changed_app_is_told_what_to_change(world: World) -> None:
     assert "✗ others may read" in said
     assert "✗ GitHub does not know App 12345" in said
     world.file.write_text(json.dumps(kept | {"GITHUB_APP_PRIVATE_KEY": "-----BEGIN NOTHING-----"}))
-    assert "a private key that cannot sign" in "\n".join(str(one) for one in check(world.env))
+    assert "it cannot sign" in "\n".join(str(one) for one in check(world.env))
 
 
 # -- as the programs that they are --

@@ -20,7 +20,7 @@ from bot.clients.oidc import Verifier
 from bot.core import policy as policies
 from bot.services import Services
 from bot.stores.handover import finish_key
-from bot.stores.runs import STEP
+from bot.stores.run_rows import STEP
 from bot.stories import finish
 from bot.stories.durable import Story
 from bot.stories.lost import watch
@@ -91,7 +91,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, database_url: str, private_key: str) -> Iterator[World]:
+def world(tmp_path: Path, migrated_url: str, private_key: str) -> Iterator[World]:
     traffic = tmp_path / "traffic.ndjson"
     made = GitHub(Options(data=tmp_path / "github", actions={}, workflow=None, traffic=traffic))
     with made as hub:
@@ -103,7 +103,7 @@ def world(tmp_path: Path, database_url: str, private_key: str) -> Iterator[World
             run, _ = run_verbs.dispatch(hub.hooks, repo, file, hub.hub.account("dana"), "main", {})
         told = settings.read(
             {
-                "DATABASE_URL": database_url,
+                "DATABASE_URL": migrated_url,
                 "PUBLIC_URL": SERVICE,
                 "GITHUB_APP_ID": str(github.about["app_id"]),
                 "GITHUB_APP_PRIVATE_KEY": github.about["private_key"],
@@ -112,7 +112,6 @@ def world(tmp_path: Path, database_url: str, private_key: str) -> Iterator[World
                 "ANTHROPIC_API_KEY": "sk-ant-test",
             }
         )
-        services.migrate(told)
         with services.opened(told, "web") as opened:
             verifier = Verifier(ISSUER, SERVICE, keys)
             roof = Flask(__name__)

@@ -43,16 +43,21 @@ def comment(**facts: Any) -> tuple[dict[str, str], bytes]:
 @pytest.mark.parametrize(
     ("event", "action", "story", "facts"),
     [
-        ("issue_comment", "created", "launch.on_comment", {"on_pull": True}),
-        ("issue_comment", "created", "launch.on_comment", {"on_pull": False}),
-        ("pull_request_review_comment", "created", "launch.on_comment", {}),
+        ("issue_comment", "created", "launch.on_comment", {"on_pull": True, "comment": "/agent fix"}),
+        ("issue_comment", "created", "launch.on_comment", {"on_pull": False, "comment": "/agent fxi"}),
+        ("pull_request_review_comment", "created", "launch.on_comment", {"comment": "Please:\n/agent fix"}),
         ("issues", "labeled", "relabel.on_changed", {}),
         ("issues", "unlabeled", "relabel.on_changed", {}),
         ("pull_request", "labeled", "relabel.on_changed", {}),
         ("pull_request", "unlabeled", "relabel.on_changed", {}),
         ("pull_request", "closed", "merge.on_closed", {"merged": True}),
         ("pull_request", "reopened", "merge.on_closed", {}),
-        ("workflow_run", "completed", "lost.on_workflow_completed", {"run_title": "Tollgate run a.1"}),
+        (
+            "workflow_run",
+            "completed",
+            "lost.on_workflow_completed",
+            {"run_title": "Tollgate run 0123456789ab.1"},
+        ),
     ],
 )
 def test_what_github_signed_starts_its_story(
@@ -148,6 +153,15 @@ def test_anything_else_starts_nothing_and_says_why(
         ),
         pytest.param(
             "issue_comment", "created", {"comment": "/agent fix", "installation": None}, id="not installed"
+        ),
+        pytest.param("issue_comment", "created", {"comment": "Say `/agent fix`"}, id="without a command"),
+        pytest.param("pull_request_review_comment", "created", {}, id="nor on a line"),
+        pytest.param("workflow_run", "completed", {"run_title": "CI"}, id="a workflow that is no run's"),
+        pytest.param(
+            "workflow_run",
+            "completed",
+            {"run_title": "Tollgate run 0123456789ab.1", "run_event": "pull_request"},
+            id="a pull request with a run's name for its title",
         ),
         pytest.param("issues", "labeled", {"label": "bug"}, id="a label that is not ours"),
         pytest.param("pull_request", "labeled", {"label": "bug"}, id="nor on a pull request"),

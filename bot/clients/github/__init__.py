@@ -2,7 +2,7 @@
 
 from bot.clients.github.apps import App, Hook, Registered
 from bot.clients.github.client import GitHub
-from bot.clients.github.errors import GitHubError, Unavailable
+from bot.clients.github.errors import GitHubError, Unavailable, Unrecognized
 from bot.clients.github.hooks import Attempt
 from bot.clients.github.onboarding import Proposal, Standing
 from bot.clients.github.shapes import (
@@ -32,6 +32,7 @@ __all__ = [
     "Repo",
     "Standing",
     "Unavailable",
+    "Unrecognized",
     "User",
     "WorkflowRun",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -65,8 +66,10 @@ class GitHub:
         private_key: str,
         api_url: str = "https://api.github.com",
         pace: Pace | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self._as = (app_id, private_key, api_url, pace or Unpaced())
+        """`now`: seconds since the epoch; this machine's clock may be wrong."""
+        self._as = (app_id, private_key, api_url, pace or Unpaced(), now)
         self._bot: str | None = None
 
     @cached_property

@@ -9,22 +9,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from weakref import WeakSet
 
+import jwt
 import requests
 from github import GithubException
-from github.Auth import AppAuth, Auth
+from github.Auth import Auth
 from github.Requester import Requester
-from jwt import PyJWTError
 from urllib3.util import Retry
 
 from bot.clients.github.errors import (
     GitHubError,
     Limited,
     Unavailable,
+    Unrecognized,
     exhausted,
     redacted,
     refused,
@@ -39,6 +39,11 @@ API_VERSION = "2022-11-28"
 PAGE = 100
 MAX_PAGES = 50
 EARLY = 300.0  # seconds before its end in which a token is not used any more
+# Seconds in which nothing is signed after GitHub did not know it: after several wrong credentials within a
+# short time it refuses right ones too, by 403.
+# https://docs.github.com/en/rest/authentication/authenticating-to-the-rest-api, read 2026-11
+UNRECOGNIZED_WAIT = 30.0
+_LOGIN_LIMIT = "login attempts exceeded"
 
 # PyGithub logs whole answers at DEBUG, among them the one that carries an installation token.
 logging.getLogger("github.Requester").setLevel(logging.INFO)
@@ -76,20 +81,20 @@ class _Kept:
 class Connection:
     """Calls to one GitHub as one App. Threads may share it. Raises GitHubError and Unavailable only."""
 
-    def __init__(self, app_id: int, private_key: str, api_url: str, pace: Pace) -> None:
+    def __init__(
+        self, app_id: int, private_key: str, api_url: str, pace: Pace, now: Callable[[], float]
+    ) -> None:
+        """`now`: seconds since the epoch, for what the App signs."""
         self.app_id = app_id
-        self._pace = pace
+        self._pace, self._now = pace, now
         self._key = private_key
+        self._unrecognized: tuple[float, str] | None = None  # when, by `now`, and GitHub's words
         self._url = api_url.rstrip("/")
         self._tokens: dict[tuple[int, int, tuple[tuple[str, str], ...]], _Kept] = {}
         self._lock = threading.Lock()
         # PyGithub's connection keeps the request it is making on itself: one for each thread.
         self._mine = threading.local()
         self._all: WeakSet[Requester] = WeakSet()
-
-    @cached_property
-    def _app(self) -> AppAuth:
-        return AppAuth(self.app_id, self._key)
 
     def close(self) -> None:
         """Closes every thread's connection."""
@@ -202,14 +207,15 @@ class Connection:
 
     # --- inside
 
-    def _signed(self) -> str:
-        """The App's own token, made anew. Raises GitHubError for a key that cannot sign."""
+    def _signed(self, now: float) -> str:
+        """The App's own token, made anew. Raises Unrecognized for a key that cannot sign."""
+        # https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app: a minute back
+        # for clocks that differ, ten minutes at most.
+        claims = {"iat": int(now) - 60, "exp": int(now) + 300, "iss": str(self.app_id)}
         try:
-            return self._app.token
-        except (ValueError, TypeError, PyJWTError) as error:
-            raise GitHubError(
-                f"App {self.app_id} has a private key that cannot sign ({type(error).__name__})"
-            ) from error
+            return jwt.encode(claims, self._key, "RS256")
+        except (ValueError, TypeError, jwt.PyJWTError) as error:
+            raise self._unknown(now, f"it cannot sign ({type(error).__name__})") from error
 
     def _as_installation(
         self,
@@ -262,7 +268,22 @@ class Connection:
         self, verb: str, path: str, query: Mapping[str, Any] | None, body: Json
     ) -> tuple[dict[str, Any], Json]:
         heed(self._pace.ask(APP, None))
-        return self._send(APP, self._signed(), verb, path, query, body)
+        now = self._now()
+        if self._unrecognized and 0 <= now - self._unrecognized[0] < UNRECOGNIZED_WAIT:
+            raise self._unknown(*self._unrecognized)
+        try:
+            answer = self._send(APP, self._signed(now), verb, path, query, body)
+        except GitHubError as error:
+            if error.status == 401 or (error.status == 403 and _LOGIN_LIMIT in str(error)):
+                raise self._unknown(now, str(error), error.status) from error
+            raise
+        self._unrecognized = None
+        return answer
+
+    def _unknown(self, at: float, why: str, status: int = 0) -> Unrecognized:
+        self._unrecognized = at, why
+        said = f"GitHub does not know App {self.app_id} by its private key: {why}"
+        return Unrecognized(said, status, UNRECOGNIZED_WAIT)
 
     def _send(
         self,

@@ -38,6 +38,11 @@ class Limited(Unavailable):
     """A rate limit; `retry_after` is None where GitHub did not say for how long."""
 
 
+class Unrecognized(Unavailable):
+    """GitHub does not know the App by what its private key signs: it is for us to set that right, and no
+    answer to what was asked."""
+
+
 def unreachable(verb: str, path: str, error: Exception) -> Unavailable:
     """The sentence for a call that got no answer, or none that can be read."""
     return Unavailable(f"GitHub did not answer {verb} {path} ({type(error).__name__})")

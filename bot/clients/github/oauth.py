@@ -140,6 +140,7 @@ def _talk(client_id: str, secret: str | None = None, method: str = "none") -> It
     with closing(
         OAuth2Session(client_id, secret, token_endpoint_auth_method=method, default_timeout=TIMEOUT)
     ) as session:
+        session.max_redirects = 0  # what is sent here is for that host alone
         try:
             yield session
         except OAuthError as error:

@@ -31,7 +31,6 @@ class Pull:
     state: str
     merged: bool
     merged_at: int | None
-    merge_commit_sha: str | None
     updated_at: int  # ms since the epoch
     url: str
 
@@ -109,7 +108,6 @@ def pull(raw: Json) -> Pull:
         state=raw["state"],
         merged=raw["merged"],
         merged_at=milliseconds(raw["merged_at"]),
-        merge_commit_sha=raw["merge_commit_sha"],
         updated_at=milliseconds(raw["updated_at"]) or 0,
         url=raw["html_url"],
     )

@@ -1,15 +1,18 @@
 """How far a warehouse has been told: what makes each row come once, also when an export is killed.
 
 The file is put in its place and then what is remembered of it. A crash in between leaves `STATE.next`, which
-names the file's digest: the next export finds that it is complete and goes on from there.
+names the file's digest: the next export finds that it is complete, puts it in its place if it is not there
+yet, and goes on from there.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,10 @@ CHARACTERS = 16  # of a digest: of a million rows, two that are one by accident 
 
 class Unreadable(Exception):
     """The state file is not one; a sentence."""
+
+
+class NotNow(Exception):
+    """Why an export with a state does not begin; a phrase."""
 
 
 @dataclass(slots=True)
@@ -52,25 +59,29 @@ class Cursor:
         self.through = until
 
 
+@contextmanager
+def alone(state: Path) -> Iterator[None]:
+    """Nobody else exports with this state meanwhile. Raises NotNow."""
+    with state.with_name(f"{state.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise NotNow(f"another export with {state} is at work") from error
+        yield
+
+
 def load(state: Path) -> Cursor:
     """What was told, also by an export that was killed at its end. Raises Unreadable."""
     left = _next(state)
     try:
-        if left.exists():
-            told = json.loads(left.read_text("utf-8"))
-            file = Path(told["file"])
-            if file.exists() and digest_of(file) == told["digest"]:
-                left.replace(state)
-            else:
-                left.unlink()
-        if not state.exists():
-            return Cursor()
-        told = json.loads(state.read_text("utf-8"))
-        versions = {
-            str(table): {str(id_): (int(n), str(digest)) for id_, (n, digest) in known.items()}
-            for table, known in told["versions"].items()
-        }
-        return Cursor(int(told["through"]), versions)
+        known = _read(state) if state.exists() else Cursor()
+        if not left.exists():
+            return known
+        told = json.loads(left.read_text("utf-8"))
+        if _put(Path(told["file"]), str(told["digest"])):
+            left.replace(state)
+            return _read(state)
+        return _again(known, _read(left))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unreadable(
             f"{state} is not the state of an export; without it the next one tells everything anew"
@@ -85,13 +96,60 @@ def keep(cursor: Cursor, state: Path, written: Path, to: Path) -> None:
         "through": cursor.through,
         "versions": cursor.versions,
     }
-    left = _next(state)
-    with left.open("w", encoding="utf-8") as file:
-        json.dump(remembered, file)
-        file.flush()
-        os.fsync(file.fileno())
+    left, scratch = _next(state), state.with_name(f"{state.name}.scratch")
+    scratch.write_text(json.dumps(remembered), "utf-8")
+    for file in (written, scratch):
+        _on_disk(file)
+    scratch.replace(left)
+    _on_disk(state.parent)
     written.replace(to)
+    _on_disk(to.parent)
     left.replace(state)
+
+
+def beside(to: Path) -> Path:
+    """Where a file is written before it is put in its place."""
+    return to.with_name(f"{to.name}.part")
+
+
+def _put(file: Path, digest: str) -> bool:
+    """Whether the file that was told last is in its place, put there now if it was only written."""
+    part = beside(file)
+    if not file.exists() and part.exists() and digest_of(part) == digest:
+        part.replace(file)
+        return True
+    return file.exists() and digest_of(file) == digest
+
+
+def _again(known: Cursor, told: Cursor) -> Cursor:
+    """Of a file that is gone nobody knows whether it was loaded: all of it comes again, what changes in a
+    higher version than it may have had there."""
+    versions = {
+        table: {
+            id_: last if last == known.versions.get(table, {}).get(id_) else (last[0], "")
+            for id_, last in of.items()
+        }
+        for table, of in told.versions.items()
+    }
+    return Cursor(known.through, versions)
+
+
+def _read(state: Path) -> Cursor:
+    told = json.loads(state.read_text("utf-8"))
+    versions = {
+        str(table): {str(id_): (int(n), str(digest)) for id_, (n, digest) in known.items()}
+        for table, known in told["versions"].items()
+    }
+    return Cursor(int(told["through"]), versions)
+
+
+def _on_disk(path: Path) -> None:
+    """A file, or the names in a directory: there also after the machine fails."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def digest_of(file: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 from bot.exports.warehouse import cursor as cursors
@@ -20,20 +21,26 @@ def export(
     state: Path | None = None,
     say: Callable[[int], None] = lambda n: None,
 ) -> int:
-    """How many rows were written to `to`. With `state`: only those that no export with it had.
+    """How many rows were written to `to`. With `state`: only those that no export with it had, and to a file
+    that is not there yet.
 
-    Raises NoParquet, cursor.Unreadable and OSError; then `to` and `state` are as they were.
+    Raises NoParquet, cursor.Unreadable, cursor.NotNow and OSError; then `to` and `state` are as they were.
     """
-    cursor = cursors.load(state) if state is not None else Cursor()
-    beside = to.with_name(f"{to.name}.part")
-    try:
-        count = write(_counted(cursor.rows(ledger), say), beside, form)
-        if state is None:
-            beside.replace(to)
-        else:
-            cursors.keep(cursor, state, beside, to)
-    finally:
-        beside.unlink(missing_ok=True)
+    with cursors.alone(state) if state is not None else nullcontext():
+        cursor = cursors.load(state) if state is not None else Cursor()
+        if state is not None and to.exists():
+            raise cursors.NotNow(
+                f"{to} is there already, and may not have been loaded yet: take another name"
+            )
+        part = cursors.beside(to)
+        try:
+            count = write(_counted(cursor.rows(ledger), say), part, form)
+            if state is None:
+                part.replace(to)
+            else:
+                cursors.keep(cursor, state, part, to)
+        finally:
+            part.unlink(missing_ok=True)
     return count
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.core.money import Usd
+from bot.core.spreadsheet import harmless
 
 PYARROW = "pyarrow==26.0.1"
 _GROUP = 20_000  # rows of a row group, and the most that are held
@@ -79,7 +80,12 @@ def _csv(rows: Iterable[Row], path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow([column.name for column in SCHEMA])
         for row in rows:
-            writer.writerow([_text(row.get(column.name), column.type) for column in SCHEMA])
+            writer.writerow([_cell(_text(row.get(column.name), column.type), column) for column in SCHEMA])
+
+
+def _cell(told: Any, column: Column) -> Any:
+    """A spreadsheet finds no formula of others in it; a number is one, whatever its sign."""
+    return harmless(told) if column.type == "STRING" and told else told
 
 
 def _parquet(rows: Iterable[Row], path: Path) -> None:

@@ -1,20 +1,23 @@
 """The agents that a run may be given to, by name; the three small protocols that they are made of.
 
 A model answers a conversation, a workspace carries out what it asks for, an engine goes on between the two
-until there is an end. What happens meanwhile is told to a listener.
+until there is an end. What happens meanwhile is told to a listener. An engine that is a program of others
+brings its own conversation and tools: foreign.py has what such ones share, and says how one is added.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from bot.core.care import CARE
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
 from bot.core.transcript import Transcript
+from bot.runner.isolation import User
 
 Block = dict[str, Any]  # of a message, as it stands on the wire
 Message = dict[str, Any]
@@ -85,6 +88,9 @@ class Workspace(Protocol):
     def call(self, name: str, given: Any, stop: threading.Event) -> Said:
         """Carry out one call of the model; what goes wrong is a sentence for it, not an exception."""
 
+    def ran(self, command: str, failed: bool) -> None:
+        """Hear of a command that an engine has carried out by itself, in the tree's root."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -113,6 +119,25 @@ class Ending:
     turns: int = 0
     wrapped_up: Reason | None = None  # it ended by itself, but had been told that this ceiling is near
     so_far: Transcript | None = None
+    own: Usd | None = None  # what a program of others says that it has cost
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What an engine that is a program of others finds of this machine.
+
+    It works on `work` as `user` (None: as ourselves), with `env`, in which no secret is, and the empty
+    `home`. `aside` is ours: the user reads it and writes nothing in it. `engines`: where such programs are
+    installed. `base`: what the base branch has of the files that it takes its settings from, by path.
+    """
+
+    work: Path
+    home: Path
+    aside: Path
+    engines: Path
+    env: Mapping[str, str]
+    user: User | None = None
+    base: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +156,8 @@ class Task:
     ceilings: Ceilings
     context: int = CARE["default"].context  # tokens of conversation that are worked in, at most
     earlier: Transcript | None = None
+    ground: Ground | None = None
+    check: str | None = None  # the command that decides whether it works, where there is one
 
     def __repr__(self) -> str:
         return f"Task(model={self.model!r})"  # never the token
@@ -144,6 +171,14 @@ class Engine(Protocol):
     def name(self) -> str: ...
     @property
     def version(self) -> str: ...
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Files and folders ("x/") of a repository that it obeys: it is given the base branch's."""
+
+    @property
+    def native(self) -> bool:
+        """Whether it works by our tools, and is told how to use them."""
+
     def work(self, task: Task, workspace: Workspace, tell: Tell, stop: threading.Event) -> Ending:
         """Go on until there is an end, or `stop` is set."""
 
@@ -154,9 +189,16 @@ class UnknownEngine(Exception):
 
 def named(name: str) -> Engine:
     """The engine of that name. Raises UnknownEngine."""
-    from bot.runner.engines.opus import Opus  # they import the protocols above
+    from bot.runner.engines.aider import Aider  # they import the protocols above
+    from bot.runner.engines.claude_code import ClaudeCode
+    from bot.runner.engines.foreign import Foreign
+    from bot.runner.engines.opus import Opus
 
-    engines: dict[str, Callable[[], Engine]] = {"opus": Opus}
+    engines: dict[str, Callable[[], Engine]] = {
+        "opus": Opus,
+        "claude-code": lambda: Foreign(ClaudeCode()),
+        "aider": lambda: Foreign(Aider()),
+    }
     if name not in engines:
         raise UnknownEngine(f"there is no engine {name!r} here: {', '.join(engines)}")
     return engines[name]()

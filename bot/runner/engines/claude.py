@@ -161,7 +161,7 @@ def _json(value: Any) -> bytes:
 
 
 def remaining(headers: Mapping[str, str]) -> Remaining:
-    """The gateway's headers (INTERFACE section 5); none of them: no gateway."""
+    """The gateway's headers `tollgate-remaining-…`; none of them: no gateway."""
     usd = headers.get("tollgate-remaining-usd")
     return Remaining(
         Usd.parse(usd) if usd else None,

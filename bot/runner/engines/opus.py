@@ -34,6 +34,8 @@ class Opus:
     """The native engine. It talks to one model, the one in its task, and never to another."""
 
     name = NATIVE_ENGINE
+    native = True
+    settings = ()
 
     def __init__(self, model: Callable[[Task], Model] = Claude) -> None:
         self._model = model

@@ -25,9 +25,13 @@ def text(name: str) -> str:
     return _PURPOSE.sub("", (Path(__file__).parent / f"{name}.md").read_text(encoding="utf-8")).strip()
 
 
-def system(task_class: str) -> str:
-    """What stands before every conversation of a class; a class of one's own is worked on as the default."""
-    return f"{text('system')}\n\n{text(task_class if task_class in CLASSES else 'default')}"
+def system(task_class: str, native: bool = True) -> str:
+    """What stands before every conversation of a class; a class of one's own is worked on as the default.
+
+    `native`: by our own tools, of which others know nothing.
+    """
+    parts = ("system", *(("tools",) if native else ()), "ways")
+    return "\n\n".join(map(text, (*parts, task_class if task_class in CLASSES else "default")))
 
 
 def opening(
@@ -79,4 +83,4 @@ def _before(before: Mapping[str, Any]) -> str:
 
 def _inert(words: str) -> str:
     """Text in which no mark of ours begins or ends."""
-    return re.sub(r"<(?=\s*/?\s*(?:task|thread|before)\b)", "&lt;", words, flags=re.I)
+    return re.sub(r"<(?=\s*+/?+\s*+(?:task|thread|before)\b)", "&lt;", words, flags=re.I)

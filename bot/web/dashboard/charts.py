@@ -28,27 +28,39 @@ class Chart:
 
 def bar(usd: Usd, most: Usd, title: str) -> str:
     """How much something is of the most."""
-    return _svg(WIDE, 16, "bar", title, _box("spent", 0, _part(usd, most), 16))
+    return svg(WIDE, 16, "bar", title, box("spent", 0, part(usd, most), 16))
 
 
 def cap_bar(standing: Standing) -> str:
     """What is spent and held of a cap, with the marks of 75 % and of the cap itself."""
-    most = max(standing.most, standing.spent + standing.held)
-    spent, cap = _part(standing.spent, most), _part(standing.most, most)
-    told = _part(Usd(standing.cap.usd.nanos * NOTICE // 100), most)
-    level = "over" if standing.reached else "near" if spent >= told else "spent"
+    told = standing.cap.usd.nanos * NOTICE // 100
     title = (
         f"{standing.spent} spent and {standing.held} held of {standing.most} ({standing.percent} %); "
         f"marks at {NOTICE} % and 100 %"
     )
-    inside = (
-        _box("track", 0, cap, 16)
-        + _box(level, 0, spent, 16)
-        + _box(HELD, spent, min(WIDE, spent + _part(standing.held, most)) - spent, 16)
-        + _line("mark", told, 0, told, 16)
-        + _line("mark", cap, 0, cap, 16)
+    return against(
+        standing.spent.nanos, standing.held.nanos, standing.most.nanos, title, told, standing.reached
     )
-    return _svg(WIDE, 16, "bar", title, inside)
+
+
+def against(used: int, held: int, limit: int, title: str, told: int | None = None, over: bool = False) -> str:
+    """How much of a limit is used and held, in whatever unit, with a mark at the limit; `told`: another mark,
+    from which on it is near, which is else at 75 %; `over`: it counts as reached all the same."""
+    most = max(limit, used + held)
+    near = limit * NOTICE // 100 if told is None else told
+    level = "over" if over or used >= limit else "near" if used >= near else "spent"
+
+    def at(amount: int) -> int:
+        return part(Usd(amount), Usd(most))
+
+    inside = (
+        box("track", 0, at(limit), 16)
+        + box(level, 0, at(used), 16)
+        + box(HELD, at(used), min(WIDE, at(used) + at(held)) - at(used), 16)
+        + (line("mark", at(told), 0, at(told), 16) if told is not None else "")
+        + line("mark", at(limit), 0, at(limit), 16)
+    )
+    return svg(WIDE, 16, "bar", title, inside)
 
 
 def month(
@@ -66,16 +78,16 @@ def month(
     step = WIDE / days
 
     def height(usd: Usd) -> float:
-        return HIGH - _part(usd, most) * (HIGH - 4) / WIDE
+        return HIGH - part(usd, most) * (HIGH - 4) / WIDE
 
     points = [(0.0, float(HIGH))] + [(step * day, height(usd)) for day, usd in enumerate(sums, 1)]
     drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     inside = f'<polygon class="area" points="{drawn} {points[-1][0]:.1f},{HIGH} 0,{HIGH}"/>'
     inside += f'<polyline class="run" points="{drawn}"/>'
     if projected is not None and elapsed < 1:
-        inside += _line("pace", *points[-1], WIDE, height(projected))
+        inside += line("pace", *points[-1], WIDE, height(projected))
     if cap is not None:
-        inside += _line("cap", 0, height(cap), WIDE, height(cap))
+        inside += line("cap", 0, height(cap), WIDE, height(cap))
     for day, usd in enumerate(sums, 1):
         on = by_day.get(day, ZERO)
         title = f"{month}-{day:02d}: {on} launched that day, {usd} since the month began"
@@ -86,36 +98,36 @@ def month(
     words = f"Spend of {month}: {so_far} by day {last} of {days}"
     words += f", {projected} at this pace" if projected is not None and elapsed < 1 else ""
     words += f", cap {cap}" if cap is not None else ""
-    return Chart(_svg(WIDE, HIGH, "month", words, inside), str(most))
+    return Chart(svg(WIDE, HIGH, "month", words, inside), str(most))
 
 
 def spread(people: Sequence[tuple[str, Usd]], marks: Sequence[tuple[str, Usd]]) -> Chart:
     """Everybody's spend as a stroke on one line, with the named marks above."""
     most = max([usd for _, usd in (*people, *marks)], default=Usd(1))
-    inside = _line("axis", 0, 39, WIDE, 39)
+    inside = line("axis", 0, 39, WIDE, 39)
     for name, usd in people:
-        x = _part(usd, most)
-        inside += f"<g><title>{escape(name)}: {usd}</title>{_line('stroke', x, 16, x, 39)}</g>"
+        x = part(usd, most)
+        inside += f"<g><title>{escape(name)}: {usd}</title>{line('stroke', x, 16, x, 39)}</g>"
     for name, usd in marks:
-        x = _part(usd, most)
-        inside += f"<g><title>{escape(name)}: {usd}</title>{_line('mark', x, 0, x, 39)}</g>"
+        x = part(usd, most)
+        inside += f"<g><title>{escape(name)}: {usd}</title>{line('mark', x, 0, x, 39)}</g>"
     words = "Spend of each person; " + ", ".join(f"{name} {usd}" for name, usd in marks)
-    return Chart(_svg(WIDE, 40, "spread", words, inside), str(most))
+    return Chart(svg(WIDE, 40, "spread", words, inside), str(most))
 
 
-def _part(usd: Usd, most: Usd) -> int:
+def part(usd: Usd, most: Usd) -> int:
     return round(WIDE * usd.nanos / most.nanos) if most.nanos > 0 else 0
 
 
-def _box(kind: str, x: float, width: float, height: float) -> str:
+def box(kind: str, x: float, width: float, height: float) -> str:
     return f'<rect class="{kind}" x="{x}" y="0" width="{max(0, width)}" height="{height}"/>'
 
 
-def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
+def line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
-def _svg(width: int, height: int, kind: str, title: str, inside: str) -> str:
+def svg(width: int, height: int, kind: str, title: str, inside: str) -> str:
     said = escape(title)
     return (
         f'<svg class="chart {kind}" viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img" '

@@ -8,10 +8,41 @@ from collections.abc import Callable
 from flask import Blueprint
 
 from bot.services import Services
-from bot.web.dashboard import api, people, signing_in
+from bot.web.dashboard import (
+    api,
+    audit,
+    ceilings,
+    drift,
+    lines,
+    overview,
+    people,
+    pulls,
+    pulls_api,
+    run,
+    runs,
+    runs_api,
+    settings,
+    signing_in,
+)
 from bot.web.dashboard.frame import Frame
 
-PAGES = (signing_in, people, api)  # a further page is a file, and a word here
+# A further page is a file, and a word here, in the order in which the head of every page has them.
+PAGES = (
+    signing_in,
+    overview,
+    pulls,
+    pulls_api,
+    people,
+    runs,
+    run,
+    lines,
+    ceilings,
+    settings,
+    drift,
+    audit,
+    runs_api,
+    api,
+)
 
 
 def door(services: Services, clock: Callable[[], float] = time.monotonic) -> Blueprint:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
-from bot.core.caps import Standing, of_installation, of_line, of_person, of_repository
+from bot.core.caps import Standing, accounts_of, of_installation, of_line, of_person, of_repository
+from bot.core.cursor import Share
 from bot.core.money import total
 from bot.core.person_month import PersonMonth
 from bot.core.rollup import Part, Rollup, Task
-from bot.core.visibility import Sight
+from bot.core.visibility import HIDDEN, Sight
 from bot.services import Services
 from bot.stories.ruling import own_cap
 from bot.web.answers import Problem
 from bot.web.who import Visitor
 
-HIDDEN = "a repository that you may not read"
 NOT_YOURS = (
     "Other people's figures are seen by whoever the service's policy names in `viewers`, by role or by name, "
     "and you are not among them. Your own month is at /me"
@@ -26,9 +25,11 @@ def team(services: Services, sight: Sight, month: str) -> Rollup:
     """The month by person, where the visitor may see people. Raises Problem 403."""
     if not sight.others:
         raise Problem(403, NOT_YOURS)
-    now = datetime.fromtimestamp(services.database.now_ms() / 1000, UTC)
+    now = services.database.utc()
     where = sight.figures_of(None)
-    found = services.rollups.read(month, now, services.policy.caps.zone, repositories=where)
+    caps = services.policy.caps
+    accounts = caps.accounts if where is None else None  # Cursor's events are in no repository
+    found = services.rollups.read(month, now, caps.zone, repositories=where, accounts=accounts)
     return replace(found, top=tuple(named(sight, task) for task in found.top))
 
 
@@ -53,6 +54,7 @@ def person_month(services: Services, sight: Sight, person: tuple[int, str], mont
     store, whole = services.rollups, sight.months_of(id)
     lines = store.by_line(month, id, where)
     cap = own_cap(services, person) if whole else None
+    accounts = accounts_of(services.policy.caps, login, services.people.names(id, None).person)
     return PersonMonth(
         login=login,
         month=month,
@@ -67,24 +69,35 @@ def person_month(services: Services, sight: Sight, person: tuple[int, str], mont
         ),
         runs=tuple(named(sight, task, id) for task in store.tasks(month, id, where)),
         opened=services.people.opened(month, cap) if cap else (),
+        cursor=total(services.cursor_events.month(month, accounts).values()) if whole else None,
     )
 
 
 def caps_of_people(services: Services, rollup: Rollup) -> dict[int, Standing]:
     """How each person's own cap stands, by person; who has none is left out."""
-    before = services.people.called([person.id for person in rollup.people])
+    policy = services.policy.caps
+    named = {*policy.people, *policy.accounts.values()}
+    before = services.people.called([person.id for person in rollup.people], named)
     caps = {
         person.id: cap
         for person in rollup.people
-        if (
-            cap := of_person(
-                services.policy.caps, (person.id, person.name), before.get(person.id, frozenset())
-            )
-        )
+        if (cap := of_person(policy, (person.id, person.name), before.get(person.id, frozenset())))
     }
     return dict(
         zip(caps, services.people.standings_of_people(tuple(caps.values()), rollup.month), strict=True)
     )
+
+
+def caps_with_cursor(services: Services, rollup: Rollup) -> tuple[tuple[Share, Standing | None], ...]:
+    """What was used with Cursor, and how the cap of each person stands that has no run in the month."""
+    known = {person.id for person in rollup.people}
+    told = rollup.cursor or ()
+    new = [share for share in told if share.known and share.person not in known]
+    caps = {share: of_person(services.policy.caps, (share.person, share.name)) for share in new}
+    capped = [share for share, cap in caps.items() if cap is not None]
+    stand = services.people.standings_of_people([cap for cap in caps.values() if cap], rollup.month)
+    by_share = dict(zip(capped, stand, strict=True))
+    return tuple((share, by_share.get(share)) for share in told)
 
 
 def shared_caps(services: Services, visitor: Visitor, month: str) -> tuple[Standing, ...]:

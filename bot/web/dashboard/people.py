@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
-from flask import redirect
 from werkzeug.wrappers import Response as AnyResponse
 
 from bot.core.caps import Opened, Scope, Standing, due, notice
+from bot.core.cursor import SOURCE, Share
 from bot.core.money import Usd
 from bot.core.person_month import PersonMonth
-from bot.core.rollup import FAR, Part, Rollup, Task, causes, elapsed
+from bot.core.rollup import FAR, UNKNOWN, Part, Rollup, Task, causes, elapsed
+from bot.core.run_list import how, where
 from bot.web.dashboard import charts, figures
 from bot.web.dashboard.frame import Frame, Link
-from bot.web.dashboard.tables import Cell, Column, Table, count, money
+from bot.web.dashboard.tables import Cell, Column, Table, count, money, standing, when
 from bot.web.who import Visitor
 
 NOBODY = "No run was launched in this month: a comment such as `/agent fix` on a pull request launches one."
 
-STATES = {"queued": "waits in line", "open": "live", "running": "live"}
+
+NO_CURSOR = "Nothing of Cursor's is imported in this month: `CURSOR_ADMIN_KEY` has the worker import it."
 
 
 def mount(frame: Frame) -> None:
     services = frame.services
     frame.links += [Link("/people", "People", lambda sight: sight.others), Link("/me", "Me")]
-
-    @frame.get("/")
-    def first(visitor: Visitor) -> AnyResponse:
-        return redirect("/people" if visitor.sight.others else "/me", 303)
 
     @frame.get("/people")
     def people(visitor: Visitor) -> AnyResponse:
@@ -47,6 +43,7 @@ def mount(frame: Frame) -> None:
             f"People in {month}",
             (
                 _people(found, standings, month),
+                _cursor(figures.caps_with_cursor(services, found), standings),
                 _tasks("top", "Dearest tasks", found.top, zone, whose=True),
                 _parts("repositories", "Repositories", figures.readable(services, sight, month)),
                 _caps("caps", "Shared caps", shared),
@@ -64,7 +61,7 @@ def mount(frame: Frame) -> None:
             empty=NOBODY,
         )
 
-    @frame.get("/me")
+    @frame.get("/me", others=False)
     def me(visitor: Visitor) -> AnyResponse:
         return shown(visitor, (visitor.person, visitor.login))
 
@@ -77,7 +74,7 @@ def mount(frame: Frame) -> None:
         found = figures.person_month(services, sight, whose, month)
         line = "" if found.caps else None  # what is on a line is not under the cap that the chart shows
         by_day = services.rollups.by_day(month, zone, whose[0], sight.figures_of(whose[0]), line)
-        now = datetime.fromtimestamp(services.database.now_ms() / 1000, UTC)
+        now = services.database.utc()
         part = elapsed(month, now, zone)
         own = whose[0] == visitor.person
         tables = [
@@ -101,6 +98,7 @@ def mount(frame: Frame) -> None:
             own=own,
             cap=next(iter(found.caps), None),
             cap_bar=[charts.cap_bar(one) for one in found.caps],
+            source=SOURCE,
             notices=[notice(one, mention=False) for one in found.caps if due(one)],
             chart=charts.month(month, by_day, part, _most(found), None),
         )
@@ -114,6 +112,7 @@ def _people(rollup: Rollup, standings: dict[int, Standing], month: str) -> Table
     most = max((person.usd for person in rollup.people), default=Usd(1))
     columns = [Column("person"), Column("spend", True), Column("tasks", True), Column("a task", True)]
     columns += [Column("on lines", True), Column("halted", True)]
+    columns += [Column("with Cursor", True)] if rollup.cursor else []
     columns += [Column("of their cap")] if standings else []
     rows = []
     for person in rollup.people:
@@ -126,20 +125,23 @@ def _people(rollup: Rollup, standings: dict[int, Standing], month: str) -> Table
             money(person.lines),
             money(person.halted),
         ]
+        if rollup.cursor:
+            row.append(money(rollup.with_cursor(person)))
         if standings:
-            row.append(_standing(standings.get(person.id)))
+            row.append(standing(standings.get(person.id)))
         rows.append(tuple(row))
     about = "By the month in which a run was launched; what is live counts with what it has spent by now."
     return Table("people", "By person", tuple(columns), rows, NOBODY, about)
 
 
-def _standing(standing: Standing | None) -> Cell:
-    if standing is None:
-        return Cell("no cap", "")
-    words = f"{standing.percent} % of {standing.most}"
-    words += f", {standing.held} held" if standing.held else ""
-    words += ", reached" if standing.reached else ""
-    return Cell(words, str(standing.percent), bar=charts.cap_bar(standing))
+def _cursor(told: tuple[tuple[Share, Standing | None], ...], standings: dict[int, Standing]) -> Table:
+    rows = []
+    for share, own in told:
+        stands = standing(standings.get(share.person, own)) if share.known else Cell(UNKNOWN)
+        rows.append((Cell(share.called), money(share.usd), stands))
+    columns = (Column("account"), Column("spend", True), Column("of their cap"))
+    about = f"{SOURCE[0].upper()}{SOURCE[1:]}. It is in no other figure of this page but people's own caps."
+    return Table("cursor", "With Cursor", columns, rows, NO_CURSOR, about)
 
 
 def _tasks(id: str, title: str, tasks: tuple[Task, ...], zone: str, whose: bool = False) -> Table:
@@ -148,17 +150,14 @@ def _tasks(id: str, title: str, tasks: tuple[Task, ...], zone: str, whose: bool 
     columns += [Column("launched")]
     rows = []
     for task in tasks:
-        where = f"{task.repository}#{task.thread}" if task.thread else task.repository or "this machine"
-        state = STATES.get(task.state, task.state)
-        how = f"{state}: {task.reason.replace('_', ' ')}" if task.reason else state
         row = [
             money(task.usd),
-            Cell(where, href=task.url, note=task.task_class),
-            Cell(how),
+            Cell(where(task.repository, task.thread), href=task.url, note=task.task_class),
+            Cell(how(task.state, task.reason), href=f"/runs/{task.run}"),
             Cell(f"line {task.line}" if task.line else "own cap"),
         ]
         row += [Cell(task.actor)] if whose else []
-        rows.append((*row, _when(task.at, zone)))
+        rows.append((*row, when(task.at, zone)))
     return Table(id, title, tuple(columns), rows, NOBODY)
 
 
@@ -178,7 +177,7 @@ def _parts(id: str, title: str, parts: tuple[Part, ...]) -> Table:
 
 def _caps(id: str, title: str, standings: tuple[Standing, ...]) -> Table:
     rows = [
-        (Cell(one.cap.name, note=str(one.cap.scope)), money(one.spent), money(one.left), _standing(one))
+        (Cell(one.cap.name, note=str(one.cap.scope)), money(one.spent), money(one.left), standing(one))
         for one in standings
     ]
     columns = (Column("cap"), Column("spent", True), Column("left", True), Column("standing"))
@@ -193,7 +192,7 @@ def _opened(opened: tuple[Opened, ...], zone: str) -> Table:
             money(one.usd),
             Cell(one.by),
             Cell(one.reason or "no reason given", one.reason),
-            _when(one.at, zone),
+            when(one.at, zone),
         )
         for one in opened
     ]
@@ -202,8 +201,3 @@ def _opened(opened: tuple[Opened, ...], zone: str) -> Table:
         "No cap was reached and opened in this month. `/agent ack` opens a quarter of one that is reached."
     )
     return Table("acknowledged", "Acknowledged", columns, rows, empty)
-
-
-def _when(at: int, zone: str) -> Cell:
-    local = datetime.fromtimestamp(at / 1000, UTC).astimezone(ZoneInfo(zone))
-    return Cell(f"{local:%-d %b, %H:%M}", local.isoformat(timespec="seconds"))

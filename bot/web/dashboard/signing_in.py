@@ -6,7 +6,6 @@ import hmac
 import json
 import re
 import secrets
-import time
 
 from flask import make_response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
@@ -48,7 +47,7 @@ def mount(frame: Frame) -> None:
         from bot.clients.github.oauth import authorize_url
 
         state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
-        told = json.dumps([state, verifier, ours(request.args.get("next", "")), int(time.time())])
+        told = json.dumps([state, verifier, ours(request.args.get("next", "")), services.database.own_ms()])
         url = authorize_url(settings.github_web_url, settings.github_client_id, back, state, verifier)
         answered = redirect(url, 303)
         answered.set_cookie(asking, who.seal.seal(told, "asked"), max_age=ASKED_SECONDS, **kept)  # type: ignore[arg-type]
@@ -81,7 +80,7 @@ def mount(frame: Frame) -> None:
         """State, verifier and where to go then, of a question of this browser's that is not too old."""
         told = who.seal.open(sealed, "asked")
         state, verifier, to, at = json.loads(told) if told else ("", "", "/", 0)
-        if not told or time.time() - at > ASKED_SECONDS:
+        if not told or services.database.own_ms() - at > ASKED_SECONDS * 1000:
             raise Problem(400, NOT_ASKED)
         return state, verifier, to
 
@@ -105,6 +104,7 @@ def mount(frame: Frame) -> None:
         cookie = new_cookie()
         sealed = who.seal.seal(granted.token, hashed(cookie))
         services.sessions.open(cookie, user.id, user.login, sealed, granted.seconds, access)
+        services.views.record(user.id, user.login, "/sign-in")
         return cookie, granted.seconds
 
 

@@ -163,6 +163,20 @@ def blueprint(doors: Doors, signing_in: SignIn, about: Callable[[], Json]) -> Bl
             signing_in.revoke(person(str(sent("login"))))
             return jsonify({})
 
+    @control.post("/keys")
+    def keys() -> Response:
+        """Makes a private key for the first App, as on its settings page; or deletes all but the newest."""
+        with hub.lock:
+            app = hub.first_app
+            if app is None:
+                raise Refused(422, "there is no App yet")
+            if not optional("delete_older"):
+                public, private = apps.new_key()
+                app.keys.append(public)
+                return jsonify({"private_key": private})
+            del app.keys[:-1]
+            return jsonify({})
+
     @control.post("/users")
     def users() -> Response:
         """Makes or changes a person or bot: their role in a repository."""

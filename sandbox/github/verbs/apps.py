@@ -81,13 +81,8 @@ def read_manifest(text: str) -> Json:
     return dict(manifest)
 
 
-def register(hub: Hub, owner: Account, name: str, manifest: Json) -> tuple[App, str]:
-    """The App that a manifest describes, and the code for its credentials. Raises Refused."""
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    if not slug or len(name) > LONGEST_NAME:
-        raise Refused(422, f"the name must have 1 to {LONGEST_NAME} characters")
-    if any(app.slug == slug for app in hub.apps.values()):
-        raise Refused(422, f"the name {name} is already taken")
+def new_key() -> tuple[str, str]:
+    """A key of an App's as PEM, the public one and the private one, which is shown once."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -97,6 +92,17 @@ def register(hub: Hub, owner: Account, name: str, manifest: Json) -> tuple[App, 
         serialization.PrivateFormat.TraditionalOpenSSL,
         serialization.NoEncryption(),
     )
+    return public.decode(), private.decode()
+
+
+def register(hub: Hub, owner: Account, name: str, manifest: Json) -> tuple[App, str]:
+    """The App that a manifest describes, and the code for its credentials. Raises Refused."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not slug or len(name) > LONGEST_NAME:
+        raise Refused(422, f"the name must have 1 to {LONGEST_NAME} characters")
+    if any(app.slug == slug for app in hub.apps.values()):
+        raise Refused(422, f"the name {name} is already taken")
+    public, private = new_key()
     id = hub.new_id()
     app = App(
         id=id,
@@ -105,7 +111,7 @@ def register(hub: Hub, owner: Account, name: str, manifest: Json) -> tuple[App, 
         owner=owner,
         bot=hub.account(f"{slug}[bot]", "Bot"),
         client_id=f"Iv23li{id}",
-        key=public.decode(),
+        keys=[public],
         permissions={"metadata": "read"} | (manifest.get("default_permissions") or {}),
         events=list(manifest.get("default_events") or []),
         created_at=hub.now(),
@@ -116,7 +122,7 @@ def register(hub: Hub, owner: Account, name: str, manifest: Json) -> tuple[App, 
     )
     hub.apps[app.id] = app
     code = secrets.token_hex(20)
-    hub.manifest_codes[code] = (app, private.decode(), hub.now())
+    hub.manifest_codes[code] = (app, private, hub.now())
     hub.touch()
     return app, code
 

@@ -17,7 +17,7 @@ view: ledger {
   dimension: row_kind {
     type: string
     sql: ${TABLE}.`table` ;;
-    description: "What the row is: turns | runs | pulls | pool_corrections | refusals"
+    description: "What the row is: turns | runs | pulls | pool_corrections | cursor_events | refusals"
   }
 
   dimension: repository {
@@ -126,7 +126,7 @@ view: ledger {
     type: time
     timeframes: [raw, time, hour, date, week, month, quarter, year]
     sql: ${TABLE}.`at` ;;
-    description: "When it counts: a turn or correction when it was booked, a run when it was opened, a pull request when it was merged (null: it is not), a refusal when it was told"
+    description: "When it counts: a turn, a correction or an event of Cursor's when it was booked, a run when it was opened, a pull request when it was merged (null: it is not), a refusal when it was told"
   }
 
   dimension_group: ended {
@@ -141,6 +141,33 @@ view: ledger {
     timeframes: [raw, time, hour, date, week, month, quarter, year]
     sql: ${TABLE}.`merged_at` ;;
     description: "Of a pull request"
+  }
+
+  dimension: email {
+    type: string
+    sql: ${TABLE}.`email` ;;
+    description: "Of Cursor's event: the account; empty: none is told"
+  }
+
+  dimension: kind {
+    type: string
+    sql: ${TABLE}.`kind` ;;
+    description: "Of Cursor's event: how it is billed, in Cursor's words"
+  }
+
+  dimension_group: occurred {
+    type: time
+    timeframes: [raw, time, hour, date, week, month, quarter, year]
+    sql: ${TABLE}.`occurred_at` ;;
+    description: "Of Cursor's event: when it was"
+  }
+
+  measure: cursor_spend {
+    type: sum
+    sql: ${TABLE}.`usd` ;;
+    filters: [row_kind: "cursor_events"]
+    value_format: "$#,##0.00"
+    description: "What Cursor's admin API tells, beside all that was spent here"
   }
 
   measure: spend {

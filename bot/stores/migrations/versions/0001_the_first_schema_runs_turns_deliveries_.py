@@ -178,6 +178,29 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_sessions_until_at"), "sessions", ["until_at"], unique=False)
     op.create_table(
+        "views",
+        sa.Column("day", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("person", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("what", sa.String(length=400), nullable=False),
+        sa.Column("login", sa.String(length=100), nullable=False),
+        sa.Column("looks", sa.BigInteger(), nullable=False),
+        sa.Column("first_at", sa.BigInteger(), nullable=False),
+        sa.Column("last_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "person", "what", name=op.f("pk_views")),
+    )
+    op.create_index(op.f("ix_views_last_at"), "views", ["last_at"], unique=False)
+    op.create_table(
+        "policies",
+        sa.Column("repository_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("repository", sa.String(length=200), nullable=False),
+        sa.Column("branch", sa.String(length=255), nullable=False),
+        sa.Column("sha", sa.String(length=64), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=True),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.Column("read_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("repository_id", name=op.f("pk_policies")),
+    )
+    op.create_table(
         "audit",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -204,7 +227,9 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("labelings", schema=None) as batch_op:
         batch_op.create_index(
-            batch_op.f("ix_labelings_repository_id"), ["repository_id", "thread", "recorded_at"], unique=False
+            batch_op.f("ix_labelings_repository_id_thread_recorded_at"),
+            ["repository_id", "thread", "recorded_at"],
+            unique=False,
         )
 
     op.create_table(
@@ -217,6 +242,8 @@ def upgrade() -> None:
         sa.Column("installation", sa.BigInteger(), nullable=False),
         sa.Column("repository_id", sa.BigInteger(), nullable=False),
         sa.Column("repository", sa.String(length=200), nullable=False),
+        sa.Column("seen", sa.Text(), nullable=False),
+        sa.Column("looked_at", sa.BigInteger(), nullable=False),
         sa.Column("made_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("seen_at", sa.BigInteger(), nullable=True),
@@ -288,6 +315,32 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_pool_corrections_until_at"), ["until_at"], unique=False)
 
     op.create_table(
+        "cursor_events",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("email", sa.String(length=320), nullable=False),
+        sa.Column("model", sa.String(length=100), nullable=False),
+        sa.Column("kind", sa.String(length=100), nullable=False),
+        sa.Column("month", sa.String(length=7), nullable=False),
+        sa.Column("corrects", sa.BigInteger(), nullable=True),
+        sa.Column("booked_at", sa.BigInteger(), nullable=False),
+        sa.Column("nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("input", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("output", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cache_write", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cache_read", sa.BigInteger(), server_default="0", nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_cursor_events")),
+    )
+    with op.batch_alter_table("cursor_events", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_cursor_events_at"), ["at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_cursor_events_booked_at"), ["booked_at"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_cursor_events_month_email_nanos"), ["month", "email", "nanos"], unique=False
+        )
+
+    op.create_table(
         "processes",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
@@ -309,13 +362,22 @@ def upgrade() -> None:
         sa.Column("base", sa.Text(), nullable=False),
         sa.Column("closed", sa.Boolean(), nullable=False),
         sa.Column("merged_at", sa.BigInteger(), nullable=True),
-        sa.Column("merge_sha", sa.String(length=64), server_default="", nullable=False),
         sa.Column("reverts", sa.BigInteger(), nullable=True),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("repository_id", "number", name=op.f("pk_pulls")),
     )
     with op.batch_alter_table("pulls", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_pulls_merged_at"), ["merged_at"], unique=False)
+        batch_op.create_index(
+            "ix_pulls_reverts",
+            ["repository_id", "reverts"],
+            unique=False,
+            sqlite_where=sa.text("reverts IS NOT NULL"),
+            postgresql_where=sa.text("reverts IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_pulls_named_repository", [sa.text("lower(repository)"), "repository_id"], unique=False
+        )
 
     op.create_table(
         "closings",
@@ -353,6 +415,72 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("quarter", "run", "model", name=op.f("pk_quarters")),
     )
     op.create_table(
+        "days",
+        sa.Column("quarter", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("run", sa.String(length=12), nullable=False),
+        sa.Column("model", sa.String(length=100), nullable=False),
+        sa.Column("alone", sa.Boolean(), nullable=False),
+        sa.Column("repository_id", sa.BigInteger(), nullable=True),
+        sa.Column("repository", sa.String(length=200), nullable=False),
+        sa.Column("threaded", sa.Boolean(), nullable=False),
+        sa.Column("actor", sa.String(length=100), nullable=False),
+        sa.Column("actor_id", sa.BigInteger(), nullable=True),
+        sa.Column("line", sa.String(length=40), nullable=False),
+        sa.Column("task_class", sa.String(length=16), nullable=False),
+        sa.Column("engine", sa.String(length=32), nullable=False),
+        sa.Column("opened_at", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("reason", sa.String(length=32), nullable=True),
+        sa.Column("attributed", sa.Boolean(), nullable=False),
+        sa.Column("nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("input", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cache_write_5m", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cache_write_1h", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cache_read", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("output", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_input_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_write_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_read_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_output_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("cost_tools_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.PrimaryKeyConstraint("quarter", "run", "model", name=op.f("pk_days")),
+    )
+    with op.batch_alter_table("days", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_days_run"), ["run"], unique=False)
+
+    op.create_table(
+        "ends",
+        sa.Column("run", sa.String(length=12), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=False),
+        sa.Column("repository_id", sa.BigInteger(), nullable=True),
+        sa.Column("repository", sa.String(length=200), nullable=False),
+        sa.Column("actor", sa.String(length=100), nullable=False),
+        sa.Column("actor_id", sa.BigInteger(), nullable=True),
+        sa.Column("line", sa.String(length=40), nullable=False),
+        sa.Column("task_class", sa.String(length=16), nullable=False),
+        sa.Column("engine", sa.String(length=32), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("reason", sa.String(length=32), nullable=True),
+        sa.Column("steps", sa.BigInteger(), nullable=False),
+        sa.Column("long", sa.Boolean(), nullable=False),
+        sa.Column("spent_tokens", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("run", name=op.f("pk_ends")),
+    )
+    with op.batch_alter_table("ends", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_ends_ended_at"), ["ended_at"], unique=False)
+
+    op.create_table(
+        "pull_sums",
+        sa.Column("repository_id", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("halted_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("context_nanos", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("runs", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("attempts", sa.BigInteger(), server_default="0", nullable=False),
+        sa.PrimaryKeyConstraint("repository_id", "number", name=op.f("pk_pull_sums")),
+    )
+    op.create_table(
         "refusals",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
@@ -378,7 +506,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "rolled",
-        sa.Column("name", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("through", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_rolled")),
     )
@@ -416,8 +544,8 @@ def upgrade() -> None:
         sa.Column("kept_back", sa.Integer(), server_default="0", nullable=False),
         sa.Column("sources", sa.Text(), server_default="{}", nullable=False),
         sa.Column("clamps", sa.Text(), server_default="[]", nullable=False),
-        sa.Column("retention_days", sa.Integer(), server_default="30", nullable=False),
         sa.Column("rules", sa.Text(), server_default="{}", nullable=False),
+        sa.Column("retention_days", sa.Integer(), server_default="30", nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("reason", sa.String(length=32), nullable=True),
         sa.Column("message", sa.Text(), server_default="", nullable=False),
@@ -504,6 +632,10 @@ def upgrade() -> None:
             batch_op.f("ix_runs_repository_id_thread"), ["repository_id", "thread"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_runs_state"), ["state"], unique=False)
+        batch_op.create_index("ix_runs_named_actor", [sa.text("lower(actor)"), "actor_id"], unique=False)
+        batch_op.create_index(
+            "ix_runs_named_repository", [sa.text("lower(repository)"), "repository_id"], unique=False
+        )
         batch_op.create_index(batch_op.f("ix_runs_sweep_item"), ["sweep", "item"], unique=False)
         batch_op.create_index(
             "ix_runs_untraced",

@@ -1,0 +1,1 @@
+"""What comes with the product, and what must not: packages with known holes, credentials in the tree."""
