@@ -20,6 +20,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import Pool
 
+from bot.stores.wal import WriteAheadLog, not_by_itself, pragmas
+
 # Milliseconds since the epoch by the database's clock; clock_timestamp(), so that a wait for a lock counts.
 NOW = {
     "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)",
@@ -68,6 +70,7 @@ class Database:
         self.clock = clock or NOW[self.kind]
         self.now: sa.ColumnElement[int] = sa.literal_column(self.clock, sa.BigInteger)
         self.patience: float | None = None  # seconds
+        self._log = WriteAheadLog(self.file) if self.file else None
 
     @property
     def file(self) -> str:
@@ -86,6 +89,12 @@ class Database:
         """A transaction that may write; commits at the end, rolls back on an exception."""
         with self.engine.begin() as tx:
             yield tx
+        self.tidy()
+
+    def tidy(self) -> None:
+        """After a commit: keep SQLite's write-ahead log short."""
+        if self._log is not None:
+            self._log.tidy()
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -206,7 +215,7 @@ def engine(url: str) -> sa.Engine:
 
 def _on_sqlite_connect(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # SQLAlchemy begins; pysqlite's own guesses are off
-    pragmas(connection)
+    pragmas(connection, BUSY_SECONDS)
 
 
 def _on_sqlite_begin(connection: sa.Connection) -> None:
@@ -226,7 +235,9 @@ def _on_any_connect(connection: Any, _record: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute(steady_session())
         connection.commit()
-    elif sqlite3.sqlite_version_info < (3, 42):
+        return
+    not_by_itself(connection)
+    if sqlite3.sqlite_version_info < (3, 42):
         connection.create_function("unixepoch", 1, _unixepoch)
 
 
@@ -234,10 +245,3 @@ def _unixepoch(modifier: str) -> float:
     if modifier not in ("subsec", "subsecond"):
         raise ValueError(f"unixepoch({modifier!r}) is not known here")
     return time.time()
-
-
-def pragmas(connection: sqlite3.Connection) -> None:
-    connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")

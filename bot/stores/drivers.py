@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, TypeVar
 
-from bot.stores.database import BUSY_SECONDS, Database, pragmas
+from bot.stores.database import BUSY_SECONDS, Database
+from bot.stores.wal import pragmas
 
 T = TypeVar("T")
 # Seconds. As long as a server takes to start again, and an agent waits for the end of an answer.
@@ -79,7 +80,7 @@ class Sqlite:
     away = ()
 
     def __init__(self, database: Database, sync: Callable[[int], None] = SYNC) -> None:
-        self._path = database.file
+        self._path, self._tidy = database.file, database.tidy
         self._lock = threading.Lock()
         self._writer = self._connect()
         self._writer.execute("PRAGMA synchronous=NORMAL")
@@ -92,7 +93,7 @@ class Sqlite:
         connection = sqlite3.connect(
             self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
-        pragmas(connection)
+        pragmas(connection, BUSY_SECONDS)
         return connection
 
     def read(self, sql: str, values: Sequence[Any]) -> list[Any]:
@@ -121,6 +122,7 @@ class Sqlite:
                 raise
         if durable:
             self._log.sync()
+        self._tidy()
 
     def close(self) -> None:
         self._log.close()

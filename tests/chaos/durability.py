@@ -28,6 +28,7 @@ import click
 import sqlalchemy as sa
 
 from bot import services, settings
+from bot.runner.service import BEAT_SECONDS
 from bot.stores.tables import pool_corrections, runs
 from bot.stories.reconcile import reconcile
 from sandbox.actions import Job, Watch
@@ -83,6 +84,11 @@ class Crew:
         if brief is None:
             return watch.ended("failure")
         self.claimed.add(run)
+        done = threading.Event()
+        alive = threading.Thread(
+            target=self._alive, args=(done, f"{service}/api/runs/{run}/events", brief["token"])
+        )
+        alive.start()
         for _ in range(dice.randint(1, 3)):
             asked = {
                 "model": brief["model"],
@@ -95,9 +101,16 @@ class Crew:
                 self.answered[run] += 1
             except BROKEN:  # of a gateway that died, or an upstream that cut it: the next one is asked anew
                 time.sleep(0.2)
-        done = {"outcome": "done", "summary": "I asked."}
-        self._until_answered(lambda: ask("POST", f"{service}/api/runs/{run}/result", brief["token"], done))
+        result = {"outcome": "done", "summary": "I asked."}
+        self._until_answered(lambda: ask("POST", f"{service}/api/runs/{run}/result", brief["token"], result))
+        done.set()
+        alive.join()
         return watch.ended("success")
+
+    def _alive(self, done: threading.Event, url: str, token: str) -> None:
+        while not done.wait(BEAT_SECONDS) and not self.over.is_set():
+            with suppress(*BROKEN):
+                ask("POST", url, token, {"events": [{"type": "heartbeat"}]})
 
     def _until_answered(self, do: Callable[[], Any], again: tuple[int, ...] = ()) -> Any:
         """None: it was refused."""

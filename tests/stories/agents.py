@@ -192,12 +192,12 @@ call(me + "/result", brief["token"], {
 )
 
 # As ITEM, but streams; what was refused for a moment or never answered is asked again, as SDKs and the
-# runner do. `ask`: how often; for ever, where a ceiling is to end it.
+# runner do; it says every 20 s that it is alive. `ask`: how often; for ever, where a ceiling is to end it.
 STEADFAST = (
     _CLAIM.replace(
         "brief = claim()",
         """
-import http.client
+import http.client, threading
 
 
 def steadily(do, *no):
@@ -229,6 +229,18 @@ def turn(token, body):
 brief = claim()""",
     )
     + """
+
+
+def alive():
+    while True:
+        time.sleep(20)
+        try:
+            once(me + "/events", brief["token"], {"events": [{"type": "heartbeat"}]})
+        except (OSError, http.client.HTTPException, ValueError):
+            pass
+
+
+threading.Thread(target=alive, daemon=True).start()
 told = json.loads(brief["task"].split("\\n\\n")[-1])
 words = "character: " + told["as"]
 body = {"model": brief["model"], "max_tokens": 2000, "stream": True, "metadata": {"user_id": run},
