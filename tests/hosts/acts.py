@@ -19,6 +19,7 @@ from tests.stories.service import ROOT
 
 MINUTE = 60.0
 LONGEST = 400.0  # until everything has ended: GitHub's log of deliveries is looked at every five minutes
+AGAIN = 4.0  # seconds until somebody asks for one more
 TOGETHER = 3  # commands at once; one of them is a runaway
 
 
@@ -56,8 +57,13 @@ def through(
     worker = victim.worker_id()
     commands(world)
     stories: set[str] = set()
+    again = time.monotonic() + AGAIN
 
     def in_the_middle() -> bool:
+        nonlocal again
+        if time.monotonic() >= again:  # so quick that no look fell into it
+            world.command("cost=$5", ask=6, **{"as": "slow"})
+            again = time.monotonic() + AGAIN
         streaming = world.rows("SELECT count(DISTINCT owner) FROM turns WHERE state = 'held'")[0][0]
         stories.clear()
         stories.update(world.told_by(worker))
