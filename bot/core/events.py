@@ -209,7 +209,7 @@ def _listed(payload: dict[str, Any], key: str, installation: int) -> tuple[Repo,
     found = payload.get(key) or []
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise Malformed(f"{key} must be a list of objects")
-    return tuple(Repo(installation, _number(one, "id"), _text(one, "full_name")) for one in found)
+    return tuple(Repo(installation, _number(one, "id"), _full_name(one)) for one in found)
 
 
 def _comment(payload: dict[str, Any], kind: str, thread: dict[str, Any]) -> CommentCreated | None:
@@ -302,7 +302,15 @@ def _repo(payload: dict[str, Any]) -> Repo | None:
     installation = payload.get("installation")
     if not isinstance(installation, dict):
         return None
-    return Repo(_number(installation, "id"), _number(repository, "id"), _text(repository, "full_name"))
+    return Repo(_number(installation, "id"), _number(repository, "id"), _full_name(repository))
+
+
+def _full_name(repository: dict[str, Any]) -> str:
+    """It becomes part of the addresses that we ask GitHub at."""
+    name = _text(repository, "full_name")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name, re.ASCII) or {".", ".."} & set(name.split("/")):
+        raise Malformed("full_name must be owner/name")
+    return name
 
 
 def _object(raw: dict[str, Any], key: str) -> dict[str, Any]:

@@ -191,6 +191,17 @@ def test_what_starts_nothing(event: str, action: str, facts: dict[str, Any]) -> 
     assert parse(event, samples.payload(event, action, **facts)) is None
 
 
+@pytest.mark.parametrize("name", ["", "a", "a/b/c", "../..", "a/..", "a/b?c", "a b/c", "\u202ex/y", "a/b\n"])
+@pytest.mark.parametrize(("event", "action"), [("pull_request", "closed"), ("installation", "created")])
+def test_a_repository_that_no_address_can_name_is_malformed(event: str, action: str, name: str) -> None:
+    told = samples.payload(event, action, check=False)
+    for one in [told.get("repository"), *told.get("repositories", [])]:
+        if one:
+            one["full_name"] = name
+    with pytest.raises(Malformed, match="full_name"):
+        parse(event, told)
+
+
 def test_a_comment_through_an_app_starts_nothing() -> None:
     sent = samples.payload("issue_comment", "created", comment="/agent fix")
     sent["comment"]["performed_via_github_app"] = {"id": 1, "slug": "x"}
