@@ -22,7 +22,9 @@ from bot.web.answers import Problem, answer, body, json_object
 log = Log("webhook")
 
 MAX_BODY = 26 * 1024 * 1024  # GitHub sends at most 25 MB
-GUID = re.compile(r"[0-9A-Za-z-]{1,60}")
+# As GitHub makes them, and no other: it becomes the key of a story, it is under no signature, and none of our
+# own keys (finish-…, reconcile-…) looks like one.
+GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 EVENT = re.compile(r"[a-z_]{1,60}")
 
 

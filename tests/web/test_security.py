@@ -19,8 +19,8 @@ def test_a_comment_of_a_megabyte_is_taken_like_any_other(door: FlaskClient, serv
     """GitHub allows far less; what it signs is taken all the same, and so is the next one."""
     launch = "launch.on_comment"
     comments = {"`" * 1_000_000: None, "/agent fix\n" + "> \n" * 330_000: launch, "/agent fix": launch}
-    for number, (words, started) in enumerate(comments.items()):
-        delivery = samples.delivery("issue_comment", "created", comment=words, guid=f"d-{number}")
+    for words, started in comments.items():
+        delivery = samples.delivery("issue_comment", "created", comment=words)
         status, answer = post(door, *delivery)
         assert (status, answer["started"]) == (202, started)
     assert len(enqueued(service)) == 2

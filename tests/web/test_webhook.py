@@ -11,9 +11,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from bot.services import Services
+from bot.stores.handover import finish_key
 from bot.stores.tables import deliveries
 from bot.web import webhook
 from tests import samples
+
+GUID = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 
 
 @pytest.fixture
@@ -63,10 +66,10 @@ def comment(**facts: Any) -> tuple[dict[str, str], bytes]:
 def test_what_github_signed_starts_its_story(
     door: FlaskClient, service: Services, event: str, action: str, story: str, facts: dict[str, Any]
 ) -> None:
-    headers, body = samples.delivery(event, action, guid="d-1", **facts)
+    headers, body = samples.delivery(event, action, guid=GUID, **facts)
     status, answer = post(door, headers, body)
     assert (status, answer["started"]) == (202, story)
-    assert enqueued(service) == [(story, "d-1")]
+    assert enqueued(service) == [(story, GUID)]
 
 
 def unsigned(headers: dict[str, str], body: bytes) -> tuple[dict[str, str], bytes]:
@@ -110,6 +113,21 @@ def a_comment_without_a_body(headers: dict[str, str], body: bytes) -> tuple[dict
     del payload["comment"]["body"]
     broken = json.dumps(payload).encode()
     return samples.headers("issue_comment", broken), broken
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        finish_key("0123456789ab", 1), "reconcile-2026-11-28", "cursor-490000", "admit-0123456789ab-1",
+        f"{GUID}-rest-x", GUID[:-1], "",
+    ],
+)  # fmt: skip
+def test_no_delivery_has_the_key_of_a_story_of_ours(door: FlaskClient, service: Services, id: str) -> None:
+    """The id is not under the signature: whoever has one signed body could keep a run from being told."""
+    headers, body = comment()
+    status, answer = post(door, headers | {"X-GitHub-Delivery": id}, body)
+    assert (status, enqueued(service)) == (400, [])
+    assert "X-GitHub-Delivery" in answer["error"]
 
 
 def without_a_delivery_id(headers: dict[str, str], body: bytes) -> tuple[dict[str, str], bytes]:
@@ -171,19 +189,19 @@ def test_anything_else_starts_nothing_and_says_why(
 def test_what_is_of_no_interest_is_recorded_and_starts_nothing(
     door: FlaskClient, service: Services, event: str, action: str, facts: dict[str, Any]
 ) -> None:
-    status, answer = post(door, *samples.delivery(event, action, guid="d-1", **facts))
+    status, answer = post(door, *samples.delivery(event, action, guid=GUID, **facts))
     assert (status, answer["started"]) == (202, None)
     assert enqueued(service) == []
     with service.database.read() as tx:
-        assert tx.execute(sa.select(deliveries.c.id)).scalars().all() == ["d-1"]
+        assert tx.execute(sa.select(deliveries.c.id)).scalars().all() == [GUID]
 
 
 def test_a_redelivery_starts_nothing_twice(door: FlaskClient, service: Services) -> None:
-    headers, body = comment(guid="d-1")
+    headers, body = comment(guid=GUID)
     answers = [post(door, headers, body) for _ in range(3)]
     assert [status for status, _ in answers] == [202, 202, 202]
     assert [answer["seen_before"] for _, answer in answers] == [False, True, True]
-    assert enqueued(service) == [("launch.on_comment", "d-1")]
+    assert enqueued(service) == [("launch.on_comment", GUID)]
 
 
 def test_a_ping_is_answered(door: FlaskClient, service: Services) -> None:
