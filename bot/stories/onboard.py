@@ -23,6 +23,9 @@ WORKFLOW_FILE = Path(__file__).resolve().parents[2] / "workflows" / "agent.yml"
 FEW = 5  # repositories to a story: the rest has one of its own
 SOON, LATER = 8.0, 90.0  # seconds between two of them, in the first story and in those after it
 REST = "-rest-"
+ONE_BY_ONE = "GitHub is asked for one repository after the other"
+LOOKS = 2  # at what a removal was of; the lists of GitHub may be behind its webhooks
+BETWEEN = 30.0  # seconds
 
 
 def on_installed(story: Story, event: Installed) -> int:
@@ -37,7 +40,7 @@ def on_installed(story: Story, event: Installed) -> int:
         state, message, url = _set_up(story, repo, event.everything)
         story.step(f"remember {repo.full_name}", services.onboardings.record, repo, state, message, url)
         if repo is not repositories[-1]:
-            _pause(story, repo, LATER if number else SOON)
+            _pause(story, repo.full_name, LATER if number else SOON, ONE_BY_ONE)
     if rest:
         key = f"{first}{REST}{int(number or 0) + 1}"
         left = Installed(event.installation, rest, event.everything)
@@ -45,12 +48,12 @@ def on_installed(story: Story, event: Installed) -> int:
     return len(few)
 
 
-def _pause(story: Story, repo: Repo, seconds: float) -> None:
+def _pause(story: Story, after: str, seconds: float, why: str) -> None:
     """Go on so much later, and hold no slot meanwhile."""
     now_ms = story.services.database.now_ms
-    until = story.step(f"when to go on after {repo.full_name}", lambda: now_ms() + round(seconds * 1000))
+    until = story.step(f"when to go on after {after}", lambda: now_ms() + round(seconds * 1000))
     if (left := (until - now_ms()) / 1000) > 0:
-        raise Aside(left, "GitHub is asked for one repository after the other")
+        raise Aside(left, why)
 
 
 def _set_up(story: Story, repo: Repo, everything: bool) -> tuple[str, str, str]:
@@ -97,13 +100,33 @@ def _body(services: Services) -> str:
 def on_uninstalled(story: Story, event: Uninstalled) -> int:
     """End the live runs there, for nothing of theirs can reach GitHub any more; how many there were.
 
-    What they have cost stays in the ledger: it was spent.
+    GitHub's word of now counts, not the event's, which may be days old: what it still shows us goes on. What
+    the runs have cost stays in the ledger: it was spent.
     """
     services = story.services
-    live = story.step("its live runs", services.runs.live_in, event.installation, event.repositories)
+    gone: tuple[int, ...] | None = ()
+    for look in range(LOOKS):
+        if look:
+            _pause(story, f"look {look}", BETWEEN, "GitHub still shows what it said was gone")
+        gone = story.step(f"what is gone, look {look + 1}", _gone, services, event)
+        if gone is None or len(gone) == len(event.repositories or "?"):
+            break
+    if gone == ():
+        return 0
+    live = story.step("its live runs", services.runs.live_in, event.installation, gone)
     for run_id in live:
         started = story.step(f"halt {run_id}", asides.halt, services, run_id, f"stopped, for {event.why}")
         if not started:
             story.step(f"have {run_id} finished", asides.finish_unclaimed, services, run_of(services, run_id))
-    story.step("it is left", services.onboardings.leave, event.installation, event.repositories, event.why)
+    story.step("it is left", services.onboardings.leave, event.installation, gone, event.why)
     return len(live)
+
+
+def _gone(services: Services, event: Uninstalled) -> tuple[int, ...] | None:
+    """Of what the event names, what GitHub shows us no more; None: nothing of the installation is left."""
+    if event.installation not in services.github.installations():
+        return event.repositories
+    if event.repositories is None:
+        return ()
+    there = {repo.id for repo in services.github.repositories(event.installation)}
+    return tuple(id for id in event.repositories if id not in there)

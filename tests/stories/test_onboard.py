@@ -296,6 +296,7 @@ def live_run(world: World, repo: Repo, thread: int, claimed: bool) -> str:
 def test_who_leaves_has_their_runs_ended_and_their_money_kept(world: World, claimed: bool) -> None:
     repo, other = world.repo(), world.repo("other")
     run, elsewhere = live_run(world, repo, 1, claimed), live_run(world, other, 1, claimed)
+    world.github.choose(other.full_name)
     gone = Uninstalled(repo.installation, (repo.id,), "the App was taken off this repository")
     assert onboard.on_uninstalled(world.story(), gone) == 1
     found, still = world.services.runs.get(run), world.services.runs.get(elsewhere)
@@ -306,9 +307,45 @@ def test_who_leaves_has_their_runs_ended_and_their_money_kept(world: World, clai
     assert still.live, "another repository's goes on"
     waits = world.services.queue.status(finish_key(run, 1)) == "ENQUEUED"
     assert waits is not claimed, "a runner hands in first what it has"
+    world.github.uninstall()
     everything = Uninstalled(repo.installation, None, "the App was uninstalled")
     assert onboard.on_uninstalled(Story("d-2", world.services, Memory()), everything) == 1
     assert onboard.on_uninstalled(Story("d-3", world.services, Memory()), everything) == 0
+
+
+@pytest.mark.parametrize("of_all", [False, True], ids=["one repository", "all of it"])
+def test_a_removal_that_github_knows_nothing_of_any_more_ends_nothing(world: World, of_all: bool) -> None:
+    """It came days late, or somebody sends it again: the App is there."""
+    repo = world.repo()
+    run = live_run(world, repo, 1, claimed=True)
+    world.github.suspend()
+    world.github.suspend(False)
+    late = Uninstalled(repo.installation, None if of_all else (repo.id,), "the App was suspended")
+    memory = Memory()
+    with pytest.raises(Aside):
+        onboard.on_uninstalled(world.story(memory), late)
+    memory.time_passes()
+    assert onboard.on_uninstalled(world.story(memory), late) == 0
+    found = world.services.runs.get(run)
+    assert found is not None
+    assert found.live
+    assert world.services.onboardings.of(repo.id) is None
+
+
+def test_a_removal_that_githubs_lists_do_not_know_yet_ends_runs_with_the_second_look(
+    world: World,
+) -> None:
+    repo = world.repo()
+    run = live_run(world, repo, 1, claimed=True)
+    gone, memory = Uninstalled(repo.installation, None, "the App was uninstalled"), Memory()
+    with pytest.raises(Aside):
+        onboard.on_uninstalled(world.story(memory), gone)
+    world.github.uninstall()
+    memory.time_passes()
+    assert onboard.on_uninstalled(world.story(memory), gone) == 1
+    found = world.services.runs.get(run)
+    assert found is not None
+    assert found.state == "halted"
 
 
 def test_a_run_whose_app_is_gone_is_finished_without_waiting_for_github(world: World) -> None:
