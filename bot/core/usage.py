@@ -173,6 +173,27 @@ def _word(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
+def _come_whole(lines: bytes) -> bool:
+    """Whether a block that begins in these lines has content already: some kinds have no delta at all.
+
+    In doubt it has, and its answer is billed.
+    """
+    return any(
+        _has_content(line[5:])
+        for line in lines.split(b"\n")
+        if line.startswith(b"data:") and b"content_block_start" in line
+    )
+
+
+def _has_content(data: bytes) -> bool:
+    try:
+        block = json.loads(data)["content_block"]
+        kind = block["type"]
+        return kind not in ("text", "thinking") or bool(block[kind])
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return True
+
+
 class Reader:
     """Reads usage from the bytes of an SSE stream as they pass; the bytes themselves are left alone.
 
@@ -198,9 +219,8 @@ class Reader:
             lines = lines[lines.index(b"\n") + 1 :]
             self._skipping = False
         self._keep(rest)
-        if b"content_block_delta" in lines:
-            self._content = self.answer.started = True
-            self.answer.refused_before_output = False  # also where the refusal was told first
+        if b"content_block_delta" in lines or (b"content_block_start" in lines and _come_whole(lines)):
+            self._brings_content()
         # The four kinds of line that matter; text deltas are passed over without being parsed.
         if b'"usage"' in lines or b"message_stop" in lines or b'"error"' in lines or b"stop_reason" in lines:
             for line in lines.split(b"\n"):
@@ -212,9 +232,15 @@ class Reader:
                 ):
                     self._event(line[5:])
 
+    def _brings_content(self) -> None:
+        self._content = self.answer.started = True
+        self.answer.refused_before_output = False  # also where the refusal was told first
+
     def _keep(self, rest: bytes) -> None:
         if self._skipping or len(rest) > MAX_EVENT:
             self._rest, self._skipping = b"", bool(rest) or self._skipping
+            if self._skipping:
+                self._brings_content()  # nothing else is as long
         else:
             self._rest = rest
 

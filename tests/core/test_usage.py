@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.usage import Reader, Usage, parse, read_message
@@ -76,6 +76,39 @@ def test_a_refusal_before_any_output_is_told_from_one_in_mid_stream() -> None:
     refusal = {"type": "message_delta", "delta": {"stop_reason": "refusal"}, "usage": {"output_tokens": 5}}
     assert read(sse(START, refusal, STOP), []).answer.refused_before_output
     assert not read(sse(START, TEXT, refusal, STOP), []).answer.refused_before_output
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "redacted_thinking", "data": "EmwKAhgB"},
+        {"type": "redacted_thinking", "data": "E" * (9 << 20)},
+        {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []},
+        {"type": "tool_use", "id": "toolu_1", "name": "n", "input": {}},
+        {"type": "text", "text": "a"},
+        {"type": "of tomorrow"},
+    ],
+    ids=["redacted", "longer than is read", "result", "tool", "text", "unknown"],
+)
+@given(cuts=st.lists(st.integers(0, 10_000), max_size=5))
+@settings(max_examples=10, deadline=None)
+def test_content_that_comes_whole_is_output_as_in_a_json_answer(
+    block: dict[str, Any], cuts: list[int]
+) -> None:
+    begins = {"type": "content_block_start", "index": 0, "content_block": block}
+    refusal = {"type": "message_delta", "delta": {"stop_reason": "refusal"}, "usage": {"output_tokens": 5}}
+    for order in ((START, begins, refusal, STOP), (START, refusal, begins, STOP)):
+        answer = read(sse(*order), cuts).answer
+        assert (answer.refused_before_output, answer.started) == (False, True)
+    whole = {"type": "message", "stop_reason": "refusal", "usage": {"input_tokens": 1, "output_tokens": 5}}
+    assert not read_message(json.dumps(whole | {"content": [block]}).encode()).refused_before_output
+
+
+@pytest.mark.parametrize("kind", ["text", "thinking"])
+def test_a_block_that_has_only_begun_is_no_output_yet(kind: str) -> None:
+    begins = {"type": "content_block_start", "index": 0, "content_block": {"type": kind, kind: ""}}
+    refusal = {"type": "message_delta", "delta": {"stop_reason": "refusal"}, "usage": {"output_tokens": 5}}
+    assert read(sse(START, begins, refusal, STOP), []).answer.refused_before_output
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5))
