@@ -19,7 +19,7 @@ from benchmarks import peers
 from bot.core.ceilings import span
 from bot.core.commands import ENGINES
 from bot.core.money import Usd
-from bot.runner.engines import named
+from bot.runner.engines.named import named
 
 HALTED = 3
 

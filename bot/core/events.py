@@ -12,6 +12,7 @@ from typing import Any
 
 from bot.core import labels
 from bot.core.places import Repo
+from bot.core.untrusted import storable
 
 ISSUE_COMMENT, REVIEW_COMMENT = "issue_comment", "review_comment"
 MAX_BODY = 1_000_000  # characters of a comment that are looked at; GitHub allows far fewer
@@ -341,5 +342,4 @@ def _text(raw: dict[str, Any], key: str) -> str:
     value = raw.get(key)
     if not isinstance(value, str):
         raise Malformed(f"{key} must be text")
-    # Neither fits PostgreSQL, and GitHub sends neither.
-    return value.encode(errors="replace").decode().replace("\0", "\ufffd")
+    return storable(value)

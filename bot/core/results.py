@@ -15,6 +15,7 @@ from bot.core.changeset import Changeset, Malformed
 from bot.core.money import Usd
 from bot.core.reports import Check
 from bot.core.secrets import redacted
+from bot.core.untrusted import storable
 
 OUTCOMES = ("done", "halted", "failed")
 # What a runner may say: also that it ended its agent before a ceiling, which only keeps the work aside.
@@ -93,8 +94,7 @@ def _text(raw: dict[str, Any], key: str, most: int) -> str:
 
 
 def _clean(value: str) -> str:
-    plain = value.encode(errors="replace").decode().replace("\0", "\ufffd")  # neither fits PostgreSQL
-    return redacted(plain)[0]
+    return redacted(storable(value))[0]
 
 
 def _check(raw: Any) -> Check | None:

@@ -10,7 +10,7 @@ from bot.core.commands import Options
 from bot.core.money import ZERO, Usd
 from bot.core.outcomes import Report
 from bot.core.quantities import MOST
-from bot.core.untrusted import line
+from bot.core.untrusted import line, storable
 
 STEP_CLASSES = tuple(name for name in CLASSES if name != "split")  # which makes a list for a thread
 MOST_TASK = 60_000  # characters
@@ -86,7 +86,7 @@ def text(raw: dict[str, Any], name: str, most: int) -> str:
         return ""
     if not isinstance(value, str) or len(value) > most:
         raise Unclear(f"{name} must be text of at most {most:,} characters")
-    return value.encode(errors="replace").decode().replace("\0", "\ufffd")  # neither fits PostgreSQL
+    return storable(value)
 
 
 def whole(raw: dict[str, Any], name: str, most: int) -> int | None:

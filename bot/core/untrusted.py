@@ -51,6 +51,11 @@ def neutral(text: str) -> str:
     return _ACTIVE.sub(lambda found: found[0] + ZWSP, _DRAWN.sub(r"\1text ", printable(text)))
 
 
+def storable(text: str) -> str:
+    """Without what PostgreSQL takes in no text: halves of characters, and NUL."""
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
 def printable(text: str) -> str:
     """Without controls: what a terminal shows as it stands. Line breaks and tabs stay."""
     return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))

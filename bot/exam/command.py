@@ -30,8 +30,8 @@ from bot.core.money import Usd
 from bot.exam import paper, sheet
 from bot.exam.scripted import NoSandbox, scripted
 from bot.exam.sitting import TASK_CLASS, Sitting, Terms
-from bot.runner import engines
 from bot.runner.engines import Event
+from bot.runner.engines.named import UnknownEngine, named
 from bot.runner.joblog import event_line
 
 COST = Usd.parse("1")
@@ -88,8 +88,8 @@ def exam(
     ceilings, sources, total = _bounds(env, cost, tokens, steps, wall, total, len(exercises))
     prices = price_book(model_prices)
     try:
-        engines.named(engine)
-    except engines.UnknownEngine as error:
+        named(engine)
+    except UnknownEngine as error:
         refuse(str(error))
     key, upstream = key_and_upstream(env)
     sits = character or ("" if key else EXAMINEE)

@@ -14,10 +14,11 @@ from pathlib import Path
 from bot.core.care import care
 from bot.core.ceilings import Ceilings
 from bot.core.reports import Check
-from bot.runner import check, engines, prompts
+from bot.runner import check, prompts
 from bot.runner.beside import beside
 from bot.runner.engines import Ending, Event, Ground, Task
 from bot.runner.engines.installed import engines_folder
+from bot.runner.engines.named import named
 from bot.runner.isolation import tool_env
 from bot.runner.shell import Shell
 from bot.runner.supervise import Stop, judged, watched
@@ -71,9 +72,9 @@ def run_local(
     """Work on `workspace` until there is an end; the tools run as this user, with a scrubbed environment.
 
     `env` is ours (settings.environment()). When `halted` is set the tools' processes end; so they do at
-    Ctrl-C, and the result says so. Raises engines.UnknownEngine.
+    Ctrl-C, and the result says so. Raises UnknownEngine.
     """
-    chosen, root = engines.named(engine), workspace.resolve()
+    chosen, root = named(engine), workspace.resolve()
     stop, before = Stop(), tree(root)
     with tempfile.TemporaryDirectory(prefix="tollgate-") as scratch, _following(halted, stop):
         own = tool_env(env, Path(env.get("HOME") or scratch))

@@ -21,10 +21,11 @@ from bot.core.changeset import Changeset
 from bot.core.reports import Check
 from bot.core.run_tokens import for_agent
 from bot.core.transcript import Transcript
-from bot.runner import changeset, check, engines, prompts
+from bot.runner import changeset, check, prompts
 from bot.runner.checkout import Place, fetch, place, settings_of
 from bot.runner.engines import Ending, Engine, Event, Ground, Task
 from bot.runner.engines.installed import engines_folder
+from bot.runner.engines.named import UnknownEngine, named
 from bot.runner.isolation import User, agent_user, tool_env
 from bot.runner.joblog import Job
 from bot.runner.papers import Papers
@@ -38,9 +39,6 @@ from bot.runner.uploads import Uploads
 CHECK_SECONDS = 300.0
 # For the last upload, before the result.
 LAST_SECONDS, LAST_WHEN_CANCELLED = 20.0, 2.0
-REPORT_SECONDS = (
-    30.0  # for the service to publish it: more minutes of a machine would cost more than they tell
-)
 CHECK_AFTER_HALT = 60.0  # the service waits 180 s for the result of a run that it has ended
 IDENTITY = {
     "ACTIONS_ID_TOKEN_REQUEST_URL": "the job needs `permissions: id-token: write`",
@@ -154,7 +152,7 @@ class CiRun:
         brief, user = self.brief, self._user()
         isolation = "user" if user else "none"
         try:
-            engine = engines.named(brief.engine)
+            engine = named(brief.engine)
             self.version = engine.version
             self.job.line(f"the engine: {engine.name} {engine.version}")
             with place(user, brief.full_name.rpartition("/")[2], brief.run) as where:
@@ -163,7 +161,7 @@ class CiRun:
                 base = self._base(begun, engine)
                 left = self._left_before(where, user)
                 return self._in(where, begun, base, left, engine, user, isolation, stop, pulse)
-        except engines.UnknownEngine as error:
+        except UnknownEngine as error:
             return Made(Ending("failed", message=str(error)), isolation=isolation)
         except (GitFailed, OSError, ValueError) as error:
             return Made(Ending("failed", message=f"the work could not begin: {error}"), isolation=isolation)

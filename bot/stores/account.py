@@ -31,7 +31,6 @@ class Account:
     steps: int
     held_steps: int
     cached: int
-    held_cached: int
     started_at: int
     deadline_at: int
     now: int
@@ -100,14 +99,14 @@ def whole_hold(ask: Ask, ending: str, status: int = 0, request_id: str | None = 
 COLUMNS = (
     "id, attempt, state, reason, message, ceiling_nanos, ceiling_tokens, ceiling_steps, ceiling_seconds, "
     "ceiling_cached_tokens, spent_nanos, held_nanos, spent_tokens, held_tokens, steps, held_steps, "
-    "cache_read, held_cached, started_at, deadline_at, rules, kept_back, key_name"
+    "cache_read, started_at, deadline_at, rules, kept_back, key_name"
 )
 
 
 def from_row(row: Sequence[Any]) -> Account:
     """From COLUMNS and the time."""
     (run, attempt, state, reason, message, usd, tokens, most_steps, seconds, most_cached, spent,
-     held, spent_tokens, held_tokens, steps, held_steps, cached, held_cached, started, deadline,
+     held, spent_tokens, held_tokens, steps, held_steps, cached, started, deadline,
      rules, kept_back, key_name, now) = row  # fmt: skip
     return Account(
         run,
@@ -123,7 +122,6 @@ def from_row(row: Sequence[Any]) -> Account:
         steps,
         held_steps,
         cached,
-        held_cached,
         started or 0,
         deadline or 0,
         now,

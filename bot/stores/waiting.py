@@ -93,9 +93,7 @@ class WaitingLine:
                     if fitted is None:
                         stay.add(run.id)
                     elif isinstance(fitted, Reached):
-                        # What it has spent itself is a part of what people are told.
-                        told = fitting.standing(tx, fitted.standing.cap, one.under.month)
-                        self._refuse(tx, run, Reason.CAP_REACHED, reached(told), stories)
+                        self._refuse(tx, run, Reason.CAP_REACHED, reached(fitted.standing), stories)
                     else:
                         self._open(tx, run, one.under.month, fitted, stories)
                         crowd.enter(counted(run))

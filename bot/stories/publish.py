@@ -5,7 +5,7 @@ Judged by the run's own snapshot, whoever publishes them and when; never an over
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bot.clients.github import Committed, GitHubError
@@ -95,16 +95,7 @@ def _push(story: Story, run: Run, changes: Changeset) -> Published:
     branch = run.snapshot["head"]["ref"]
     if run.snapshot.get("publish") == "pull_request":
         return _beside(story, run, changes, branch)
-    made = story.step(
-        "commit",
-        story.services.github.commit,
-        repo_of(run),
-        branch,
-        changes.base,
-        changes.files,
-        _message(run),
-        trailer(run),
-    )
+    made = _committed(story, run, changes, "commit", story.services.github.commit, branch)
     if not made.moved:
         return Published("pushed", made.branch, made.sha, f"{page(run)}/commit/{made.sha}")
     return _pull(story, run, made, base=branch, note=f"`{branch}` has moved on since the run was started")
@@ -146,16 +137,15 @@ def _keep_aside(story: Story, run: Run, changes: Changeset) -> Published:
 
 
 def _commit_aside(story: Story, run: Run, changes: Changeset, branch: str) -> Committed:
-    return story.step(
-        "commit aside",
-        story.services.github.create_branch_commit,
-        repo_of(run),
-        branch,
-        changes.base,
-        changes.files,
-        _message(run),
-        trailer(run),
-    )
+    make = story.services.github.create_branch_commit
+    return _committed(story, run, changes, "commit aside", make, branch)
+
+
+def _committed(
+    story: Story, run: Run, changes: Changeset, step: str, make: Callable[..., Committed], branch: str
+) -> Committed:
+    base, files = changes.base, changes.files
+    return story.step(step, make, repo_of(run), branch, base, files, _message(run), trailer(run))
 
 
 def _pull(story: Story, run: Run, made: Committed, base: str, note: str) -> Published:

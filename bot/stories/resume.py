@@ -7,9 +7,9 @@ start. Its snapshot stays: it goes on from the commit that it was given, and L6 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from bot.clients.github import GitHubError
 from bot.core import again, replies
@@ -26,6 +26,7 @@ from bot.core.waiting import Full, Limit
 from bot.services import Services
 from bot.stores.handover import CHANGESET, TRANSCRIPT
 from bot.stores.run_rows import NewRun, Run
+from bot.stores.sweeps import Sweep
 from bot.stores.switch import Paused
 from bot.stories import ack, admit, asides, relabel
 from bot.stories.durable import Story
@@ -38,7 +39,7 @@ from bot.stories.ruling import (
     kept,
     keyed,
     limits_of,
-    line_of,
+    line_of_all,
     policy_of,
     resolve,
     tightened,
@@ -49,6 +50,7 @@ from bot.stories.scene import Scene, look
 # The report of a halted run stands when what was in flight is settled, two minutes at the most (G5).
 REPORT_SECONDS = 180.0
 LOOK_SECONDS = 0.5
+Told = TypeVar("Told", Run, Sweep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +166,7 @@ def further(
         raise Refusal("engine", f"run {run.id} is by the engine {run.engine}, and goes on with no other")
     allowed(run.engine, ruling)
     keyed(services, run.key_name)
-    for member in (run.actor, event.actor):  # it may be closed by now, and nobody else may have it spent
-        line_of(ruling, run.line, member)
+    line_of_all(ruling, run.line, run.actor, event.actor)
     asked = str(run.snapshot.get("asked", run.task_class))
     totals = _totals(run, command.options)
     resolved = resolve(asked, totals, role, scene.labels, ruling)
@@ -215,12 +216,17 @@ def further(
 
 def _reported(services: Services, run_id: str) -> Run:
     """The run, once its last report stands. Raises Refusal."""
+    return told_to_the_end(lambda: run_of(services, run_id), f"run {run_id} is still being wound up")
+
+
+def told_to_the_end(read: Callable[[], Told], why: str) -> Told:
+    """What `read` gives, once its last word is said. Raises Refusal with `why`."""
     until = time.monotonic() + REPORT_SECONDS
-    while (run := run_of(services, run_id)).finished_at is None:
+    while (found := read()).finished_at is None:
         if time.monotonic() > until:
-            raise Refusal("not_reported", f"run {run_id} is still being wound up; ask again in a few minutes")
+            raise Refusal("not_reported", f"{why}; ask again in a few minutes")
         time.sleep(LOOK_SECONDS)
-    return run
+    return found
 
 
 def _totals(run: Run, options: Options) -> Options:

@@ -112,6 +112,12 @@ def line_of(ruling: Policy, name: str, person: str) -> tuple[str, Line] | None:
     return name.lower(), line
 
 
+def line_of_all(ruling: Policy, name: str, *people: str) -> None:
+    """It may be closed by now, and who goes on another one than who began. Raises Refusal as `line_of`."""
+    for person in people:
+        line_of(ruling, name, person)
+
+
 def caps_of(services: Services, person: tuple[int, str], repo: Repo, line: str) -> tuple[Cap, ...]:
     """What a launch has to fit under by this person (GitHub's number, name), on the line if one is named.
 

@@ -6,7 +6,6 @@ and ended as any other run. What is over all of them is the sweep's row: how man
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -29,7 +28,7 @@ from bot.stories import ack, admit, asides, resume, tally
 from bot.stories.draft import draft
 from bot.stories.durable import Story
 from bot.stories.names import repo_of, run_of
-from bot.stories.ruling import Refusal, line_of, policy_of, resolve, tightened, weighed
+from bot.stories.ruling import Refusal, line_of_all, policy_of, resolve, tightened, weighed
 from bot.stories.scene import Scene, look
 
 
@@ -312,8 +311,7 @@ def _again(
     if options.line is not None and options.line != known.line:
         raise Refusal("line", f"sweep {sweep_id} is on the budget line {known.line}, and goes on on no other")
     ruling = policy_of(services, scene)
-    for member in (known.actor, event.actor):  # it may be closed by now, and nobody else may have it spent
-        line_of(ruling, known.line, member)
+    line_of_all(ruling, known.line, known.actor, event.actor)
     told = tally.told_of(services, known, items)
     left = [run for run, entry in zip(items, told.entries, strict=True) if entry.unfinished]
     if not left:
@@ -347,13 +345,8 @@ def _again(
 
 def _told_to_the_end(services: Services, sweep_id: str) -> Sweep:
     """The sweep, once its last word is said. Raises Refusal."""
-    until = time.monotonic() + resume.REPORT_SECONDS
-    while (known := tally.sweep_of(services, sweep_id)).finished_at is None:
-        if time.monotonic() > until:
-            why = f"the end of sweep {sweep_id} is still being told; ask again in a few minutes"
-            raise Refusal("not_reported", why)
-        time.sleep(resume.LOOK_SECONDS)
-    return known
+    why = f"the end of sweep {sweep_id} is still being told"
+    return resume.told_to_the_end(lambda: tally.sweep_of(services, sweep_id), why)
 
 
 def _further(

@@ -14,9 +14,10 @@ from bot.core.ceilings import CLASSES, Ceilings, Reason
 from bot.core.money import Usd
 from bot.core.transcript import read, write
 from bot.runner import prompts
-from bot.runner.engines import Ending, Event, UnknownEngine, named
+from bot.runner.engines import Ending, Event
 from bot.runner.engines.claude import RETRIES, Claude
 from bot.runner.engines.context import NEWEST
+from bot.runner.engines.named import UnknownEngine, named
 from bot.runner.engines.opus import Opus
 from sandbox.processes import start
 from tests.runner.world import AMPLE, MODEL, TOKEN, Json, say, scripted, sh, task, think

@@ -1,4 +1,4 @@
-"""The agents that a run may be given to, by name; the three small protocols that they are made of.
+"""The three small protocols that agents are made of; those that a run may be given to are in named.py.
 
 A model answers a conversation, a workspace carries out what it asks for, an engine goes on between the two
 until there is an end. What happens meanwhile is told to a listener. An engine that is a program of others
@@ -181,24 +181,3 @@ class Engine(Protocol):
 
     def work(self, task: Task, workspace: Workspace, tell: Tell, stop: threading.Event) -> Ending:
         """Go on until there is an end, or `stop` is set."""
-
-
-class UnknownEngine(Exception):
-    """No engine has that name; a sentence."""
-
-
-def named(name: str) -> Engine:
-    """The engine of that name. Raises UnknownEngine."""
-    from bot.runner.engines.aider import Aider  # they import the protocols above
-    from bot.runner.engines.claude_code import ClaudeCode
-    from bot.runner.engines.foreign import Foreign
-    from bot.runner.engines.opus import Opus
-
-    engines: dict[str, Callable[[], Engine]] = {
-        "opus": Opus,
-        "claude-code": lambda: Foreign(ClaudeCode()),
-        "aider": lambda: Foreign(Aider()),
-    }
-    if name not in engines:
-        raise UnknownEngine(f"there is no engine {name!r} here: {', '.join(engines)}")
-    return engines[name]()

@@ -1,7 +1,7 @@
 """An engine that is a program of others: what all of them share, whatever the program is called.
 
 One is added by a file beside this one with a Program and the Session that it starts, an entry in
-`engines.named`, and its name in `ENGINES` of bot/core/commands.py; docs/agents.md has it step by step. The
+`BY_NAME` of named.py, and its name in `ENGINES` of bot/core/commands.py; docs/agents.md has the steps. The
 program says how it is installed, what it is started with, and what its lines mean. The rest is here: it runs
 as the agent's user with one secret in its environment, the run's token; it is ended with all that it has
 started when the run ends; and whether the run was halted the gateway says, not its exit code.

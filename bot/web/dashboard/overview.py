@@ -88,7 +88,7 @@ def mount(frame: Frame) -> None:
             "verdict": judge_cost(now.direct),
             "outliers": now.merges.outliers,
             "outliers_page": "/pulls?" + urlencode({**_kept(), "state": "merged", "having": "outlier"}),
-            "scope": _scope(now, visitor),
+            "scope": _scope(now),
             "badly_scoped": now.badly_scoped,
             "long": BADLY_SCOPED,
             "window_presets": asked.PRESETS,
@@ -190,7 +190,7 @@ def _split(now: Signals) -> Table:
     return Table("split", f"Spend by {name}", columns, rows, empty, most=NAMED)
 
 
-def _scope(now: Signals, visitor: Visitor) -> str:
+def _scope(now: Signals) -> str:
     """Whose figures these are, where they are not everybody's."""
     if now.only.person is not None:
         return "Your own runs alone."
