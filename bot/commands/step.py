@@ -24,9 +24,11 @@ from bot.core.ceilings import Ceilings
 from bot.core.limits import KINDS
 from bot.core.objections import objections
 from bot.core.onboarding import POLICY
+from bot.core.outcomes import MOST_NOTE
 from bot.core.policy import Policy, PolicyError
 from bot.core.reports import Published, Report
 from bot.core.secrets import redacted
+from bot.core.untrusted import several
 from bot.runner import changeset, isolation
 from bot.runner.engines import Event
 from bot.runner.inputs import REFUSED, Inputs, WrongInputs, exit_code, read, variable
@@ -204,7 +206,7 @@ def _papers(report: Report, workspace: Workspace, policy: Policy) -> tuple[Paper
     except (GitFailed, OSError) as error:
         patch, notes = b"", (f"the changes could not be collected: {error}",)
     if patch or notes:
-        report = replace(report, published=Published("tree", "", "", "", note="; ".join(notes)))
+        report = replace(report, published=Published("tree", "", "", "", note=several(notes, MOST_NOTE)))
     return Papers(reports.to_json(report), reports.job_summary(report, steps.here(report)), patch), notes
 
 

@@ -13,7 +13,7 @@ from bot.core import bill, headlines, patches, pieces
 from bot.core.ceilings import span
 from bot.core.headlines import count
 from bot.core.offers import LIVE, offers
-from bot.core.outcomes import Published, Report
+from bot.core.outcomes import MOST_NOTE, Published, Report
 from bot.core.untrusted import cell, code, cut, fenced, folded, line, listing, plain, quoted, tail
 
 MAX_BYTES = 59_000  # GitHub takes 65,536 characters; the marker and room to spare
@@ -168,13 +168,13 @@ def _work(report: Report) -> str:
         case "patch":
             return f"Its changes are a patch on {where}, below; they were put on no branch.{because}"
         case "refused":
-            return f"Nothing was committed: {line(published.note, 1_500)}. What it had made is kept here."
+            return f"Nothing was committed: {line(published.note, MOST_NOTE)}. What it had made is kept here."
         case _:
             return _held(published)
 
 
 def _held(published: Published) -> str:
-    why = f": {line(published.note, 1_500)}" if published.note else ""
+    why = f": {line(published.note, MOST_NOTE)}" if published.note else ""
     nobody = (
         "" if published.needs else " No command lets this through: who wants it has to push it themselves."
     )

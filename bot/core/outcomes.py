@@ -64,6 +64,9 @@ class Check:
     output: str = ""  # the tail
 
 
+MOST_NOTE = 1_500  # characters of why a person has to look
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """Where the work went. `kind`: "pushed" (to the PR's branch), "branch" (kept aside), "pull_request" (its

@@ -8,7 +8,7 @@ from typing import Any
 from bot.core.ceilings import CLASSES
 from bot.core.commands import Options
 from bot.core.money import ZERO, Usd
-from bot.core.outcomes import Report
+from bot.core.outcomes import MOST_NOTE, Report
 from bot.core.quantities import MOST
 from bot.core.untrusted import line, storable
 
@@ -76,7 +76,7 @@ def here(report: Report) -> str:
     published = report.published
     if published is None or published.kind != "tree":
         return NOTHING
-    return f"{IN_THE_TREE} {LOOK_FIRST} {line(published.note, 1_500)}." if published.note else IN_THE_TREE
+    return f"{IN_THE_TREE} {LOOK_FIRST} {line(published.note, MOST_NOTE)}." if published.note else IN_THE_TREE
 
 
 def text(raw: dict[str, Any], name: str, most: int) -> str:

@@ -7,6 +7,7 @@ embed. Nobody else's words may do that through it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 ZWSP = "\u200b"  # zero width: people see the same text, GitHub no longer sees a mention or a tag
 
@@ -64,6 +65,21 @@ def printable(text: str) -> str:
 def line(text: str, most: int = 300) -> str:
     """On one line, in at most so many characters."""
     return cut(" ".join(neutral(text).split()), most)
+
+
+def several(texts: Sequence[str], most: int) -> str:
+    """In one: as many as `line` shows whole in so many characters, and how many more there are.
+
+    The first is there even if it alone is too long: `line` cuts it then.
+    """
+    told = ""
+    for shown in range(1, len(texts) + 1):
+        more = len(texts) - shown
+        longer = "; ".join((*texts[:shown], *([f"{more:,} more"] if more else [])))
+        if told and len(neutral(longer)) > most:
+            break
+        told = longer
+    return told
 
 
 def cell(text: str, most: int = 120) -> str:

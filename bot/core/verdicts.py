@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bot.core.offers import LIVE
 from bot.core.outcomes import Published
 from bot.core.replies import Line
-from bot.core.untrusted import code
+from bot.core.untrusted import code, several
 from bot.core.untrusted import line as on_one_line
 
 
@@ -53,7 +53,7 @@ def old_button(line: Line) -> str:
 
 def held_back(why: Sequence[str], needs: str, role: str) -> str:
     """`needs`: the role that it takes to let it through, "" if no role does."""
-    reasons = "; ".join(why)
+    reasons = several(why, 1_300)
     if not needs:
         return f"{reasons}. That is let through by no command: who wants it has to push it themselves"
     return f"{reasons}. Letting that through takes the role {needs}, and yours is {role}"

@@ -12,14 +12,15 @@ from bot.clients.github import Committed, GitHubError
 from bot.core import patches, reports
 from bot.core.changeset import Changeset
 from bot.core.objections import Objection, needed, objections
+from bot.core.outcomes import MOST_NOTE
 from bot.core.reports import Published
-from bot.core.untrusted import code
+from bot.core.untrusted import code, several
 from bot.services import Services
 from bot.stores.run_rows import APART, Run
 from bot.stories.durable import Story
 from bot.stories.names import marker, page, repo_of, trailer
 
-MOST_HELD, MOST_NOTE = 50, 4_000  # reasons that are kept, and characters of them
+MOST_HELD = 50  # reasons that are kept
 
 
 def publish(story: Story, run: Run, changes: Changeset) -> Published | None:
@@ -29,7 +30,7 @@ def publish(story: Story, run: Run, changes: Changeset) -> Published | None:
     if run.origin in APART:
         # It is there already, and for the workflow to go on with: what a person would look at is said.
         why = objections(changes, run.snapshot["forbidden_paths"])
-        return Published("tree", "", "", "", note="; ".join(map(str, why)))
+        return Published("tree", "", "", "", note=_note(why))
     if run.task_class == "split":
         files = f"{len(changes.files)} file{'s' if len(changes.files) != 1 else ''}"
         return Published("dropped", "", "", "", note=f"what it had changed in {files} was dropped")
@@ -54,14 +55,19 @@ def objections_to(run: Run, changes: Changeset) -> tuple[Objection, ...]:
 def _hold(story: Story, run: Run, changes: Changeset, why: Sequence[Objection]) -> Published:
     """Kept here until a person decides; what nobody may let through is shown as a patch, if it may be."""
     role = needed(why)
-    note = "; ".join(map(str, why))[:MOST_NOTE]
-    held = Published("held", "", "", "", note, held=_told(why), needs=str(role) if role is not None else "")
+    held = Published(
+        "held", "", "", "", _note(why), held=_told(why), needs=str(role) if role is not None else ""
+    )
     if role is not None or changes.base != run.snapshot["head"]["sha"]:
         return held
     if any(one.secret for one in why):
         return replace(held, lacks=("what looks like a credential is not shown",))
     made = story.attempt("make its patch", _patch, story.services, run, changes)
     return replace(held, patch=made[0], lacks=tuple(made[1])) if made is not None else held
+
+
+def _note(why: Sequence[Objection]) -> str:
+    return several([str(one) for one in why], MOST_NOTE)
 
 
 def _told(why: Sequence[Objection]) -> tuple[tuple[str, str], ...]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -106,7 +106,8 @@ class Frame:
         self.blueprint.register_error_handler(Problem, self.problem)
         otherwise.mount(self.blueprint, self.problem)
         self.blueprint.app_template_filter("coded")(coded)
-        self.blueprint.app_template_filter("marked")(marked)
+        homes = (services.settings.github_web_url, services.settings.public_url)
+        self.blueprint.app_template_filter("marked")(partial(marked, homes=homes))
 
     # --- doors
 
