@@ -147,6 +147,7 @@ def test_every_table_is_there_as_csv_and_filters_stand_in_the_address(office: Of
     [
         "days=x", "days=0", "days=-1", "days=9999999", "days=%D9%A3", "since=2026-13-01", "since=yesterday",
         "until=0001-01-01", "until=9999-12-31", "since=2026-02-01&until=2026-02-01", "by=price",
+        "since=1971-01-01&until=2899-12-31", "since=1971-01-01", "since=2016-11-01&until=2026-11-10",
         "repo=a%00b", "class=a%0ab", "line=" + "x" * 300, "developer=%1b[0m",
     ],
 )  # fmt: skip

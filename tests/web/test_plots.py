@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.core.money import ZERO, Usd
 from bot.core.signals import BUCKETS, COST_BOUNDS, Day, MergedPull, Merges, Rate, Tokens
-from bot.web.dashboard import charts, plots
+from bot.web.answers import Problem
+from bot.web.dashboard import asked, charts, plots
 from tests.web.test_charts import AMOUNTS, drawn
 
 FIRST = date(2026, 1, 31)
@@ -35,6 +36,26 @@ def test_days_are_drawn_to_their_sum_whatever_a_bar_stands_for(
     whole = sum((day.usd.nanos for day in days), 0)
     assert f": {Usd(whole)} from {FIRST}" in made.chart.svg
     assert made.chart.svg.count('class="hover"') <= plots.MOST_BARS
+
+
+ASKED = st.dates(date(1971, 1, 1), date(2899, 12, 31)).map(str)
+
+
+@given(st.dictionaries(st.sampled_from(("since", "until")), ASKED), st.sampled_from(("", "1", "3660")))
+@example({"since": "1971-01-01", "until": "2899-12-31"}, "")
+@example({"since": "2016-11-01", "until": "2026-11-09"}, "")
+def test_of_no_window_that_may_be_asked_for_more_is_drawn_than_fits_a_page(
+    between: dict[str, str], days: str
+) -> None:
+    now = int(datetime(2026, 11, 27, tzinfo=UTC).timestamp() * 1000)
+    try:
+        window = asked.window(between | {"days": days}, now, "Europe/Berlin")
+    except Problem:
+        assert "since" in between, "any other is as long as `days` says"
+        return
+    assert (window.last - window.first).days < asked.MOST_DAYS
+    found = [Day(f"{window.first}", Usd(1), ZERO)]
+    assert plots.days(found, window.first, window.last).chart.svg.count('class="hover"') <= plots.MOST_BARS
 
 
 @given(st.lists(AMOUNTS, max_size=40), st.lists(AMOUNTS, max_size=2))

@@ -2,7 +2,7 @@
 
 `days=30` is today and the 29 days before, which is also what is shown where nothing is said; `days=all` is
 everything since the beginning. `since` is the first day, `until` the one after the last; beside them `days`
-does not count. `line=(none)` is: on no line.
+does not count. Between the two are MOST_DAYS at most: pages draw each. `line=(none)` is: on no line.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ NO_LINE = "(none)"
 BY = ("developer", "repo", "class", "engine", "model", "line")
 LONG = 200  # characters of a filter
 NO_WINDOW = "`since` is the first day and `until` the one after the last: this is none"
+TOO_LONG = f"from `since` to `until` are at most {MOST_DAYS:,} days; `days={ALL}` is everything"
 TOO_FAR = date(2900, 1, 1)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)  # of the ways to write one (ISO 8601) the one
 
@@ -84,6 +85,8 @@ def window(args: Mapping[str, str], now_ms: int, zone: str) -> Window:
         first = last - timedelta(days=length - 1)
     elif since > last:
         raise Problem(400, NO_WINDOW)
+    elif (last - since).days >= MOST_DAYS:
+        raise Problem(400, TOO_LONG)
     else:
         first = since
     end = _midnight(until, local) if until else now_ms + 1

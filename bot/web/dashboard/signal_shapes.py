@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.core.reconcile import COUNTERS
-from bot.web.dashboard.asked import BY, NO_LINE
+from bot.web.dashboard.asked import BY, MOST_DAYS, NO_LINE
 from bot.web.dashboard.shapes import (
     COST_BY,
     COUNT,
@@ -25,7 +25,7 @@ WINDOW = {
     "since": Parameter(
         "The first day such as 2026-11-01, in the time zone of the caps; then `days` is void", DAY
     ),
-    "until": Parameter("The day after the last", DAY),
+    "until": Parameter(f"The day after the last, at most {MOST_DAYS:,} days after the first", DAY),
 }
 FILTERS = {
     "repo": Parameter("Only this repository, OWNER/NAME", TEXT),
