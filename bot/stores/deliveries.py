@@ -57,7 +57,8 @@ class Deliveries:
     ) -> bool:
         """Record it and enqueue its story, both or neither; False if it had come before.
 
-        A redelivery whose story failed goes on with it under a key of its own.
+        A redelivery whose story failed goes on with it under a key of its own. One whose story is gone starts
+        nothing: it was there once, and was told and dropped, for its age or because a person was forgotten.
         """
         values = {"id": delivery, "event": event, "action": action, "story": story}
         insert = self.database.insert(deliveries).values(received_at=self.database.now, **values)
@@ -67,7 +68,7 @@ class Deliveries:
             if new:
                 self.queue.enqueue(tx, story, delivery, *arguments, turn=turn)
         if not new:
-            self.queue.again(story, delivery, *arguments, turn=turn)
+            self.queue.retry(story, delivery, *arguments, turn=turn)
         return new is not None
 
     def known(self, ids: Sequence[str]) -> frozenset[str]:

@@ -117,11 +117,18 @@ class Queue:
             self.enqueue(tx, story, key, *arguments, turn=turn)
 
     def again(self, story: str, key: str, *arguments: Any, turn: Turn | None = None) -> None:
-        """Have it told anew, from its start, if it failed; at most TRIES times."""
+        """Have it told: anew, from its start, if it failed (at most TRIES times), and also if it is gone."""
+        if self.status(key) is None:
+            self.put(story, key, *arguments, turn=turn)
+        else:
+            self.retry(story, key, *arguments, turn=turn)
+
+    def retry(self, story: str, key: str, *arguments: Any, turn: Turn | None = None) -> None:
+        """Have it told anew, from its start, if it failed; at most TRIES times. One that is gone stays so."""
         for tried in range(1, TRIES + 1):
             again = key if tried == 1 else f"{key}.{tried}"
             status = self.status(again)
-            if status is None:
+            if status is None and tried > 1:
                 self.put(story, again, *arguments, turn=turn)
             if status not in FAILED:
                 return

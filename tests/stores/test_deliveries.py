@@ -9,6 +9,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from bot.stores.database import Database
 from bot.stores.deliveries import Deliveries, Refusals, RefusedAsk
@@ -36,6 +37,60 @@ def test_a_delivery_and_its_story_are_there_together(deliveries: Deliveries, que
     assert queue.status("d1") == "ENQUEUED"
     assert not deliveries.record("d1", "issue_comment", "created", "launch.on_comment", {"a": 1})
     assert queue.status("d1.2") is None
+
+
+def over(database: Database, queue: Queue, key: str, status: str, days: int = 0) -> None:
+    """Its story came to this, so many days ago."""
+    known = queue._stories
+    with database.begin() as tx:
+        long_ago = database.now - days * 86_400_000 - 1
+        mine = sa.update(known).where(known.c.workflow_uuid == key)
+        tx.execute(mine.values(status=status, created_at=long_ago))
+
+
+def come(deliveries: Deliveries) -> bool:
+    turn = Turn("a thread", 7)
+    return deliveries.record("d1", "issue_comment", "created", "launch.on_comment", {"a": 1}, turn=turn)
+
+
+def test_a_delivery_whose_story_was_told_and_dropped_starts_nothing_when_it_comes_again(
+    database: Database, deliveries: Deliveries, queue: Queue
+) -> None:
+    assert come(deliveries)
+    over(database, queue, "d1", "SUCCESS", days=30)
+    assert queue.drop_old(30) == 1
+    for _ in range(2):
+        assert not come(deliveries)
+        assert (queue.status("d1"), queue.status("d1.2")) == (None, None)
+    assert queue.waiting().queued == 0
+
+
+def test_a_delivery_whose_story_failed_is_told_anew_until_that_is_dropped_too(
+    database: Database, deliveries: Deliveries, queue: Queue
+) -> None:
+    assert come(deliveries)
+    over(database, queue, "d1", "ERROR", days=30)
+    for _ in range(2):
+        assert not come(deliveries)
+        assert (queue.status("d1.2"), queue.status("d1.3")) == ("ENQUEUED", None)
+    over(database, queue, "d1.2", "SUCCESS", days=30)
+    assert queue.drop_old(30) == 2
+    assert not come(deliveries)
+    assert queue.waiting().queued == 0
+
+
+def test_a_story_that_has_to_be_told_is_put_also_where_it_is_gone(database: Database, queue: Queue) -> None:
+    def again() -> list[str | None]:
+        queue.again("finish.finish", "k", "a-run", 1)
+        return [queue.status(key) for key in ("k", "k.2", "k.3")]
+
+    assert again() == ["ENQUEUED", None, None]
+    over(database, queue, "k", "ERROR", days=30)
+    assert again() == ["ERROR", "ENQUEUED", None]
+    over(database, queue, "k.2", "SUCCESS", days=30)
+    assert again() == ["ERROR", "SUCCESS", None]
+    assert queue.drop_old(30) == 2
+    assert again() == ["ENQUEUED", None, None]
 
 
 def test_what_is_of_no_interest_is_recorded_once_and_starts_nothing(

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 
 from bot.services import Services
 from bot.stories import forget
+from bot.stories.receive import Received, receive
+from tests import samples
 from tests.stores.test_people import a_run
 from tests.stories import agents
 from tests.stories.service import ROOT, Service, serving
@@ -38,6 +40,20 @@ def test_what_is_old_goes_and_what_is_young_or_under_way_stays(service: Services
     with services.database.read() as tx:
         assert tx.execute(sa.text("SELECT count(*) FROM sessions")).scalar_one() == 0
     forget.what_is_old(services)
+
+
+def test_a_delivery_of_somebody_who_was_forgotten_brings_nothing_of_them_back(service: Services) -> None:
+    said = samples.payload("issue_comment", "created", on_pull=True, comment="/agent fix it, says dana-k")
+    said["comment"]["user"] |= {"login": "dana-k", "id": 4711}
+    said["sender"] |= {"login": "dana-k", "id": 4711}
+    assert receive(service, "a-delivery", "issue_comment", said).new
+    known = service.queue._stories
+    with service.database.begin() as tx:
+        tx.execute(sa.update(known).values(status="SUCCESS"))
+    assert forget.person(service, "dana-k", "ada").deleted["stories"] == 1
+    assert receive(service, "a-delivery", "issue_comment", said) == Received("launch.on_comment", False)
+    with service.database.read() as tx:
+        assert tx.execute(sa.select(sa.func.count()).select_from(known)).scalar_one() == 0
 
 
 @pytest.fixture
@@ -70,8 +86,12 @@ def test_a_person_is_forgotten_with_their_stories_and_what_was_spent_stays(serve
     assert (f"dana is {name} from here on" in done, task) == (True, "")
     assert serves.rows(stories) == [(0,)]
     assert "Nothing is kept of dana" in bot("forget", "dana", "--yes")
-    # A delivery that comes again after its story is gone acts no second time.
+    # A delivery that comes again after its story is gone brings nothing back.
     [delivery] = [one["id"] for one in serves.github.deliveries("issue_comment")][:1]
-    serves.github.redeliver(delivery)
-    serves.until(f"SELECT ({stories} AND status = 'SUCCESS') = 1")
+    [again] = serves.github.redeliver(delivery)
+    serves.github.wait(
+        lambda c: [one for one in c.deliveries() if one["id"] == again and one["status"] != "pending"]
+    )
+    assert serves.rows(stories) == [(0,)]
     assert serves.rows("SELECT count(*) FROM runs") == [(1,)]
+    assert "Nothing is kept of dana" in bot("forget", "dana", "--yes")
