@@ -20,6 +20,7 @@ from bot.core.money import Usd
 from bot.core.transcript import Transcript
 
 CLAIM_SECONDS = 60.0  # the dispatch may be quicker than its being written down
+OPEN_SECONDS = 90.0  # a repository that asked in vain too often is let in again after a minute
 RESULT_SECONDS = 150.0  # the service waits 180 for the result of a run that it has ended
 BEAT_SECONDS = 20.0  # the lease is 90
 LOOK_SECONDS = 2.0  # between two looks at whether the run goes on: so soon `/agent stop` is heard
@@ -141,7 +142,7 @@ class Service:
 
     def open(self, asked: Mapping[str, Any], identity: Callable[[], str]) -> Brief:
         """A run for this step, claimed. The same `asked` gets the same run. Raises ServiceError."""
-        until = self._clock() + CLAIM_SECONDS
+        until = self._clock() + OPEN_SECONDS
         return read_brief(_json(self._ask("POST", f"{self.url}/api/runs/open", identity, asked, until)))
 
     def open_here(

@@ -25,17 +25,8 @@ WORKFLOWS = ".github/workflows/"
 MOST_A_JOB = 50  # runs, one after the other
 
 
-def open_run(services: Services, claims: Claims, asked: Asked) -> Run:
-    """The run of this step: a new one, or the one that it was given when it asked before.
-
-    Raises Refusal, which is recorded, and GitHubError.
-    """
-    if (known := _known(services, claims, asked)) is not None:
-        return known
-    installation = services.github.installation(claims.repository)
-    if installation is None:
-        # Not recorded: anyone's repository may ask.
-        raise Refusal("not_installed", f"the App is not installed in {claims.repository}")
+def open_run(services: Services, claims: Claims, asked: Asked, installation: int) -> Run:
+    """A run for this step, which has none yet. Raises Refusal, which is recorded, and GitHubError."""
     repo = Repo(installation, claims.repository_id, claims.repository)
     try:
         new, limits = _new_run(services, claims, asked, repo)
@@ -43,7 +34,7 @@ def open_run(services: Services, claims: Claims, asked: Asked) -> Run:
         caps = _caps(services, claims, repo, new.line)
         # A job cannot wait: its minutes would run on meanwhile.
         fitted = services.people.open(new, caps, limits=limits, waits=False)
-        if (opened := _known(services, claims, asked)) is None:
+        if (opened := given(services, claims, asked)) is None:
             fits(fitted)
             raise Refusal("busy", "this job has a live run already: its steps come one after the other")
     except Refusal as refusal:
@@ -54,8 +45,8 @@ def open_run(services: Services, claims: Claims, asked: Asked) -> Run:
     return opened
 
 
-def _known(services: Services, claims: Claims, asked: Asked) -> Run | None:
-    """What this very step was given before. Raises Refusal for a number that another job's step chose."""
+def given(services: Services, claims: Claims, asked: Asked) -> Run | None:
+    """What this step was given when it asked before. Raises Refusal for a number of another job's step."""
     run = services.threads.of_comment(claims.repository_id, STEP, asked.number)
     if run is not None and run.opened_by != job(claims):
         raise Refusal("busy", "its number is another step's")

@@ -9,7 +9,16 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from bot.runner.service import CLAIM_SECONDS, Brief, Pulse, Service, ServiceError, Standing, read_brief
+from bot.runner.service import (
+    CLAIM_SECONDS,
+    OPEN_SECONDS,
+    Brief,
+    Pulse,
+    Service,
+    ServiceError,
+    Standing,
+    read_brief,
+)
 from tests.runner.world import RUN, TOKEN, Api, Json, Repository
 
 URL = "https://tollgate.example.com"
@@ -75,6 +84,17 @@ def test_a_claim_that_stays_unknown_is_given_up_after_a_minute_with_the_services
     with pytest.raises(ServiceError, match=r"says 404: run 0123456789ab\.1 is not known"):
         claim(asked)
     assert CLAIM_SECONDS - 6 <= time.now <= CLAIM_SECONDS
+
+
+def test_a_step_that_is_told_to_come_again_does_until_a_minute_and_more_is_over() -> None:
+    full = (429, {"error": "acme/calendar asks for too many at once"})
+    asked, requests, time = service(*[full] * 16, (200, given()))
+    assert asked.open({"number": 1}, lambda: "oidc").run == RUN
+    assert (len(requests), time.now > 60) == (17, True)
+    asked, _, time = service(full)
+    with pytest.raises(ServiceError, match="says 429: acme/calendar asks for too many"):
+        asked.open({"number": 1}, lambda: "oidc")
+    assert 60 < time.now <= OPEN_SECONDS
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 409])

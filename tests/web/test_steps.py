@@ -205,35 +205,84 @@ def test_an_identity_that_does_not_fit_opens_nothing(
     assert said in answer["error"]
 
 
-def test_github_is_asked_about_a_strange_repository_once_a_minute_and_about_ours_always(
-    world: World, tmp_path: Path
-) -> None:
+def timed(world: World) -> list[float]:
+    """The door by a clock that only the test moves."""
     now = [1000.0]
     roof, verifier = Flask(__name__), Verifier(ISSUER, SERVICE, keys)
     roof.register_blueprint(steps.door(world.service, lambda: verifier, lambda: now[0]))
     world.door = roof.test_client()
+    return now
+
+
+def test_github_is_asked_where_the_app_is_once_a_minute_for_each_repository(
+    world: World, tmp_path: Path
+) -> None:
+    now = timed(world)
 
     def asked(name: str) -> int:
         return (tmp_path / "traffic.ndjson").read_text().count(f"/repos/{name}/installation")
 
+    ours = world.hub.repository.full_name
     strange = world.token(repository="somebody/elses", repository_id="4711")
     renamed = world.token(repository="somebody/renamed", repository_id="4711")
     for bearer in (strange, strange, renamed):
         status, answer = world.open(bearer)
         assert (status, "not installed" in answer["error"]) == (403, True)
     assert (asked("somebody/elses"), asked("somebody/renamed")) == (1, 0)
-    assert world.open()[0] == 200
-    now[0] += steps.STRANGE_SECONDS
+    for number in (1, 2, 3):
+        assert world.open(world.token(check_run_id=str(number)), number=number)[0] == 200
+    assert asked(ours) == 1
+    now[0] += steps.FRESH_SECONDS
     world.open(strange)
-    assert asked("somebody/elses") == 2
+    world.open(world.token(check_run_id="4"), number=4)
+    assert (asked("somebody/elses"), asked(ours)) == (2, 2)
 
 
-def test_the_memory_of_strange_repositories_is_bounded() -> None:
-    strangers = steps.Strangers(lambda: 0.0)
-    for repository in range(steps.MOST_STRANGERS + 1):
-        strangers.add(repository)
-    assert 0 not in strangers
-    assert all(repository in strangers for repository in range(1, steps.MOST_STRANGERS + 1))
+def test_the_memory_of_repositories_is_bounded() -> None:
+    installations, turnstiles = steps.Installations(len, lambda: 0.0), steps.Turnstiles(lambda: 0.0)
+    first = turnstiles.of(0)
+    for repository in range(steps.MOST_REPOSITORIES + 1):
+        assert installations.of(repository, "acme") == 4
+        turnstiles.of(repository)
+    assert installations.known(0) is None
+    assert all(installations.known(one) == (4,) for one in range(1, steps.MOST_REPOSITORIES + 1))
+    assert turnstiles.of(0) is not first
+
+
+def test_a_repository_that_asks_in_vain_has_github_asked_so_often_in_a_minute_and_no_more(
+    world: World, tmp_path: Path
+) -> None:
+    now, ours = timed(world), world.hub.repository.full_name
+    _, first = world.open()
+    own = world.token(workflow_ref=f"{ours}/{MINE}@refs/heads/mine", check_run_id="99")
+
+    def asked() -> int:
+        return len((tmp_path / "traffic.ndjson").read_text().splitlines())
+
+    def vain(numbers: range) -> list[int]:
+        return [world.open(own, number=number)[0] for number in numbers]
+
+    assert vain(range(100, 100 + steps.MOST_IN_VAIN)) == [403] * steps.MOST_IN_VAIN
+    before = asked()
+    assert vain(range(200, 400)) == [429] * 200
+    answer = world.door.post(
+        "/api/runs/open", data=json.dumps(ASKED | {"number": 9}), headers={"Authorization": f"Bearer {own}"}
+    )
+    assert (answer.headers["Retry-After"], "Nothing was spent." in answer.get_json()["error"]) == ("5", True)
+    assert (asked(), world.refused(200)) == (before, None)
+    assert world.open()[1]["run"] == first["run"], "a step that has its run is given it all the same"
+    assert world.open(world.token(repository="a/b", repository_id="4711"))[0] == 403, "another repository"
+    now[0] += 60
+    assert vain(range(400, 402)) == [403, 403]
+    assert world.open(world.token(check_run_id="78"), number=8)[0] == 200
+
+
+def test_jobs_that_are_given_their_run_are_not_counted_however_many_they_are(world: World) -> None:
+    timed(world)
+    for number in range(1, steps.MOST_IN_VAIN + 6):
+        status, brief = world.open(world.token(check_run_id=str(1000 + number)), number=number)
+        assert status == 200
+        world.service.runs.end(brief["run"], "done")
 
 
 @pytest.mark.parametrize(
