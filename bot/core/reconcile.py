@@ -188,14 +188,15 @@ def stretches(
         spans[minute.key, minute.model].append((minute.at, minute.at + MINUTE, minute))
     for (key, model), found in sorted(spans.items()):
         found.sort(key=lambda span: span[:2])
-        while found:
-            since, until, _ = found[0]
-            count = 0
+        end = 0
+        while end < len(found):
+            start = end
+            since, until, _ = found[start]
             # Two that only touch share no minute.
-            while count < len(found) and found[count][0] < until:
-                until = max(until, found[count][1])
-                count += 1
-            inside, found = [span[2] for span in found[:count]], found[count:]
+            while end < len(found) and found[end][0] < until:
+                until = max(until, found[end][1])
+                end += 1
+            inside = [span[2] for span in found[start:end]]
             turns = [each for each in inside if isinstance(each, Entry)]
             invoice = total(each.sums for each in inside if isinstance(each, Minute))
             yield Stretch(key, model, since, until), turns, invoice

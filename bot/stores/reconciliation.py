@@ -6,6 +6,8 @@ reconcile at once, or one that dies, leave each stretch corrected whole or not a
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +26,12 @@ from bot.core.reconcile import (
     Stretch,
     Sums,
     compare,
+    stretches,
 )
 from bot.stores.database import Database
 from bot.stores.tables import LIVE, pool_corrections, runs, turns
 
+MOST = 31 * 86_400_000  # ms that a stretch is followed beyond what was asked for, on either side
 RECONCILED = "reconciled"  # how such a correction "ended"; every other one is the answer's own word
 _SUMS = COUNTERS + COSTS
 _COPIED = (
@@ -36,30 +40,87 @@ _COPIED = (
 )  # fmt: skip
 
 
+Pair = tuple[str, str]  # key and model
+Known = dict[Pair, dict[int, Entry]]  # by their turns
+
+
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """What the ledger has of a window, in ms."""
+    """What the ledger has of whole stretches between `since` and `until`, in ms.
+
+    `loose`: those of which it was not looked at where they begin or end. `asked`: what is looked at of every
+    key and model; of those in `windows`, this instead.
+    """
 
     since: int
     until: int
     entries: tuple[Entry, ...]
     pooled: tuple[Pooled, ...]
+    loose: frozenset[Stretch]
+    asked: tuple[int, int]
+    windows: Mapping[Pair, tuple[int, int]]
+
+    def looks_at(self, key: str, model: str, at: int) -> bool:
+        since, until = self.windows.get((key, model), self.asked)
+        return since <= at < until
 
 
 class Reconciliation:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def read(self, since: int, until: int) -> Booked:
-        """All that may be counted in [since, until), which is widened until nothing crosses its edges."""
+    def read(self, since: int, until: int, fresh: int | None = None) -> Booked:
+        """Every stretch that touches [since, until), followed to its ends, as far as MOST beyond.
+
+        One that ends after `fresh` is left for the next time, wherever it began: it is not followed.
+        """
         with self.database.read() as tx:
-            while True:
-                found = _entries(tx, self.database, since, until)
-                spans = [entry.minutes for entry in found] or [(since, until)]
-                start, end = min(since, *(s for s, _ in spans)), max(until, *(e for _, e in spans))
-                if (start, end) == (since, until):
-                    return Booked(since, until, found, _pools(tx, since, until))
-                since, until = start, end
+            known = _by_pair(_entries(tx, self.database, since - LONGEST, until + LONGEST))
+            found: dict[Pair, list[Stretch]] = {}
+            loose: set[Stretch] = set()
+            following, wide = set(known), LONGEST
+            while following:
+                early, late = set[Pair](), set[Pair]()
+                for pair in following:
+                    found[pair] = [each for each, *_ in stretches(known[pair].values(), ())]
+                    for each in found[pair]:
+                        begins, ends = each.since >= since - wide, each.until <= until + wide
+                        if not _touches(each, since, until) or (begins and ends):
+                            continue
+                        if wide == MOST or (fresh is not None and each.until > fresh):
+                            loose.add(each)
+                            continue
+                        early |= set() if begins else {pair}
+                        late |= set() if ends else {pair}
+                # Each look goes twice as far as the one before: eight of them are a month.
+                further = min(2 * wide, MOST)
+                self._more(tx, known, since - further, since - wide, early)
+                self._more(tx, known, until + wide, until + further, late)
+                following, wide = early | late, further
+            early_at, late_at, windows = _windows(found, loose, since, until)
+            inside = (
+                entry
+                for pair, entries in known.items()
+                for entry in entries.values()
+                if windows[pair][0] <= entry.minutes[0] and entry.minutes[1] <= windows[pair][1]
+            )
+            first = min([early_at, *(start for start, _ in windows.values())])
+            last = max([late_at, *(end for _, end in windows.values())])
+            return Booked(
+                first,
+                last,
+                tuple(sorted(inside, key=lambda entry: entry.turn)),
+                _pools(tx, first, last),
+                frozenset(loose),
+                (early_at, late_at),
+                windows,
+            )
+
+    def _more(self, tx: sa.Connection, known: Known, since: int, until: int, pairs: set[Pair]) -> None:
+        if pairs:
+            keys = {key for key, _ in pairs}
+            for pair, entries in _by_pair(_entries(tx, self.database, since, until, keys), pairs).items():
+                known[pair] |= entries
 
     def book(self, stretch: Stretch, invoice: Sums, now: int, lag: int, price_book: str) -> Finding:
         """Look again under the locks of the runs, and book it."""
@@ -134,7 +195,43 @@ def _pools(tx: sa.Connection, since: int, until: int) -> tuple[Pooled, ...]:
     )
 
 
-def _entries(tx: sa.Connection, database: Database, since: int, until: int) -> tuple[Entry, ...]:
+def _touches(stretch: Stretch, since: int, until: int) -> bool:
+    return stretch.since < until and since < stretch.until
+
+
+def _by_pair(entries: Iterable[Entry], pairs: Collection[Pair] | None = None) -> Known:
+    known: Known = defaultdict(dict)
+    for entry in entries:
+        if pairs is None or (entry.key, entry.model) in pairs:
+            known[entry.key, entry.model][entry.turn] = entry
+    return known
+
+
+def _windows(
+    found: Mapping[Pair, list[Stretch]], loose: Collection[Stretch], since: int, until: int
+) -> tuple[int, int, dict[Pair, tuple[int, int]]]:
+    """From where to where all keys and models are looked at, and each of these: whole stretches only."""
+    touching = [each for own in found.values() for each in own if _touches(each, since, until)]
+    # All as far as one goes, up to LONGEST: what its model lacks there, another may have too much.
+    early = max(since - LONGEST, min([since, *(each.since for each in touching if each not in loose)]))
+    late = min(until + LONGEST, max([until, *(each.until for each in touching if each not in loose)]))
+    windows = {}
+    for pair, own in found.items():
+        start, end = early, late
+        for each in own:
+            mine = _touches(each, since, until)
+            if each.since < early < each.until:
+                start = each.since if mine else each.until
+            if each.since < late < each.until:
+                end = each.until if mine else each.since
+        windows[pair] = start, end
+    return early, late, windows
+
+
+def _entries(
+    tx: sa.Connection, database: Database, since: int, until: int, keys: Collection[str] = ()
+) -> Iterator[Entry]:
+    """Those that may be counted in [since, until), of these keys or of all."""
     later = turns.alias("later")
     mended = (
         sa.select(
@@ -165,8 +262,10 @@ def _entries(tx: sa.Connection, database: Database, since: int, until: int) -> t
         .where(turns.c.held_at < until + APART, turns.c.held_at > since - LONGEST)
         .order_by(turns.c.id)
     )
+    if keys:
+        query = query.where(turns.c.key_name.in_(sorted(keys)))
     found = (_entry(row) for row in tx.execute(query).mappings())
-    return tuple(e for e in found if e.minutes[0] < until and e.minutes[1] > since)
+    return (e for e in found if e.minutes[0] < until and e.minutes[1] > since)
 
 
 _READ = (

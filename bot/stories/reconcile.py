@@ -21,6 +21,7 @@ from bot.stories.durable import Story, name_of
 
 DAYS = 3  # each minute is looked at so often, for what the reports learn late
 MOST_DAYS = 31  # looked back at, after an outage
+LOOSE = "it goes on beyond what is looked at"
 
 log = Log("reconcile")
 
@@ -94,15 +95,19 @@ def reconcile(
     first, end = since // DAY * DAY, -(-until // DAY) * DAY
     known = services.usage.known(services.keys.all())
     names = {key.id: name for name, key in known.items()}
-    booked = store.read(first, end)
+    booked = store.read(first, end, now - lag)
     counted = services.usage.report(booked.since, min(booked.until, now), list(names), read)
+    minutes = _minutes(counted, names, services.prices)
+    inside = (each for each in minutes if booked.looks_at(each.key, each.model, each.at))
     looked = []
-    for stretch, entries, invoice in stretches(booked.entries, _minutes(counted, names, services.prices)):
+    for stretch, entries, invoice in stretches(booked.entries, inside):
         key = known.get(stretch.key)
         if key is None or stretch.since < key.created_at:
             finding = Finding(stretch, Sums(), invoice, left="its key is not the one of that name now")
         else:
             finding = compare(stretch, entries, booked.pooled, invoice, now, lag)
+            if stretch in booked.loose and not finding.left:
+                finding = Finding(stretch, finding.ledger, invoice, left=LOOSE)
         if finding.books:
             finding = store.book(stretch, invoice, now, lag, services.prices.version)
         say(finding)

@@ -22,7 +22,7 @@ from bot.services import Services
 from bot.stores.database import Database
 from bot.stores.tables import pool_corrections, turns
 from bot.stories.durable import Story, name_of
-from bot.stories.reconcile import daily, enqueue, reconcile
+from bot.stories.reconcile import LOOSE, daily, enqueue, reconcile
 from sandbox.processes import ROOT, Started, start
 from tests.stories.reconciling import ADMIN, HOUR, KEY, MODEL, environment, used
 from tests.web.gates import Gate, gated
@@ -276,3 +276,31 @@ def test_what_keeps_the_command_from_its_report_is_said(
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_stretch_that_goes_on_beyond_what_is_looked_at_is_left_and_a_quiet_model_is_corrected(
+    gate: Gate, claude: Started, ready: Services
+) -> None:
+    run = used(gate, claude, "reset")
+    dense, _ = gate.run()
+    gate.runs.end(dense, "done")
+    (quiet,) = rows(ready, run)
+    kept = {
+        name: quiet[name] for name in quiet if name not in ("id", "run", "model", "model_asked", "prefix")
+    }
+    at = quiet["held_at"]
+    with ready.database.begin() as tx:
+        tx.execute(
+            sa.insert(turns),
+            [
+                kept
+                | {"run": dense, "model_asked": "claude-haiku-4-5", "held_at": at - hours * HOUR}
+                | {"settled_at": at - (hours - 2) * HOUR}
+                for hours in range(36 * 24, 1, -2)
+            ],
+        )
+    told = {finding.stretch.model: finding for finding in look(ready)}
+    assert told["claude-haiku-4-5"].left == LOOSE
+    assert (told[MODEL].left, told[MODEL].runs) == ("", (run,))
+    assert gate.report(run).spent.usd.nanos == billed(claude, run)
+    assert not [row for row in rows(ready, dense) if row["state"] == "corrected"]
