@@ -15,84 +15,10 @@ from sandbox.github.faults import Fault
 from sandbox.github.git import GitError
 from sandbox.github.routes.repos import commit_named
 from sandbox.github.shapes import runs as run_shapes
+from sandbox.github.shapes import told as told_shapes
 from sandbox.github.sign_in import SignIn
-from sandbox.github.state import Account, Json, Repository, Role, Thread, iso
+from sandbox.github.state import Account, Json, Repository, Role, iso
 from sandbox.github.verbs import apps, branches, checks, threads
-
-
-def told_comment(made: Any) -> Json:
-    return {
-        "id": made.id,
-        "user": made.user.login,
-        "app": made.app.slug if made.app else None,
-        "body": made.body,
-        "edits": made.edits,
-        "in_reply_to": made.review.in_reply_to if made.review else None,
-        "created_at": iso(made.created_at),
-        "reactions": [{"user": r.user.login, "content": r.content} for r in made.reactions],
-    }
-
-
-def told_thread(thread: Thread) -> Json:
-    pull = thread.pull
-    return {
-        "number": thread.number,
-        "kind": "pull" if pull else "issue",
-        "title": thread.title,
-        "body": thread.body,
-        "user": thread.user.login,
-        "state": thread.state,
-        "labels": [label.name for label in thread.labels],
-        "comments": [told_comment(made) for made in thread.comments],
-        "reviews": [told_comment(made) for made in thread.reviews],
-        "events": [{"event": e.event, "actor": e.actor.login} for e in thread.events],
-        "head_ref": pull.head_ref if pull else None,
-        "head_sha": pull.head_sha if pull else None,
-        "head_repo": pull.head_repo.full_name if pull and pull.head_repo else None,
-        "base_ref": pull.base_ref if pull else None,
-        "merged": bool(pull and pull.merged_at is not None),
-        "merge_commit_sha": pull.merge_commit_sha if pull else None,
-    }
-
-
-def told_repo(repo: Repository) -> Json:
-    return {
-        "id": repo.id,
-        "full_name": repo.full_name,
-        "default_branch": repo.default_branch,
-        "private": repo.private,
-        "git": str(repo.git.path),
-        "branches": repo.git.branches(),
-        "roles": {login: role.name for login, role in repo.roles.items()},
-        "threads": [told_thread(thread) for thread in repo.threads.values()],
-        "checks": [
-            {
-                "id": made.id,
-                "name": made.name,
-                "status": made.status,
-                "conclusion": made.conclusion,
-                "external_id": made.external_id,
-                "head_sha": made.head_sha,
-                "output": made.output,
-                "annotations": made.annotations,
-                "actions": made.actions,
-            }
-            for made in repo.checks.values()
-        ],
-        "runs": [
-            {
-                "id": run.id,
-                "title": run.title,
-                "status": run.status,
-                "conclusion": run.conclusion,
-                "inputs": run.inputs,
-                "log": run.log,
-                "summary": run.summary,
-                "steps": [run_shapes.step(step) for step in run.steps],
-            }
-            for run in repo.runs.values()
-        ],
-    }
 
 
 def blueprint(doors: Doors, signing_in: SignIn, about: Callable[[], Json]) -> Blueprint:
@@ -140,7 +66,7 @@ def blueprint(doors: Doors, signing_in: SignIn, about: Callable[[], Json]) -> Bl
     def state() -> Response:
         with hub.lock:
             listed = [run_shapes.delivery(made) for made in hub.deliveries]
-            whole = [told_repo(repo) for repo in hub.repositories.values()]
+            whole = [told_shapes.repository(repo) for repo in hub.repositories.values()]
             return jsonify({"repositories": whole, "deliveries": listed, "changes": hub.changes})
 
     @control.get("/changes")
