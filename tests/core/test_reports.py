@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import jsonschema
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 
 from bot.core import reports
 from bot.core.ceilings import CLASSES, Ceilings, Reason, halt_message
@@ -19,7 +18,6 @@ from bot.core.comments import MAX_BYTES, final
 from bot.core.marks import of_report
 from bot.core.money import Usd
 from bot.core.reports import Check, CostBy, Published, Report, Spent, Turn
-from bot.core.untrusted import cell, code, fenced, line, listing, neutral, printable, quoted
 from sandbox.markdown import render
 
 TURNS = tuple(
@@ -388,13 +386,6 @@ def test_a_run_is_a_link_where_there_is_a_page_to_lead_to() -> None:
     assert f"<sub>run [`0123456789ab`]({seen}) · " in final(replace(DONE, page=seen))
 
 
-@given(words.filter(lambda text: printable(text).strip("\n")))
-def test_a_listing_is_one_code_block_with_the_very_words_whatever_they_are(text: str) -> None:
-    [token] = MarkdownIt("commonmark", {"html": True}).parse(listing(text, "diff"))
-    assert (token.type, token.info) == ("fence", "diff")
-    assert token.content == printable(text).strip("\n") + "\n"
-
-
 MENTION = re.compile(r"@[\w-]")
 REFERENCE = re.compile(r"#\d|\bGH-\d|/(?:issues|pulls?|discussions)/\d", re.IGNORECASE)
 TAG = re.compile(r"<[A-Za-z/!?]")
@@ -407,38 +398,6 @@ def effects(text: str) -> list[str]:
     return [m for law in (MENTION, REFERENCE, TAG, ENTITY) for m in law.findall(text)] + ["!["] * (
         "![" in text
     )
-
-
-@given(words)
-def test_neutral_text_has_no_effect_and_loses_no_words(text: str) -> None:
-    plain = neutral(text)
-    assert effects(plain) == []
-    assert neutral(plain) == plain
-    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e]", plain)
-
-
-@pytest.mark.parametrize(
-    "text", ["Off by one: range(1, n) → range(n + 1)", "a < b && c > d", "50 % of $5.00", "x\n\ty"]
-)
-def test_harmless_text_stays_as_it_is(text: str) -> None:
-    assert neutral(text) == text
-
-
-@given(words)
-def test_nothing_gets_out_of_its_fence(text: str) -> None:
-    rows = fenced(text).split("\n")
-    fence = rows[-1]
-    assert set(fence) == {"`"}
-    assert rows[0] == f"{fence}text"
-    assert all(fence not in row for row in rows[1:-1])
-
-
-@given(words)
-def test_nothing_gets_out_of_its_line_or_quote(text: str) -> None:
-    assert "\n" not in line(text) + cell(text) + code(text)
-    assert code(text).count("`") == 2
-    assert not re.search(r"(?<!\\)(?:\\\\)*\|", cell(text))
-    assert all(row.startswith(">") for row in quoted(text).split("\n"))
 
 
 @settings(deadline=None)
@@ -472,69 +431,3 @@ def test_comment_terminal_and_json_tell_the_same_numbers(report: Report) -> None
     for text in (reports.final(replace(report, outcome="done")), reports.terminal(report)):
         assert all(str(Usd.parse(usd)) in text for usd in money if usd != "0")
         assert all(f"{number:,}" in text for number in numbers)
-
-
-NUMBER = r"\d+(?:\.\d+)?"
-# Source: mermaid 11, packages/mermaid/src/diagrams/xychart/parser/xychart.jison.
-CHART = re.compile(
-    r"```mermaid\nxychart-beta\n"
-    r'    title "[^"\n]+"\n'
-    rf'    x-axis "[^"\n]+" ({NUMBER}) --> ({NUMBER})\n'
-    rf'    y-axis "[^"\n]+" ({NUMBER}) --> ({NUMBER})\n'
-    rf"    line \[({NUMBER}(?:, {NUMBER})*)\]\n```"
-)
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.integers(0, 10_000), st.lists(st.integers(0, 10**17), min_size=1, max_size=7))
-@example(10_000, [10**17])
-@example(2, [0])
-@example(100, [1])
-def test_the_chart_is_one_that_mermaid_reads_whatever_was_spent(turns: int, amounts: list[int]) -> None:
-    spent = tuple(
-        replace(TURNS[0], step=n, usd=Usd(amounts[n % len(amounts)])) for n in range(turns)
-    )  # fmt: skip
-    text = reports.final(replace(DONE, turns=spent))
-    assert len(text.encode()) <= MAX_BYTES
-    assert text.count("```mermaid") == (turns > 1), "of one turn there is nothing to draw"
-    if turns > 1:
-        chart = CHART.search(text)
-        assert chart is not None
-        points = [float(value) for value in chart[5].split(", ")]
-        assert (float(chart[1]), float(chart[2])) == (1, turns)
-        assert points == sorted(points)
-        assert 2 <= len(points) <= 100
-        assert max(points) <= float(chart[4])
-        assert float(chart[4]) > 0, "an axis from 0 to 0 is none"
-
-
-@settings(deadline=None, max_examples=30)
-@given(
-    st.integers(0, 400),
-    st.integers(0, 30_000),
-    st.integers(0, 30_000),
-    st.integers(0, 300),
-    st.sampled_from("a\n@|\U0001f600\\`"),
-)
-def test_a_report_fits_into_a_comment_and_says_what_it_left_out(
-    turns: int, summary: int, output: int, clamps: int, letter: str
-) -> None:
-    report = replace(
-        DONE,
-        turns=tuple(replace(TURNS[0], step=n, model=letter * 100) for n in range(turns)),
-        summary=letter * summary,
-        check=Check(letter * output, 1, letter * output),
-        clamps=(letter * 500,) * clamps,
-        message=letter * output,
-        published=Published("held", letter * 900, letter * 90, letter * 900, letter * summary),
-    )
-    for outcome in ("queued", "open", "running", "done", "failed"):
-        text = reports.comment(replace(report, outcome=outcome), [letter * 5_000] * 20)
-        assert len(text.encode()) <= MAX_BYTES + 100 <= 60_000
-        assert first(text)
-    summed = reports.job_summary(replace(report, clamps=report.clamps * 100))
-    assert len(summed.encode()) <= 1024 * 1024
-    assert json_of(summed)
-    full = reports.final(replace(report, outcome="done"))
-    if turns > 200 or summary > 12_000:
-        assert "left out" in full or "…" in full

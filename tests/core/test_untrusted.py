@@ -13,11 +13,13 @@ import pytest
 from cmarkgfm.cmark import Options
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from bot.core import reports
 from bot.core.outcomes import Check, Published, Report
-from bot.core.untrusted import cell, code, fenced, line, listing, neutral, plain, quoted
-from tests.core.test_reports import DONE
+from bot.core.untrusted import cell, code, fenced, line, listing, neutral, plain, printable, quoted
+from tests.core.test_reports import DONE, effects
+from tests.core.test_reports import words as nasty
 
 # What GitHub makes of text outside of code, where a letter before it does not forbid it.
 MENTION = re.compile(r"(?<![\w`])@[A-Za-z\d]")
@@ -129,6 +131,45 @@ def test_no_words_do_anything_anywhere(place: str, text: str) -> None:
 def test_no_line_is_a_command_of_another_app(text: str) -> None:
     for made in (neutral(text), fenced(text), quoted(text)):
         assert not re.search(r"^\s*/[A-Za-z]", made, re.MULTILINE)
+
+
+@given(nasty.filter(lambda text: printable(text).strip("\n")))
+def test_a_listing_is_one_code_block_with_the_very_words_whatever_they_are(text: str) -> None:
+    [token] = MarkdownIt("commonmark", {"html": True}).parse(listing(text, "diff"))
+    assert (token.type, token.info) == ("fence", "diff")
+    assert token.content == printable(text).strip("\n") + "\n"
+
+
+@given(nasty)
+def test_neutral_text_has_no_effect_and_loses_no_words(text: str) -> None:
+    made = neutral(text)
+    assert effects(made) == []
+    assert neutral(made) == made
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202a-\u202e]", made)
+
+
+@pytest.mark.parametrize(
+    "text", ["Off by one: range(1, n) → range(n + 1)", "a < b && c > d", "50 % of $5.00", "x\n\ty"]
+)
+def test_harmless_text_stays_as_it_is(text: str) -> None:
+    assert neutral(text) == text
+
+
+@given(nasty)
+def test_nothing_gets_out_of_its_fence(text: str) -> None:
+    rows = fenced(text).split("\n")
+    fence = rows[-1]
+    assert set(fence) == {"`"}
+    assert rows[0] == f"{fence}text"
+    assert all(fence not in row for row in rows[1:-1])
+
+
+@given(nasty)
+def test_nothing_gets_out_of_its_line_or_quote(text: str) -> None:
+    assert "\n" not in line(text) + cell(text) + code(text)
+    assert code(text).count("`") == 2
+    assert not re.search(r"(?<!\\)(?:\\\\)*\|", cell(text))
+    assert all(row.startswith(">") for row in quoted(text).split("\n"))
 
 
 def report(text: str, outcome: str) -> Report:
