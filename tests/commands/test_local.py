@@ -25,7 +25,7 @@ from bot.core.ceilings import CLASSES
 from bot.core.prices import PriceBook
 from sandbox import world
 from sandbox.processes import ROOT, Started, start
-from tests.core.transcripts import sh, talk
+from tests.core.transcript_parts import sh, talk
 from tests.laptops import ONE, Ran, greedy, program
 
 KEY = "sk-ant-real"

@@ -15,10 +15,8 @@ from hypothesis import strategies as st
 from bot.core import failures
 from bot.core.rules import Stuck as Limits
 from bot.core.stuck import judge
-from tests.core.transcripts import (
-    HEALTHY,
+from tests.core.transcript_parts import (
     LEAP,
-    STUCK,
     Json,
     Step,
     attempt,
@@ -31,6 +29,7 @@ from tests.core.transcripts import (
     tried,
     view,
 )
+from tests.core.transcripts import HEALTHY, STUCK
 
 USUAL = Limits()
 

@@ -16,7 +16,8 @@ from bot.core.rules import Rules
 from bot.core.rules import Stuck as Limits
 from bot.stores.database import Database
 from sandbox.processes import Started, start
-from tests.core.transcripts import HEALTHY, STUCK, Json
+from tests.core.transcript_parts import Json
+from tests.core.transcripts import HEALTHY, STUCK
 from tests.runner.world import git, plant
 from tests.web.gates import Gate, gated
 
