@@ -20,16 +20,16 @@ import httpx2
 
 from bot.clients.patient import Unanswered, ask, pause_for
 from bot.core.cursor import Amounts, Event, Key
-from bot.core.money import Usd
+from bot.core.money import CENT, Usd
+from bot.core.times import DAY_MS
 
 EVENTS, SPEND = "/teams/filtered-usage-events", "/teams/spend"
 PAGE = 500  # events: no most is documented; what is answered is gone by, whatever was asked for
 PAGES = 10_000
 A_MINUTE = 20  # requests of a team, documented
 READINGS = 3  # of what goes on changing while it is read
-BEFORE = 30 * 86_400_000  # ms: the longest time that one request may ask for
+BEFORE = 30 * DAY_MS  # the longest time that one request may ask for
 TIMEOUT = 60.0
-CENT = 10_000_000  # nano-dollars
 MOST_CENTS = 10**9  # of one event or one person: more is no amount
 MOST_TOKENS = 10**12
 LONGEST_EMAIL = 320

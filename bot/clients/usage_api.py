@@ -19,10 +19,10 @@ import httpx2
 from bot.clients import analytics_api
 from bot.clients.analytics_api import rfc3339
 from bot.clients.patient import Unanswered, ask
-from bot.core.drift import DAY
 from bot.core.invoice import SEARCHES, Billed
-from bot.core.money import Usd
+from bot.core.money import CENT, Usd
 from bot.core.reconcile import MINUTE
+from bot.core.times import DAY_MS
 from bot.core.usage import Usage
 
 VERSION = "2023-06-01"
@@ -34,7 +34,6 @@ TIMEOUT = 60.0
 EVERY = 60.0  # seconds between two reports: "once per minute for sustained use" (docs: usage-cost-api)
 GROUPS = ("api_key_id", "model", "inference_geo", "service_tier", "context_window")
 USAGE, COST = "/v1/organizations/usage_report/messages", "/v1/organizations/cost_report"
-CENT = 10_000_000  # nano-dollars
 _PARTS = {
     "uncached_input_tokens": "input",
     "cache_creation.ephemeral_5m_input_tokens": "cache_write_5m",
@@ -144,14 +143,14 @@ class UsageApi:
         """What all keys of the organization used, day by day (UTC), as `report`."""
         groups = (("group_by[]", group) for group in (*GROUPS, "workspace_id"))
         query = [("bucket_width", "1d"), ("limit", str(DAYS)), *groups]
-        for at, row in self._rows(USAGE, since, until, DAY, query, say):
+        for at, row in self._rows(USAGE, since, until, DAY_MS, query, say):
             yield _counted(at, row)
 
     def costs(self, since: int, until: int, say: Say = silent) -> Iterator[Billed]:
         """What the organization was billed, day by day (UTC), [since, until) in ms. Raises UsageError."""
         groups = (("group_by[]", group) for group in ("workspace_id", "description"))
         query = [("bucket_width", "1d"), ("limit", str(DAYS)), *groups]
-        for at, row in self._rows(COST, since, until, DAY, query, say):
+        for at, row in self._rows(COST, since, until, DAY_MS, query, say):
             yield _billed(at, row)
 
     def _rows(

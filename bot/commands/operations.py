@@ -143,8 +143,8 @@ def reconcile(
     from bot import services
     from bot.clients.usage_api import UsageError
     from bot.core import statement
-    from bot.core.drift import DAY
     from bot.core.reconcile import Finding
+    from bot.core.times import DAY_MS
     from bot.stories.reconcile import DAYS
     from bot.stories.reconcile import reconcile as reconciled
 
@@ -159,7 +159,7 @@ def reconcile(
     most = _amount(threshold)
     with named(), services.opened(_settings(), "reconcile") as opened_services:
         now = opened_services.database.now_ms()
-        first = _ms(since) or (now // DAY - DAYS) * DAY
+        first = _ms(since) or (now // DAY_MS - DAYS) * DAY_MS
         most = opened_services.policy.drift if most is None else most
         try:
             found = reconciled(opened_services, first, min(now, _ms(until) or now), now, say=say, read=read)
@@ -187,7 +187,7 @@ def cursor(since: datetime | None, until: datetime | None, as_json: bool) -> Non
     from bot import services
     from bot.clients.cursor import CursorError
     from bot.core import cursor_words
-    from bot.core.drift import DAY
+    from bot.core.times import DAY_MS
     from bot.stores.cursor import Superseded
     from bot.stories.cursor import DAYS, imported
 
@@ -199,7 +199,7 @@ def cursor(since: datetime | None, until: datetime | None, as_json: bool) -> Non
 
     with named(), services.opened(_settings(), "cursor") as opened_services, _registered(opened_services):
         now = opened_services.database.now_ms()
-        first = _ms(since) or (now // DAY - DAYS) * DAY
+        first = _ms(since) or (now // DAY_MS - DAYS) * DAY_MS
         try:
             found = imported(opened_services, first, min(now, _ms(until) or now), say, tell)
         except (CursorError, Superseded) as error:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 from bot.core.ceilings import Ceilings, less_kept_back
 from bot.core.meter import FLOOR_THINKING, Bound
-from bot.core.money import ZERO, Usd
+from bot.core.money import CENT, ZERO, Usd
 from bot.core.outcomes import Spent, Turn
 from bot.core.prices import Price
 
 MIN_SECONDS = 60  # a workflow that has less time than that comes to nothing
 WORDS = 2_000  # of ours, at the most, that the conversation is told when it goes on
-_CENT = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def short(
     within = less_kept_back(ceilings)
     found = {}
     if within.usd.nanos < nanos:
-        found["cost"] = str(Usd(-(-_least(nanos) // _CENT) * _CENT)).replace(",", "")
+        found["cost"] = str(Usd(-(-_least(nanos) // CENT) * CENT)).replace(",", "")
     if within.tokens < tokens:
         found["tokens"] = f"{-(-_least(tokens) // 1_000)}k"
     if within.steps < spent.steps + 1:

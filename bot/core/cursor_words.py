@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.core.cursor import NOBODY, SOURCE, Outcome
-from bot.core.money import ZERO, Usd, total
+from bot.core.money import CENT, ZERO, Usd, total
 from bot.core.untrusted import printable
 
 
@@ -23,7 +23,7 @@ class Cycle:
     @property
     def apart(self) -> Mapping[str, tuple[Usd, Usd]]:
         """Told and booked of each account where they differ by a cent or more: Cursor tells whole cents."""
-        cent = Usd(10_000_000)
+        cent = Usd(CENT)
         both = {
             email: (self.told.get(email, ZERO), self.booked.get(email, ZERO))
             for email in sorted(self.told.keys() | self.booked.keys())

@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from bot.core.adding_up import UNTOLD, Found, adding_up, tokens
 from bot.core.money import ZERO, Usd
 from bot.core.reconcile import COUNTERS, Entry, Finding, Stretch, Sums, total
+from bot.core.times import DAY_MS
 
-DAY = 86_400_000  # ms
+DAY = DAY_MS
 # Reports are five minutes behind, "may occasionally be longer" (docs: manage-claude/usage-cost-api, copy of
 # 2026-08-22), and nobody says how much longer: what is missing from them is judged when it is a day old.
 FINAL = DAY

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bot.core.times import MINUTE_MS
+
 LITTLE = 1 << 30  # bytes; below that a disk is nearly full
 LONG_MS = 900_000  # the alert TollgateStoriesWait says the same
 NO_TABLES = "the database has no tables yet: run `python -m bot migrate` first"
@@ -51,7 +53,7 @@ def judge(seen: Seen) -> Health:
     if not seen.workers:
         warnings.append("no worker is alive: deliveries are taken and kept, and nothing starts")
     if seen.oldest > LONG_MS:
-        warnings.append(f"a story has waited for {seen.oldest // 60_000} minutes")
+        warnings.append(f"a story has waited for {seen.oldest // MINUTE_MS} minutes")
     if seen.free is not None and seen.free < LITTLE:
         warnings.append(f"the database's disk has {seen.free >> 20} MB left")
     if seen.unrecognized:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 NANOS = 1_000_000_000
+CENT = NANOS // 100
 _AMOUNT = re.compile(r"\$?(?P<dollars>[0-9]{1,9})(?:\.(?P<cents>[0-9]{1,9}))?\Z")
 
 

@@ -14,8 +14,9 @@ from bot.core.ceilings import Ceilings, span
 from bot.core.money import Usd
 from bot.core.replay import Other, Peak, Recorded, Tally, peak
 from bot.core.signals import BADLY_SCOPED, nearest
+from bot.core.times import DAY_MS
 
-WEEK = 7 * 86_400_000  # ms of telemetry before anything is suggested
+WEEK = 7 * DAY_MS  # of telemetry before anything is suggested
 ENOUGH = 20  # successful runs of a class; fewer say too little of the next
 USUAL, NEARLY_ALL = 90, 98  # percent
 APPROXIMATE = (

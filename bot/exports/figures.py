@@ -18,12 +18,12 @@ from bot.core.drift import KINDS
 from bot.core.money import total
 from bot.core.reconcile import COUNTERS
 from bot.core.signals import MergedPull
+from bot.core.times import DAY_MS
 from bot.exports import families as f
 from bot.exports.families import Family, Labels, Samples
 from bot.services import Services
 from bot.stores import cursor, vitals
 from bot.stores.cursor import CursorEvents
-from bot.stores.handover import DAY_MS
 from bot.stores.looks import DELIVERIES
 from bot.stores.people import People
 from bot.stores.signals import SignalStore

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from bot.core.attribution import Place
 from bot.core.prices import undated
+from bot.core.times import HOUR_MS
 from bot.stores.database import Database
 from bot.stores.only import Known, of_runs
 from bot.stores.quarters import AGAIN, BOOKED, QUARTER, SUMS, Quarters, added
@@ -26,7 +27,7 @@ from bot.stores.tables import LIVE, attributions, days, pull_sums, quarters, rol
 
 _NAME = "days "  # and the zone
 _CHANGES = "changes"
-_HOUR = 3_600_000  # whoever writes the time of a change has committed it within
+_COMMITTED_MS = HOUR_MS  # whoever writes the time of a change has committed it within
 _ATTRIBUTING = 727462  # the lock on PostgreSQL; SQLite has one writer anyway
 # What a row says of its run, as the run's own row does.
 OF_RUN = (
@@ -192,7 +193,7 @@ def changed_since(ms: int) -> sa.CompoundSelect[tuple[str]]:
 
 def lately(tx: sa.Connection, database: Database) -> int:
     """Ms; whatever was to be seen of earlier changes is."""
-    return int(tx.execute(sa.select(database.now)).scalar_one()) - _HOUR
+    return int(tx.execute(sa.select(database.now)).scalar_one()) - _COMMITTED_MS
 
 
 def through(tx: sa.Connection, name: str) -> int | None:

@@ -15,11 +15,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from bot.core.times import DAY_MS
 from bot.stores import switch, tables
 from bot.stores.database import Database
 from bot.stores.tables import LIVE, blobs, cursor_events, laptops, runs, sessions, views
 
-DAY_MS = 86_400_000
 CURSOR_DAYS = 32  # in which an import still compares Cursor's events with what is here
 # Where a person has a number. Sums by person are by it, and each of theirs gets the same new one.
 NUMBERED = (

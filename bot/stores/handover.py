@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from bot.core.times import DAY_MS, MINUTE_MS
 from bot.stores.blobs import Blobs
 from bot.stores.database import Database
 from bot.stores.queue import Queue
@@ -24,9 +25,8 @@ RESULT = "result"
 # What a run leaves behind after every turn (L4): its conversation, and its changes as a result has them.
 TRANSCRIPT, CHANGESET = "transcript", "changeset"
 LINES = 10
-DAY_MS = 86_400_000
 HAND_IN_MS = 180_000  # an ended run's runner may take so long to post what it made
-STRANDED_MS = 20 * 60_000
+STRANDED_MS = 20 * MINUTE_MS
 LINE_TIMES = 3  # a place in line is told so much less often than what a running run has cost
 EDIT_MS = 60_000  # longer than any one call to GitHub may take
 

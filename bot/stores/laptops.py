@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from bot.core.places import Repo
+from bot.core.times import DAY_MS
 from bot.core.visibility import Access, packed, unpacked
 from bot.stores.database import Database
-from bot.stores.handover import DAY_MS
 from bot.stores.run_rows import LAPTOP
 from bot.stores.runs import new_id, token_hash
 from bot.stores.switch import record
@@ -130,7 +130,7 @@ class Laptops:
     def drop_old(self, days: int) -> int:
         """Forget those whose token was good for the last time so many days ago; how many."""
         over = sa.func.coalesce(laptops.c.revoked_at, laptops.c.expires_at)
-        old = over < self.database.now - days * 86_400_000
+        old = over < self.database.now - days * DAY_MS
         with self.database.begin() as tx:
             return tx.execute(sa.delete(laptops).where(old)).rowcount
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from bot.core.times import HOUR_MS, MINUTE_MS
 from bot.stores.database import Database
 from bot.stores.tables import content, paces
 
-MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 PER_MINUTE, PER_HOUR = 80, 500
 # Seconds. GitHub: without a retry-after header, wait at least a minute, and longer each time.
 SECONDARY_WAIT, LONGEST_WAIT = 60.0, 960.0

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from bot.core.times import DAY_MS
 from bot.stores.database import Database
 from bot.stores.tables import processes
 
 DEAD_MS = 30_000  # silent for so long: dead
-FORGOTTEN_MS = 24 * 3600_000
+FORGOTTEN_MS = DAY_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,14 @@ from bot.core.prices import same_model
 from bot.core.reports import Check, Report, Resumed, Turn
 from bot.core.run_tokens import for_agent
 from bot.core.sizes import Size
+from bot.core.times import MINUTE_MS
 from bot.stores.database import Database
 from bot.stores.run_rows import LAPTOP, SERVED, NewRun, Run, from_row, limit_columns, turn_of
 from bot.stores.switch import record
 from bot.stores.tables import CHARGED, LIVE, blobs, runs, sweeps, turns
 
 LEASE_MS = 90_000  # of a runner; it calls at least every 20 s
-CLAIM_MS = 15 * 60_000  # a dispatched workflow that has not claimed by then never will
+CLAIM_MS = 15 * MINUTE_MS  # a dispatched workflow that has not claimed by then never will
 
 
 def new_id() -> str:

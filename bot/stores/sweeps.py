@@ -16,9 +16,10 @@ import sqlalchemy as sa
 from bot.core.caps import Cap, Scope
 from bot.core.ceilings import Ceilings, Reason
 from bot.core.money import Usd
+from bot.core.times import DAY_MS
 from bot.core.waiting import Limit
 from bot.stores.database import Database
-from bot.stores.handover import DAY_MS, EDIT_MS
+from bot.stores.handover import EDIT_MS
 from bot.stores.run_rows import NewRun, Run, from_row
 from bot.stores.runs import Runs
 from bot.stores.switch import Paused, paused, record

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from bot.core.times import DAY_MS, MINUTE_MS
 from bot.stores.database import Database
 from bot.stores.tables import views
 
 KEPT_DAYS = 90
-MINUTE, DAY = 60_000, 86_400_000  # ms
 LONGEST = 400  # characters of a path that are kept
 
 
@@ -34,7 +34,7 @@ class Views:
         """Once a minute for each page; what is older than KEPT_DAYS goes with the first of a day."""
         now = self.database.now
         made = self.database.insert(views).values(
-            day=now // DAY,
+            day=now // DAY_MS,
             person=person,
             what=what[:LONGEST],
             login=login,
@@ -45,11 +45,11 @@ class Views:
         again = made.on_conflict_do_update(
             index_elements=["day", "person", "what"],
             set_={"login": login, "looks": views.c.looks + 1, "last_at": made.excluded.last_at},
-            where=views.c.last_at <= made.excluded.last_at - MINUTE,
+            where=views.c.last_at <= made.excluded.last_at - MINUTE_MS,
         )
         with self.database.begin() as tx:
             if tx.execute(again.returning(views.c.looks)).scalar() == 1:
-                tx.execute(sa.delete(views).where(views.c.day < now // DAY - KEPT_DAYS))
+                tx.execute(sa.delete(views).where(views.c.day < now // DAY_MS - KEPT_DAYS))
 
     def read(self, most: int = 200, login: str = "") -> tuple[View, ...]:
         """The latest first; of one person, or of all."""

@@ -10,6 +10,7 @@ from bot.core.caps import Standing
 from bot.core.ceilings import Reason, halt_message
 from bot.core.events import REVIEW_COMMENT, CommentCreated
 from bot.core.roles import Role
+from bot.core.times import HOUR_MS
 from bot.services import Services
 from bot.stores.handover import finish_key
 from bot.stores.run_rows import Run
@@ -19,9 +20,8 @@ from bot.stories.names import line, reply_marker, repo_of, run_of
 from bot.stories.ruling import Refusal
 
 # A command that reaches us so long after it was written (an outage, a backlog) is answered and not obeyed.
-LATE_MS = 4 * 3600_000
+LATE_MS = 4 * HOUR_MS
 UNSENT = "unsent-"  # begins the id of what GitHub never told us of and was found: it comes late in any case
-HOUR_MS = 3600_000
 
 
 def reply(story: Story, event: CommentCreated, kind: str, text: str) -> None:

@@ -12,17 +12,17 @@ from bot.clients.cursor import CursorApi, CursorError, Say, silent
 from bot.core.caps import month_of
 from bot.core.cursor import Event, Outcome
 from bot.core.cursor_words import Cycle, Imported, as_line
-from bot.core.drift import DAY, day_of
+from bot.core.drift import day_of
 from bot.core.money import ZERO
+from bot.core.times import DAY_MS, HOUR_MS
 from bot.logs import Log
 from bot.services import Services
 from bot.stores.cursor import LOOK, Superseded
 from bot.stories.durable import Story, name_of
 
-HOUR = 3_600_000
 DAYS = 3  # looked at every hour, for what Cursor tells late or otherwise
 MOST_DAYS = 31  # looked at once a day
-SPAN = 7 * DAY  # of one request's window
+SPAN = 7 * DAY_MS  # of one request's window
 BUSY = "another process imports from Cursor just now; nothing was done here"
 
 log = Log("cursor")
@@ -36,16 +36,16 @@ def hourly(story: Story) -> str:
 def enqueue(services: Services) -> None:
     """Have it done once an hour, by whichever worker is first: more often there is nothing new."""
     if services.cursor is not None:
-        hour = services.database.now_ms() // HOUR
+        hour = services.database.now_ms() // HOUR_MS
         services.queue.put(name_of(hourly), f"cursor-{hour}")
 
 
 def _recent(services: Services) -> str:
     now = services.database.now_ms()
-    reached = services.looks.reached(LOOK) or now - MOST_DAYS * DAY
+    reached = services.looks.reached(LOOK) or now - MOST_DAYS * DAY_MS
     # The first of a day looks at a month; after an outage it goes back to where the last one came.
     back = DAYS if day_of(reached) == day_of(now) else MOST_DAYS
-    since = min(now // DAY - back, reached // DAY) * DAY
+    since = min(now // DAY_MS - back, reached // DAY_MS) * DAY_MS
     try:
         found = imported(services, since, now)
     except (CursorError, Superseded) as error:
@@ -73,7 +73,7 @@ def imported(
         raise CursorError("CURSOR_ADMIN_KEY is not set: without it nothing of Cursor's can be read")
     for gone in services.processes.dead("cursor", services.process):
         services.processes.stop(gone)  # an import that was killed holds nobody up
-    reached = services.looks.begin(LOOK, -MOST_DAYS * DAY)
+    reached = services.looks.begin(LOOK, -MOST_DAYS * DAY_MS)
     if reached is None:
         raise Superseded(BUSY)
     through = None
@@ -123,9 +123,9 @@ def _booked(
 def _days(since: int, until: int, told: Iterable[Event]) -> Iterable[tuple[int, int, Sequence[Event]]]:
     by_day: dict[int, list[Event]] = {}
     for event in told:
-        by_day.setdefault(event.key.at // DAY, []).append(event)
-    for day in range(since // DAY, -(-until // DAY)):
-        yield max(since, day * DAY), min(until, (day + 1) * DAY), by_day.get(day, ())
+        by_day.setdefault(event.key.at // DAY_MS, []).append(event)
+    for day in range(since // DAY_MS, -(-until // DAY_MS)):
+        yield max(since, day * DAY_MS), min(until, (day + 1) * DAY_MS), by_day.get(day, ())
 
 
 def _cycle(services: Services, api: CursorApi, say: Say) -> tuple[Cycle | None, str]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from bot.clients.github import Repo
 from bot.core import commands, events
 from bot.core.events import ISSUE_COMMENT, CommentCreated, Malformed, PullClosed
+from bot.core.times import DAY_MS
 from bot.services import Services
 from bot.stories import launch, merge
 from bot.stories.asides import UNSENT
@@ -20,7 +21,7 @@ from bot.stories.durable import Story, name_of
 from bot.stories.receive import turn_of
 
 GAP_MS = 600_000  # without any worker: so long may a restart take
-BACK_MS = 7 * 86_400_000  # further back nothing is looked for
+BACK_MS = 7 * DAY_MS  # further back nothing is looked for
 OVERLAP_MS = 300_000
 MOST_REPOSITORIES = 1_000  # of an installation; what it has more is said in the story's outcome
 

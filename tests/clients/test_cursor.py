@@ -9,9 +9,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from bot.clients.cursor import CENT, EVENTS, SPEND, CursorApi, CursorError
+from bot.clients.cursor import EVENTS, SPEND, CursorApi, CursorError
 from bot.core.cursor import Amounts, Event, Key
-from bot.core.money import Usd
+from bot.core.money import CENT, Usd
 from sandbox.processes import Started, start
 
 ADMIN, AT = "key_0123456789abcdef", 1_750_979_225_854

@@ -18,12 +18,12 @@ from bot.core.cursor import Amounts, Event, Key
 from bot.core.drift import KINDS, Drift
 from bot.core.money import Usd
 from bot.core.reconcile import COUNTERS
+from bot.core.times import DAY_MS
 from bot.exports import families, figures
 from bot.exports.families import ALL
 from bot.exports.figures import MOST_REPOSITORIES, Figures
 from bot.services import Services
 from bot.stores.cursor import LOOK
-from bot.stores.handover import DAY_MS
 from bot.stores.looks import DELIVERIES
 from bot.stores.tables import runs, turns
 from tests.exports.lively import corrected, lively

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from bot.core.caps import Cap, Scope
 from bot.core.money import Usd
+from bot.core.times import DAY_MS
 from bot.stores import forgetting as store
 from bot.stores import tables
 from bot.stores.database import Database
@@ -182,7 +183,7 @@ def test_of_cursor_only_what_no_import_compares_any_more_is_renamed(database: Da
     now = database.now_ms()
     values: dict[str, Any] = {"model": "m", "kind": "k", "month": MONTH, "booked_at": now, "nanos": 5}
     with database.begin() as tx:
-        for at in (now - 40 * store.DAY_MS, now - store.DAY_MS):
+        for at in (now - 40 * DAY_MS, now - DAY_MS):
             tx.execute(sa.insert(tables.cursor_events).values(at=at, email="d@example.org", **values))
     told = Forgetting(database).forget("dana", "ops", email="D@example.org")
     assert (told.later, told.changed) == (1, {"cursor_events": 1})

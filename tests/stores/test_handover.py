@@ -9,9 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from bot.core.ceilings import CLASSES, Reason
+from bot.core.times import DAY_MS
 from bot.stores.blobs import Blobs
 from bot.stores.database import Database
-from bot.stores.handover import CHANGESET, DAY_MS, TRANSCRIPT, Handover, finish_key
+from bot.stores.handover import CHANGESET, TRANSCRIPT, Handover, finish_key
 from bot.stores.queue import Queue, migrate
 from bot.stores.run_rows import NewRun
 from bot.stores.runs import Runs, new_id, token_hash

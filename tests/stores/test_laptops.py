@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from bot.core.ceilings import CLASSES
 from bot.core.places import Repo
+from bot.core.times import DAY_MS
 from bot.stores.database import Database
-from bot.stores.handover import DAY_MS
 from bot.stores.laptops import DAYS, Laptops
 from bot.stores.run_rows import NewRun
 from bot.stores.runs import Runs, new_id

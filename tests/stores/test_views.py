@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
+from bot.core.times import DAY_MS, MINUTE_MS
 from bot.stores.database import NOW, Database
-from bot.stores.views import DAY, KEPT_DAYS, LONGEST, MINUTE, Views
+from bot.stores.views import KEPT_DAYS, LONGEST, Views
 
 
 class Later:
@@ -18,7 +19,7 @@ class Later:
         with database.begin() as tx:
             tx.execute(sa.text("CREATE TABLE later (ms BIGINT)"))
             # The middle of a day: some minutes more are still the same one.
-            off = DAY // 2 - database.own_ms() % DAY
+            off = DAY_MS // 2 - database.own_ms() % DAY_MS
             tx.execute(sa.text(f"INSERT INTO later VALUES ({off})"))
         self.database = Database(database.url, f"({NOW[database.kind]} + (SELECT ms FROM later))")
 
@@ -38,20 +39,20 @@ def test_looks_within_a_minute_are_one_and_those_after_it_are_counted(later: Lat
     views = Views(later.database)
     for _ in range(3):
         views.record(7, "dana", "/people")
-    later.forward(MINUTE)
+    later.forward(MINUTE_MS)
     views.record(7, "dana-new", "/people")
     views.record(8, "max", "/people")
     views.record(7, "dana-new", "/people/max")
     found = {(one.login, one.what): one.looks for one in views.read()}
     assert found == {("dana-new", "/people"): 2, ("max", "/people"): 1, ("dana-new", "/people/max"): 1}
     (page,) = [one for one in views.read(login="DANA-new") if one.what == "/people"]
-    assert page.last_at - page.first_at >= MINUTE
+    assert page.last_at - page.first_at >= MINUTE_MS
 
 
 def test_the_latest_look_is_first_and_a_new_day_is_a_new_row(later: Later) -> None:
     views = Views(later.database)
     views.record(7, "dana", "/people")
-    later.forward(DAY)
+    later.forward(DAY_MS)
     views.record(7, "dana", "/people")
     later.forward(1)
     views.record(8, "max", "/people")
@@ -62,10 +63,10 @@ def test_the_latest_look_is_first_and_a_new_day_is_a_new_row(later: Later) -> No
 def test_what_is_older_than_was_said_is_forgotten(later: Later) -> None:
     views = Views(later.database)
     views.record(7, "dana", "/people/max")
-    later.forward(KEPT_DAYS * DAY)
+    later.forward(KEPT_DAYS * DAY_MS)
     views.record(7, "dana", "/people")
     assert len(views.read()) == 2
-    later.forward(DAY)
+    later.forward(DAY_MS)
     views.record(8, "max", "/people")
     assert {one.what for one in views.read()} == {"/people"}
 

@@ -19,10 +19,10 @@ from hypothesis import settings as hypotheses
 from hypothesis import strategies as st
 
 from bot import services, settings
-from bot.clients.cursor import CENT, CursorApi, CursorError
+from bot.clients.cursor import CursorApi, CursorError
 from bot.core.caps import Cap, Names, Reached, Scope, applying, due, month_of, notice
 from bot.core.ceilings import CLASSES
-from bot.core.money import ZERO, Usd
+from bot.core.money import CENT, ZERO, Usd
 from bot.core.overview import as_json as overview_json
 from bot.core.replies import reached
 from bot.services import Services
@@ -30,13 +30,14 @@ from bot.stores.cursor import LOOK, Superseded
 from bot.stores.run_rows import NewRun
 from bot.stores.runs import new_id
 from bot.stores.tables import cursor_events, looks
-from bot.stories.cursor import DAYS, HOUR, hourly, imported
+from bot.stories.cursor import DAYS, hourly, imported
 from bot.stories.durable import Story
 from bot.stories.ruling import own_cap
 from sandbox.cursor.month import month
 from sandbox.processes import ROOT, Started, start
 
-KEY, MONTH, DAY = "key_test_0123456789", "2026-10", 86_400_000
+KEY, MONTH = "key_test_0123456789", "2026-10"
+HOUR, DAY = 3_600_000, 86_400_000
 MADE = month(MONTH, 3, 2)
 FIRST = 1_790_812_800_000  # 2026-10-01, UTC
 LAST = FIRST + 31 * DAY
