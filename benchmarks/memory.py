@@ -15,8 +15,8 @@ import click
 
 from benchmarks import peers, service
 from sandbox.processes import start
-from tests.chaos.gateways import children
-from tests.chaos.test_load import KINDS, body_of, megabytes
+from tests.chaos.load import KINDS, body_of, megabytes
+from tests.gateways import children
 
 SIZES = (1, 10, 32)  # MB
 

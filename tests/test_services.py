@@ -10,7 +10,7 @@ import pytest
 
 from bot import services, settings
 from bot.settings import SettingsError
-from tests.chaos.gateways import ROOT
+from tests.gateways import ROOT
 
 
 def told(tmp_path: Path, **more: str) -> settings.Settings:

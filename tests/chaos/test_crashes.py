@@ -29,7 +29,7 @@ from bot.stores.tables import pool_corrections, runs, turns
 from bot.stories.reconcile import reconcile
 from sandbox.processes import Started, start
 from tests.chaos.booked import booked
-from tests.chaos.gateways import ROOT, Gateway, World, gateways
+from tests.gateways import ROOT, Gateway, World, gateways
 
 pytestmark = pytest.mark.slow
 

@@ -19,8 +19,8 @@ import pytest
 from bot.core.money import Usd
 from bot.web.health import ENDS
 from sandbox.processes import Started, start
-from tests.chaos.gateways import World, gateways
-from tests.chaos.test_load import ask, body, dial, head, wide
+from tests.chaos.load import ask, body, dial, head, wide
+from tests.gateways import World, gateways
 
 pytestmark = pytest.mark.slow
 

@@ -21,8 +21,8 @@ from bot.stores.queue import Queue
 from bot.stories import health
 from sandbox.github.client import Client
 from sandbox.processes import start
-from tests.chaos.gateways import ROOT, gateways
-from tests.chaos.test_load import ask, body, wide
+from tests.chaos.load import ask, body, wide
+from tests.gateways import ROOT, gateways
 from tests.stories import agents
 from tests.stories.service import Service, serving
 from tests.test_services import told

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
 from sandbox.processes import Started, start
-from tests.chaos.gateways import World, gateways
+from tests.chaos.load import KINDS, ask, body, body_of, dial, head, megabytes, wide
+from tests.gateways import World, gateways
 from tests.web.upstreams import MESSAGE, begun, event, sent, stream, upstream, whole
 
 pytestmark = pytest.mark.slow
 
-MODEL = "claude-opus-4-7"
 MEGABYTES = 150
-PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-
-
-def wide(seconds: int = 600) -> Ceilings:
-    return Ceilings(Usd.parse("1000"), 10**9, 10**5, seconds)
 
 
 @pytest.fixture
@@ -45,50 +35,11 @@ def world(tmp_path: Path, claude: Started, private_key: str) -> Iterator[World]:
         yield made
 
 
-def body(character: str, stream: bool = True, **more: Any) -> bytes:
-    talk = [{"role": "user", "content": f"character: {character}"}]
-    return json.dumps(
-        {"model": MODEL, "max_tokens": 2_000, "stream": stream, "messages": talk, **more}
-    ).encode()
-
-
-def head(token: str, length: int, *more: str) -> bytes:
-    lines = ["POST /anthropic/v1/messages HTTP/1.1", "host: x", f"x-api-key: {token}", *more]
-    return "\r\n".join(
-        [*lines, "anthropic-version: 2023-06-01", f"content-length: {length}", "", ""]
-    ).encode()
-
-
-def dial(world: World) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", world.gateways[0].port), timeout=60)
-
-
-def ask(world: World, token: str, content: bytes) -> tuple[int, bytes]:
-    parts = urlsplit(world.gateways[0].url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120)
-    headers = {"x-api-key": token, "anthropic-version": "2023-06-01"}
-    try:
-        connection.request("POST", f"{parts.path}/v1/messages", content, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
-
-
-def megabytes(pid: int, what: str = "VmRSS") -> float:
-    """Of a process: VmRSS now, VmHWM at the most so far."""
-    line = next(x for x in Path(f"/proc/{pid}/status").read_text().split("\n") if x.startswith(what))
-    return int(line.split()[1]) / 1024
-
-
 def clients_of(world: World) -> int:
     """Connections that the worker has open to clients."""
     port, established = f":{world.gateways[0].port:04X}", "01"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().split("\n")[1:] if line]
     return sum(row[1].endswith(port) and row[3] == established for row in rows)
-
-
-KINDS = ("text", "text of four bytes a letter", "escapes", "pictures", "messages")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -119,34 +70,6 @@ def test_many_large_bodies_at_once_take_their_turns(world: World, claude: Starte
     assert {status for status, _ in answers} <= {200, 400}  # 400: too long for the model, says the upstream
     assert all(status == 200 or b"too long" in answer for status, answer in answers)
     assert megabytes(worker, "VmHWM") < MEGABYTES
-
-
-def body_of(size: int, kind: str) -> bytes:
-    if kind == "pictures":
-        data = PICTURE * ((1 << 20) // len(PICTURE) // 4 * 4)
-        image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
-        content: list[Any] = [image] * (size // len(data) - (0 if size > (32 << 20) else 1))
-    else:
-        content = []
-    if kind == "messages":
-        messages = [{"role": "user", "content": "x" * 500}] * (size // 535)
-        return body("echo", False, messages=messages) + b" " * (size - (32 << 20) + 1)
-    rest = size - len(body("echo", False, messages=[{"role": "user", "content": [*content, text("")]}]))
-    fillers = {"text of four bytes a letter": "😀" * (rest // 4), "escapes": '\n\\"' * (rest // 6)}
-    filler = fillers.get(kind, "a" * rest)
-    made = json.dumps(
-        {
-            "model": MODEL,
-            "max_tokens": 2_000,
-            "messages": [{"role": "user", "content": [*content, text(filler)]}],
-        },
-        ensure_ascii=False,
-    ).encode()
-    return made if size > (32 << 20) else made[: 32 << 20]
-
-
-def text(words: str) -> dict[str, str]:
-    return {"type": "text", "text": words}
 
 
 def test_endless_pings_end_at_the_deadline(world: World, claude: Started) -> None:

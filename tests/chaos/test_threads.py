@@ -11,8 +11,8 @@ import pytest
 
 from bot.core.ceilings import Ceilings
 from bot.core.money import Usd
-from tests.chaos.gateways import World, gateways
-from tests.chaos.test_load import body, dial, head
+from tests.chaos.load import body, dial, head
+from tests.gateways import World, gateways
 from tests.web.upstreams import Upstream, upstream, whole
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ import pytest
 
 from bot import settings
 from bot.stores.database import Database
-from tests.chaos.gateways import ROOT
+from tests.gateways import ROOT
 from tests.stores.ledgers import START, Recount, Rows, random_rows
 
 

@@ -27,8 +27,8 @@ from bot.stores.database import Database
 from bot.stores.exported import CHANGING, LAG, Exported
 from bot.stores.looks import Looks
 from bot.stores.tables import attributions, cursor_events, runs, turns
-from tests.chaos.gateways import ROOT
 from tests.commands.test_figures import told
+from tests.gateways import ROOT
 from tests.stores.ledgers import Recount, Rows, random_rows
 
 HERE = ROOT / "bot" / "exports" / "warehouse"

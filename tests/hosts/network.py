@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.gateways import children
+from tests.gateways import children
 
 SECONDS = 10
 

@@ -23,7 +23,7 @@ from bot.stores.people import People
 from bot.stores.rollups import Rollups
 from bot.stores.runs import Runs
 from bot.stores.signals import SignalStore
-from tests.chaos.gateways import ROOT
+from tests.gateways import ROOT
 from tests.stores.ledgers import random_rows
 from tests.stores.test_people import MONTH, a_run, opened
 

@@ -18,7 +18,7 @@ from bot.settings import SettingsError
 from bot.stores.database import VERSIONS, Database
 from bot.stores.opening import Unusable, check, check_to_migrate
 from bot.stores.vitals import WANTED
-from tests.chaos.gateways import ROOT
+from tests.gateways import ROOT
 from tests.test_services import told
 
 PAGE = 4096

@@ -13,7 +13,7 @@ import pytest
 from bot import settings
 from bot.stores.database import VERSIONS, Database
 from bot.stores.opening import check
-from tests.chaos.gateways import ROOT
+from tests.gateways import ROOT
 from tests.stores import first_schema
 from tests.stores.first_schema import FIRST, described, fill, lost, read
 

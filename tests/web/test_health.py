@@ -26,7 +26,7 @@ from bot.web import health
 from bot.web.ending import Ending
 from bot.web.health import Probe
 from tests import samples
-from tests.chaos.gateways import ROOT
+from tests.gateways import ROOT
 
 WELL = Seen(workers=1)
 

@@ -22,7 +22,7 @@ from bot.stores.drivers import NotOnDisk
 from bot.stories import worker
 from bot.web import health
 from bot.web.health import Probe
-from tests.chaos.gateways import ROOT
+from tests.gateways import ROOT
 from tests.web.gates import Gate, gated
 from tests.web.test_gateway import post
 from tests.web.upstreams import upstream, whole

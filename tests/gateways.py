@@ -23,7 +23,7 @@ from bot.stores.runs import Runs, new_id, new_token, token_hash
 from sandbox.world_up import free_port
 from tests import samples
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass
