@@ -7,7 +7,6 @@ ledger; only GitHub and Claude are stand-ins.
 from __future__ import annotations
 
 import re
-import shutil
 import sqlite3
 import subprocess
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any
 import click
 from PIL import Image, ImageChops
 
+from sandbox.browser import command, program
 from sandbox.github.client import Refusal
 from sandbox.markdown import render
 from sandbox.processes import ROOT
@@ -152,12 +152,9 @@ def photograph(body: str, to: Path, browser: str, folder: Path) -> None:
     page, raw = folder / f"{to.stem}.html", folder / f"{to.stem}.png"
     shown = render(re.sub(r"```mermaid.*?```\s*", "", body, flags=re.S))
     page.write_text(PAGE.format(style=STYLE.read_text(), body=shown))
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"]
-    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command += [f"--user-data-dir={folder / 'browser'}", f"--window-size={WIDTH},{TALLEST}"]
-    command += [f"--screenshot={raw}", page.as_uri()]
+    line = [*command(browser, folder, WIDTH, TALLEST), f"--screenshot={raw}", page.as_uri()]
     with suppress(subprocess.TimeoutExpired):  # the picture is made; its helpers may linger
-        subprocess.run(command, check=False, timeout=60, capture_output=True)
+        subprocess.run(line, check=False, timeout=60, capture_output=True)
     if not raw.exists():
         raise Broken(f"{browser} made no picture of {to.stem}")
     with Image.open(raw) as picture:
@@ -178,7 +175,7 @@ def photograph(body: str, to: Path, browser: str, folder: Path) -> None:
 @click.option("--only", multiple=True, help="Names of pictures; all without it.")
 def main(to: Path, only: tuple[str, ...]) -> None:
     """A picture of each way in which a run can end, made by runs that end so."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    browser = program()
     if browser is None:
         raise click.ClickException("no browser: pictures need chromium or google-chrome on PATH")
     to.mkdir(parents=True, exist_ok=True)

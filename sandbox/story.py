@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any
 
 import click
 
+from sandbox.browser import command, program
 from sandbox.github.client import Client
 from sandbox.processes import ROOT, Started
 
@@ -92,16 +92,14 @@ def tell(
 
 def photograph(url: str, to: Path, folder: Path) -> None:
     """The page as a person sees it. Raises Broken where there is no chromium."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    browser = program()
     if browser is None:
         raise Broken("there is no chromium on PATH to make a picture with")
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"]
-    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command += [f"--user-data-dir={folder / 'browser'}", "--window-size=1060,1640"]
-    command += ["--disable-quic", "--timeout=4000", f"--screenshot={to.resolve()}", url]
+    line = command(browser, folder, 1060, 1640)
+    line += ["--disable-quic", "--timeout=4000", f"--screenshot={to.resolve()}", url]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with contextlib.suppress(subprocess.TimeoutExpired):  # the picture is made; its helpers may linger
-        subprocess.run(command, check=True, timeout=60, **quiet)  # type: ignore[call-overload]
+        subprocess.run(line, check=True, timeout=60, **quiet)  # type: ignore[call-overload]
     if not to.exists():
         raise Broken(f"{browser} made no picture")
 

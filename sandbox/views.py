@@ -7,7 +7,6 @@ database by hand, so every run is of one day.
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 import click
 from PIL import Image
 
+from sandbox.browser import program
 from sandbox.processes import ROOT
 from sandbox.story import Broken
 from sandbox.world_up import World, world
@@ -181,12 +181,12 @@ def over(up: World, threads: Sequence[int]) -> None:
     )
 
 
-def photograph(up: World, to: Path, program: str, runs: dict[str, str]) -> Iterator[Path]:
+def photograph(up: World, to: Path, executable: str, runs: dict[str, str]) -> Iterator[Path]:
     """Every view, as a browser has it whose person has signed in on GitHub's page."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         pages = {login: signed_in(browser, up, login) for login in sorted({view.login for view in VIEWS})}
         for view in VIEWS:
             page = pages[view.login]
@@ -223,8 +223,8 @@ def signed_in(browser: Any, up: World, login: str) -> Any:
 )
 def main(to: Path) -> None:
     """The dashboard of an afternoon's runs, as a developer and as a lead sees it."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
+    browser = program()
+    if browser is None:
         raise click.ClickException("no browser: pictures need chromium or google-chrome on PATH")
     to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="views-", ignore_cleanup_errors=True) as name:
@@ -233,7 +233,7 @@ def main(to: Path) -> None:
                 Path(name), bug="leap", character="auto", think_ms=50, port=0, progress=5, policy=POLICY
             ) as up:
                 live(up)
-                for file in photograph(up, to, program, begin(up)):
+                for file in photograph(up, to, browser, begin(up)):
                     click.echo(f"{file.stem}: {file.stat().st_size // 1024} KB")
         except (Broken, TimeoutError, RuntimeError) as error:
             raise click.ClickException(str(error)) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from playwright.sync_api import Browser, sync_playwright
 from bot import services, settings
 from bot.services import Services
 from bot.stores.database import Database
+from sandbox.browser import program
 from tests import samples
 from tests.copies import Copies
 from tests.web.gates import Gate, gated
@@ -71,11 +71,11 @@ def gate(copies: Copies, tmp_path: Path, above: Upstream) -> Iterator[Gate]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
+    executable = program()
+    if executable is None:
         pytest.skip("no chromium on PATH")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser
         browser.close()
 
