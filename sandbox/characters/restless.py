@@ -38,41 +38,45 @@ class Working:
         return follow(self._restless.work(talk, hands, notes), talk)[0]
 
 
-class Runaway:
+class Endless:
+    """Looks around, then goes on for ever: each turn has an edit, a command, and its number in all of it."""
+
+    WHAT: str
+
+    def __init__(self, manner: Manner) -> None:
+        self._manner = manner
+
+    def work(self, talk: Talk, hands: Hands, notes: Notes) -> Work:
+        yield from look_around(talk, hands, notes)
+        if notes.evidence is not None and notes.evidence.ran:
+            yield from read_code(talk, hands, notes)
+        for number in range(1, STEPS):
+            words = prose(self._manner.answer_tokens or 500 + 150 * number, self._manner)
+            look = self.look(number, f"git diff | tail -n {40 + number}; cat {_some(notes)}", notes)
+            edits = _noted(notes, hands, number, self.WHAT)
+            yield turn(f"{self.WHAT} {number}. {words}", *edits, hands.run(look))
+        return "I give up."
+
+    def look(self, number: int, rest: str, notes: Notes) -> str:
+        raise NotImplementedError
+
+
+class Runaway(Endless):
     """Edits, builds, tests, and again: never the same command, always more to read, never done."""
 
-    def __init__(self, manner: Manner) -> None:
-        self._manner = manner
+    WHAT = "Attempt"
 
-    def work(self, talk: Talk, hands: Hands, notes: Notes) -> Work:
-        yield from look_around(talk, hands, notes)
-        if notes.evidence is not None and notes.evidence.ran:
-            yield from read_code(talk, hands, notes)
-        for number in range(1, STEPS):
-            words = prose(self._manner.answer_tokens or 500 + 150 * number, self._manner)
-            diff = f"git diff | tail -n {40 + number}"
-            look = f"{notes.command} -v; echo attempt {number}; {diff}; cat {_some(notes)}"
-            yield turn(
-                f"Attempt {number}. {words}", *_noted(notes, hands, number, "Attempt"), hands.run(look)
-            )
-        return "I give up."
+    def look(self, number: int, rest: str, notes: Notes) -> str:
+        return f"{notes.command} -v; echo attempt {number}; {rest}"
 
 
-class Tireless:
+class Tireless(Endless):
     """Always finds one more thing to write: each turn is new, only the work has no end."""
 
-    def __init__(self, manner: Manner) -> None:
-        self._manner = manner
+    WHAT = "Idea"
 
-    def work(self, talk: Talk, hands: Hands, notes: Notes) -> Work:
-        yield from look_around(talk, hands, notes)
-        if notes.evidence is not None and notes.evidence.ran:
-            yield from read_code(talk, hands, notes)
-        for number in range(1, STEPS):
-            words = prose(self._manner.answer_tokens or 500 + 150 * number, self._manner)
-            look = f"echo idea {number}; git diff | tail -n {40 + number}; cat {_some(notes)}"
-            yield turn(f"Idea {number}. {words}", *_noted(notes, hands, number, "Idea"), hands.run(look))
-        return "I give up."
+    def look(self, number: int, rest: str, notes: Notes) -> str:
+        return f"echo idea {number}; {rest}"
 
 
 class Stuck:

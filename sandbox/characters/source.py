@@ -43,14 +43,18 @@ def reweighed(mutation: Mutation, more: float) -> Mutation:
     return replace(mutation, weight=mutation.weight + more)
 
 
+def _tree(text: str) -> ast.Module:
+    """An empty one of what is no Python."""
+    try:
+        return ast.parse(text)
+    except SyntaxError:
+        return ast.Module([], [])
+
+
 def functions_called(text: str, names: set[str] | None = None) -> set[str]:
     """What the functions of these names call, by last name (of None: all of the source)."""
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return set()
     found = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(_tree(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and (
             names is None or node.name in names
         ):
@@ -64,12 +68,8 @@ def functions_called(text: str, names: set[str] | None = None) -> set[str]:
 
 def imports(text: str) -> set[str]:
     """Every module that a source imports or may import from, dotted; relative ones with their dots."""
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
-        return set()
     found = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(_tree(text)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
