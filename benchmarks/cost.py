@@ -43,7 +43,7 @@ MODEL = "claude-opus-4-7"
 TASK = "Look at every part of this folder, keep notes of what you have seen, and sum up."
 NANOS = 1_000_000_000
 # List prices of Opus 4.7 in nano-dollars a token (2026-08-22).
-INPUT, WRITE, READ, OUTPUT = 5_000, 6_250, 500, 25_000
+WRITE, READ, OUTPUT = 6_250, 500, 25_000
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from sandbox.claude.checks import Refused
 from sandbox.claude.faults import COUNTERS, Fault, Told, mark, told
 from sandbox.claude.invoice import Invoice
 
-MINUTE = 60_000
 _WIDTHS = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}  # buckets a page: usually, at most
 SIZES = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
 _GROUPS = ("api_key_id", "model", "inference_geo", "service_tier", "context_window", "workspace_id")

@@ -23,7 +23,6 @@ TOOLS: list[Any] = [
     {"type": "bash_20250124", "name": "bash"},
     {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool"},
 ]
-TEST_HEAD = "import unittest\n\n"
 
 
 @pytest.fixture(scope="module")
