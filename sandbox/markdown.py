@@ -182,7 +182,7 @@ def here(url: str) -> bool:
     return parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")
 
 
-# --- Mermaid, the little of it that reports use
+# -- Mermaid, the little of it that reports use --
 
 
 def mermaid(text: str) -> str:

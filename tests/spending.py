@@ -178,7 +178,7 @@ class _World:
         )
         assert self.services.pulls.record(facts) > 0
 
-    # --- one of each
+    # -- one of each --
 
     def _new(self, place: Place | None, key: str = "ANTHROPIC_API_KEY") -> NewRun:
         random, office = self.random, self.office

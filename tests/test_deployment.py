@@ -64,7 +64,7 @@ def test_the_page_has_every_unit(name: str) -> None:
     assert name.removesuffix(".service") in PAGE.read_text(encoding="utf-8")
 
 
-# --- the image
+# -- the image --
 
 
 def lines() -> list[tuple[str, str]]:

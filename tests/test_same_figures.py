@@ -63,7 +63,7 @@ class House:
     taken: Taken
     folder: Path
 
-    # --- the surfaces
+    # -- the surfaces --
 
     def page(self, path: str) -> Page:
         page = self.browser.open(self.service.url + path)
@@ -176,7 +176,7 @@ class House:
         now = datetime.fromtimestamp(self.service.database.now_ms() / 1000, UTC)
         return f"{now - timedelta(days=days):%Y-%m-%d}"
 
-    # --- what was noted
+    # -- what was noted --
 
     @property
     def everything(self) -> int:
@@ -259,7 +259,7 @@ def _collected(service: Service) -> Taken:
     return taken
 
 
-# --- the figures
+# -- the figures --
 
 
 def test_everything_that_was_spent(house: House) -> None:

@@ -76,7 +76,7 @@ class Verifier:
         _in_time(claims, now)
         return _claims(claims)
 
-    # --- keys
+    # -- keys --
 
     def _key(self, header: Mapping[str, Any]) -> jwt.PyJWK:
         """The issuer's key of this name; asks the issuer again at most once a minute for one that is new."""

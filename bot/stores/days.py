@@ -62,7 +62,7 @@ class Days:
         self.database = database
         self.quarters = Quarters(database)
 
-    # --- written
+    # -- written --
 
     def roll(self, zone: str) -> int:
         """Write down what is over, quarters first; how many days. Several processes may."""
@@ -112,7 +112,7 @@ class Days:
             reach(tx, self.database, name, end)
             return True
 
-    # --- read
+    # -- read --
 
     def spend(
         self, tx: sa.Connection, since_ms: int, until_ms: int, which: Known, zone: str, by_model: bool = False

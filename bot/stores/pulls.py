@@ -116,7 +116,7 @@ class Pulls:
                     found[row.run] = f"for `#{row.number}`" if here else "for another repository's"
         return found
 
-    # --- inside
+    # -- inside --
 
     @contextmanager
     def _alone(self) -> Iterator[sa.Connection]:

@@ -32,7 +32,7 @@ class Client:
         self.about: Json = self.control("about")
         self.repo: str = repo or self.about["repository"]
 
-    # --- the two ways to ask
+    # -- the two ways to ask --
 
     def request(self, method: str, path: str, body: object = None, token: str | None = None) -> Any:
         """Any call: JSON in, JSON out (bytes where it is none). Raises Refusal."""
@@ -83,7 +83,7 @@ class Client:
         """A call to the ordinary API by a person; `path` is below the repository."""
         return self.request(method, f"/repos/{self.repo}{path}", body, self.token(login))
 
-    # --- what people do
+    # -- what people do --
 
     def comment(self, login: str, number: int, body: str) -> int:
         return int(self.do(login, "POST", f"/issues/{number}/comments", {"body": body})["id"])
@@ -163,7 +163,7 @@ class Client:
         """This one; `to` without its owner."""
         self.repo = str(self.control("rename/repository", repo=self.repo, to=to)["full_name"])
 
-    # --- what is there
+    # -- what is there --
 
     def state(self) -> Json:
         return dict(self.control("state"))
@@ -201,7 +201,7 @@ class Client:
             seen = int(self.ask("changes", since=seen, wait=left)["changes"])
         raise TimeoutError(f"waited {seconds:g} s for {what}")
 
-    # --- fate
+    # -- fate --
 
     def hook(self, url: str | None, secret: str | None = None, ping: bool = False, **more: object) -> None:
         """Where deliveries go; `patience`: seconds for an answer (GitHub's are ten)."""

@@ -139,7 +139,7 @@ class Git:
     def text(self, *args: str) -> str:
         return self.run(*args).decode("utf-8", errors="replace")
 
-    # --- references
+    # -- references --
 
     def refs(self, prefix: str = "refs/") -> dict[str, str]:
         """Every reference that starts with `prefix`, and what it points at."""
@@ -172,7 +172,7 @@ class Git:
             self.run("check-ref-format", ref)
             self.run("update-ref", ref, sha)
 
-    # --- objects
+    # -- objects --
 
     def kind(self, sha: str) -> str | None:
         """`commit`, `tree`, `blob` or `tag`; None when there is no such object."""
@@ -272,7 +272,7 @@ class Git:
             .strip()
         )
 
-    # --- history
+    # -- history --
 
     def is_ancestor(self, old: str, new: str) -> bool:
         return self.merge_base(old, new) == old

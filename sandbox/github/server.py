@@ -182,7 +182,7 @@ class GitHub:
             "oidc_issuer": self.issuer.url,
         }
 
-    # --- a dispatched run, from here to its end
+    # -- a dispatched run, from here to its end --
 
     def _start(self, repo: Repository, run: WorkflowRun, file: run_verbs.WorkflowFile) -> None:
         hub, hooks = self.hub, self.hooks
@@ -267,7 +267,7 @@ class GitHub:
     def _cancel(self, run: WorkflowRun) -> None:
         self.actions.cancel(run.id)
 
-    # --- serving
+    # -- serving --
 
     def serve(self) -> None:
         """Serves in this thread until something raises here (a signal's handler, say)."""

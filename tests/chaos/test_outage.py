@@ -116,7 +116,7 @@ def test_a_service_that_was_down_for_500_deliveries_answers_every_command_once_a
             assert "I asked." in report
 
 
-# --- GitHub is away
+# -- GitHub is away --
 
 
 class Clock:

@@ -27,7 +27,7 @@ def marker() -> str:
     return f"<!-- tollgate-run:{next(_ids):012x}:1 -->"
 
 
-# --- people, threads, files
+# -- people, threads, files --
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_issues_of_a_private_repository_are_not_seen_from_another(
     assert github.closing_issues(world.repo, number) == (*seen, (world.repo.id, ISSUE))
 
 
-# --- talking
+# -- talking --
 
 
 def test_a_reaction_is_there_once_however_often_it_is_given(world: World, github: GitHub) -> None:
@@ -256,7 +256,7 @@ def test_a_pull_request_of_ours_is_opened_once(world: World, github: GitHub) -> 
     assert github.pull(world.repo, made[0]).author == "tollgate[bot]"
 
 
-# --- checks and workflow runs
+# -- checks and workflow runs --
 
 
 def test_a_check_run_is_started_once_for_a_run_and_ends_with_its_conclusion(
@@ -341,7 +341,7 @@ def test_a_workflow_that_is_not_there_is_said_so(world: World, github: GitHub) -
     assert not isinstance(caught.value, Unavailable)
 
 
-# --- what had been done when the answer was lost
+# -- what had been done when the answer was lost --
 
 LOST: list[Any] = [
     pytest.param(
@@ -392,7 +392,7 @@ def test_what_was_made_before_the_answer_was_lost_is_not_made_again(
     assert len([line for line in sent if line["path"].endswith(path.rstrip("$"))]) == 1
 
 
-# --- commits
+# -- commits --
 
 TRAILER = "Tollgate-Run: {}.1"
 FILES = (
@@ -588,7 +588,7 @@ def test_a_commit_of_nothing_is_not_made(world: World, github: GitHub) -> None:
         github.commit(world.repo, "main", "0" * 40, [], "Nothing", trailer())
 
 
-# --- at once
+# -- at once --
 
 
 def test_threads_that_share_the_client_get_their_own_answers(world: World, github: GitHub) -> None:

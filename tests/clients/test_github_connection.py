@@ -33,7 +33,7 @@ from tests.clients.conftest import World
 
 ISSUE, PULL = 1, 2
 
-# --- tokens, against the sandbox
+# -- tokens, against the sandbox --
 
 
 def asked_for(world: World, start: int) -> list[Any]:
@@ -180,7 +180,7 @@ def test_errors_survive_being_stored(world: World, github: GitHub) -> None:
         assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
 
 
-# --- what the sandbox's GitHub never says, from a few lines that do
+# -- what the sandbox's GitHub never says, from a few lines that do --
 
 Answer = tuple[int, dict[str, str], Any]
 TOKEN = "ghs_" + "a1B2" * 10 + ".x_-y"
@@ -367,7 +367,7 @@ def test_nobody_on_the_port_is_unavailable(key: str) -> None:
     client.close()
 
 
-# --- whose word a label is
+# -- whose word a label is --
 
 
 def labeled(

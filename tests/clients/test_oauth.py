@@ -73,7 +73,7 @@ def signed_in(world: World, credentials: Credentials, back: str, login: str) -> 
     return exchange(world.url, *credentials, code, back, VERIFIER)
 
 
-# --- a browser
+# -- a browser --
 
 
 def test_a_browser_comes_back_with_its_state_and_a_code_for_a_token_of_eight_hours(
@@ -121,7 +121,7 @@ def test_who_presses_cancel_brings_back_no_code(world: World, credentials: Crede
     assert "code" not in brought
 
 
-# --- a device
+# -- a device --
 
 
 def test_a_device_waits_until_its_code_is_typed(
@@ -167,7 +167,7 @@ def test_a_github_that_does_not_answer_is_worth_another_try() -> None:
         exchange(nobody, "Iv1", "secret", "code", nobody, VERIFIER)
 
 
-# --- what a token shows
+# -- what a token shows --
 
 
 def test_a_person_sees_the_repositories_in_which_they_have_a_role_and_of_the_app_only(
@@ -228,7 +228,7 @@ def test_a_suspended_installation_shows_nothing(world: World, github: GitHub) ->
         world.client.suspend(False)
 
 
-# --- the sandbox does as GitHub says it does
+# -- the sandbox does as GitHub says it does --
 
 
 def form(url: str, **fields: str) -> dict[str, list[str]]:

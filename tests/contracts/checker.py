@@ -142,7 +142,7 @@ class Contract:
     def __init__(self) -> None:
         self._compiled: dict[str, Any] = {}
 
-    # --- REST
+    # -- REST --
 
     def operation(self, method: str, path: str) -> Operation | None:
         """The operation of a concrete path; None for one that is not published, or not kept."""
@@ -208,7 +208,7 @@ class Contract:
         made = complaints(self._validator(self._unextended(schema)), body, f"{where} body")
         return _kept(operation, "response", made)
 
-    # --- webhooks
+    # -- webhooks --
 
     def webhook(self, event: str, action: str | None, headers: Mapping[str, str], payload: Json) -> list[str]:
         """What is wrong with a delivery: its required headers, and its payload."""
@@ -234,7 +234,7 @@ class Contract:
             raise KeyError(key)
         return self._at("webhooks", f"/webhooks/{key}/schema")
 
-    # --- GraphQL
+    # -- GraphQL --
 
     def graphql(self, query: str, variables: Mapping[str, Json] | None = None) -> list[str]:
         """What is wrong with a query: syntax, unknown fields and arguments, variables of the wrong type."""
@@ -268,7 +268,7 @@ class Contract:
             made = [f"graphql answer: has fields that nobody asked for: {data} and not {known.data}"]
         return made
 
-    # --- a log of traffic
+    # -- a log of traffic --
 
     def check_traffic(self, log: Path) -> list[str]:
         """Every violation in the sandbox's log: a JSON object a line (see sandbox/github/traffic.py)."""
@@ -292,7 +292,7 @@ class Contract:
             return made
         return made + self.response(method, path, line["status"], line["response"])
 
-    # --- inside
+    # -- inside --
 
     @cached_property
     def _rest(self) -> Json:

@@ -98,7 +98,7 @@ def test_nobody_else_speaks_to_github() -> None:
     )
 
 
-# --- the look at the source sees what it must
+# -- the look at the source sees what it must --
 
 
 def seen(tmp_path: Path, code: str, name: str = "client.py") -> set[str]:

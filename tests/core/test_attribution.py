@@ -177,7 +177,7 @@ def test_a_run_belongs_to_the_first_merge_that_it_has_to_do_with(
     assert attribute(pulls[::-1], works[::-1]) == expected
 
 
-# --- for any history
+# -- for any history --
 
 NUMBERS = st.integers(1, 7)
 PLACES = st.tuples(st.sampled_from([1, 1, 1, 2]), NUMBERS)
@@ -284,7 +284,7 @@ def test_a_run_is_counted_once_in_whatever_order_it_is_told(
     assert attribute(told_pulls, told_works) == belongs
 
 
-# --- what is taken back
+# -- what is taken back --
 
 
 @pytest.mark.parametrize(

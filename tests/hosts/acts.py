@@ -111,7 +111,7 @@ def pending(world: World) -> int:
     return int(world.rows(query)[0][0])
 
 
-# --- the blows
+# -- the blows --
 
 
 def cut(world: World) -> Seen:

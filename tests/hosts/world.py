@@ -68,7 +68,7 @@ class World:
     written: list[int] = field(default_factory=list)  # the threads that have a command each
     number: int = 0
 
-    # --- the programs
+    # -- the programs --
 
     def web(self, place: Place, code: Path = ROOT, **more: str) -> None:
         place.web = self._start(
@@ -111,7 +111,7 @@ class World:
         self.up(self.places[at])
         return self.places[at]
 
-    # --- what is asked of it
+    # -- what is asked of it --
 
     def command(self, options: str, **told: object) -> int:
         """A new issue with a command on it; its number."""

@@ -181,7 +181,7 @@ class Life(World):
                 self.done["a notice about the month before"] += 1
             self._report(run, live, notice)
 
-    # --- in line
+    # -- in line --
 
     def wait(self, person: Named, repository: Named, line: str, cost: int) -> Waiting:
         """A launch that finds no room on a line: it holds nothing until it is let in."""
@@ -216,7 +216,7 @@ class Life(World):
         self.live.append(live)
         return live
 
-    # --- new names
+    # -- new names --
 
     def rename_person(self, person: Named, to: str) -> None:
         self.service.github.rename_user(person.name, to)
@@ -228,7 +228,7 @@ class Life(World):
         self._did(f"{repository.name} is called {to}")
         repository.name = self.github[repository.id].repo
 
-    # --- whoever runs the service
+    # -- whoever runs the service --
 
     def obey(self, rules: Rules, zone: str) -> None:
         """The service is started anew with another policy."""

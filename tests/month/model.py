@@ -124,7 +124,7 @@ class Book:
         self.slices: Counter[tuple[str, str, str]] = Counter()  # scope, owner, month
         self.told: set[tuple[int, str]] = set()  # person, month
 
-    # --- caps
+    # -- caps --
 
     def caps(self, person: Named, repository: Named, line: str = "") -> list[Cap]:
         """Every cap that a launch must fit under."""
@@ -165,7 +165,7 @@ class Book:
         leaves = f"{tightest.whose} leaves: {usd(total)} of {usd(tightest.most)}"
         return Granted(total, f"cost: {usd(asked)} is more than what {leaves}")
 
-    # --- what happens
+    # -- what happens --
 
     def launched(self, id: str, person: Named, repository: Named, line: str, month: str, ceiling: int) -> Run:
         run = Run(id, person.id, repository.id, line, month, ceiling, person.name, len(self.runs))
@@ -207,7 +207,7 @@ class Book:
                 barred.append(self.stand(cap, month))
         return opened, barred
 
-    # --- what came of a month
+    # -- what came of a month --
 
     def spends(self, month: str) -> dict[int, list[Run]]:
         """The runs of each person who spent something."""

@@ -113,7 +113,7 @@ def living(folder: Path, url: str, kind: str, zone: str, now: datetime) -> Itera
         yield Life(service, claude, agents, clock, held, SEED)
 
 
-# --- what people do
+# -- what people do --
 
 
 def day(life: Life, busy: int) -> None:
@@ -226,7 +226,7 @@ def span(since: str, until: str, days: int) -> Iterator[datetime]:
         yield first + (last - first) * number / days
 
 
-# --- the two worlds
+# -- the two worlds --
 
 
 def test_the_model_is_not_the_products(tmp_path: Path) -> None:

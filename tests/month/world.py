@@ -100,7 +100,7 @@ class World:
         self._owed: list[tuple[int, int, int, Sequence[str]]] = []  # answers that are still to be read
         self._billed = 0
 
-    # --- the world
+    # -- the world --
 
     def settle(self, people: Sequence[str], repositories: Sequence[str]) -> None:
         """Everybody may write everywhere; ada, who approves, is there already."""
@@ -137,7 +137,7 @@ class World:
     def month(self) -> str:
         return self.book.rules.month(round(self.now.timestamp() * 1000))
 
-    # --- what came of it
+    # -- what came of it --
 
     def read(self) -> None:
         """Every answer that is owed says what it must."""

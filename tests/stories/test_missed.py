@@ -205,7 +205,7 @@ def test_who_goes_on_with_a_dead_worker_s_story_ends_its_look(service: Services)
     assert service.looks.reached("reconciled") == now
 
 
-# --- a command waits until nothing before it is missing
+# -- a command waits until nothing before it is missing --
 
 
 def told(service: Services, guid: str) -> Story:

@@ -146,7 +146,7 @@ class Reader:
     def _logs(self) -> str:
         return "\n".join(f"--- {one.command}{one.said[-3000:]}" for one in self.terminals)
 
-    # --- what the page asks of a person
+    # -- what the page asks of a person --
 
     @property
     def github(self) -> Client:

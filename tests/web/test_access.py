@@ -143,7 +143,7 @@ def test_a_form_offers_a_budget_line_to_whom_it_may_be_named(office: Office, pat
     }  # fmt: skip
 
 
-# --- that nothing is left out
+# -- that nothing is left out --
 
 
 def test_every_address_has_a_row(office: Office) -> None:
@@ -170,7 +170,7 @@ def test_the_page_has_the_table() -> None:
     assert f"{access.BEGIN}{access.table()}{access.END}" in text, "run `make api`"
 
 
-# --- the OpenAPI file
+# -- the OpenAPI file --
 
 
 def test_the_file_is_what_the_service_tells_of_itself(office: Office) -> None:

@@ -63,7 +63,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         yield Office(world, hidden, browsers)
 
 
-# --- who sees what
+# -- who sees what --
 
 
 def test_a_developer_sees_themselves_and_sums_and_no_other_person(office: Office) -> None:
@@ -161,7 +161,7 @@ def test_the_switch_is_shown_where_it_is_the_visitors_business(tmp_path: Path) -
         assert "outage" not in Browser().open(world.url).text
 
 
-# --- what stands there
+# -- what stands there --
 
 
 def test_a_developers_month_tells_cap_notice_runs_and_lines(office: Office) -> None:
@@ -254,7 +254,7 @@ def test_what_is_no_month_is_refused_with_one_that_is(office: Office, month: str
     assert office.page("dana", "/me?csv=nothing").status == 404
 
 
-# --- what others wrote
+# -- what others wrote --
 
 
 def test_a_name_a_title_or_an_address_of_somebody_elses_is_text_and_no_more(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_a_name_a_title_or_an_address_of_somebody_elses_is_text_and_no_more(tmp_
         assert row[0].startswith("'="), "a spreadsheet takes it for a formula otherwise"
 
 
-# --- what every answer has
+# -- what every answer has --
 
 
 @pytest.mark.parametrize(

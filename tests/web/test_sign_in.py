@@ -228,7 +228,7 @@ def test_a_service_without_a_session_secret_says_what_to_set(tmp_path: Path) -> 
             assert "SESSION_SECRET" in page.text
 
 
-# --- sealing
+# -- sealing --
 
 
 def test_what_is_sealed_opens_for_what_it_is_about_and_under_its_secret_only() -> None:

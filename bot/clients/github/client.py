@@ -84,7 +84,7 @@ class GitHub:
         if "_wire" in self.__dict__:
             self._wire.close()
 
-    # --- the App itself
+    # -- the App itself --
 
     def register(self, code: str) -> Registered:
         """The App that a manifest made, by the code that came back: once, and with all its credentials."""
@@ -102,7 +102,7 @@ class GitHub:
         """What GitHub signs deliveries with from now on."""
         apps.set_hook_secret(self._wire, secret)
 
-    # --- onboarding
+    # -- onboarding --
 
     def repositories(self, installation: int) -> tuple[Repo, ...]:
         """Every repository that this installation covers."""
@@ -123,7 +123,7 @@ class GitHub:
         """These labels of the repository; one that is there is left alone."""
         onboarding.create_labels(self._wire, repo, labels)
 
-    # --- a person who signed in, by their own token
+    # -- a person who signed in, by their own token --
 
     def user(self, token: str) -> User:
         """Whose token it is. Raises GitHubError with status 401 for one that is not good any more."""
@@ -133,7 +133,7 @@ class GitHub:
         """The App's repositories in which this person has a role; of suspended installations none."""
         return users.access(self._wire, token)
 
-    # --- people, threads, files
+    # -- people, threads, files --
 
     def role(self, repo: Repo, login: str, id: int | None = None) -> Role:
         """What this person may do here; NONE for a stranger. A custom role counts as its base role.
@@ -226,7 +226,7 @@ class GitHub:
         """
         return closings.closing_issues(self._wire, repo, number)
 
-    # --- talking
+    # -- talking --
 
     def react(
         self,
@@ -279,7 +279,7 @@ class GitHub:
         made = self._wire.call(repo, TALK, "POST", "/pulls", body=sent)
         return int(made["number"]), str(made["html_url"])
 
-    # --- check runs
+    # -- check runs --
 
     def start_check(
         self,
@@ -313,7 +313,7 @@ class GitHub:
         """A check run that is over as it begins, once for an `external_id`; its page."""
         return checks.conclude(self._wire, repo, sha, name, external_id, conclusion, shown)
 
-    # --- workflow runs
+    # -- workflow runs --
 
     def dispatch(
         self, repo: Repo, workflow: str, ref: str, inputs: Mapping[str, str], run_name: str
@@ -332,7 +332,7 @@ class GitHub:
         """Asks for the end of a workflow run; one that has ended already is fine."""
         workflows.cancel(self._wire, repo, id)
 
-    # --- commits
+    # -- commits --
 
     def commit(
         self, repo: Repo, branch: str, base_sha: str, files: Sequence[File], message: str, trailer: str
@@ -355,7 +355,7 @@ class GitHub:
         """Removes a branch that ends with `sha`; False, and it stays, if somebody has moved it since."""
         return commits.delete_branch(self._wire, repo, branch, sha)
 
-    # --- what was delivered to the App
+    # -- what was delivered to the App --
 
     def attempts(self, since: int) -> Iterator[Attempt]:
         """GitHub's log of deliveries from `since` (ms) on, newest first; it reaches three days back."""
@@ -369,7 +369,7 @@ class GitHub:
         """Have GitHub send it to our door again."""
         hooks.redeliver(self._wire, id)
 
-    # --- what was written and merged, whether we were told or not
+    # -- what was written and merged, whether we were told or not --
 
     def installations(self) -> tuple[int, ...]:
         """Where the App is installed and not suspended."""
@@ -385,7 +385,7 @@ class GitHub:
         """Numbers of the pull requests that were merged since (ms)."""
         return missed.merged(self._wire, repo, since)
 
-    # --- inside
+    # -- inside --
 
     def _ours(self, comment: Json) -> bool:
         """Whether this App wrote it: by the App's id, or by its bot's name where GitHub leaves the id out."""

@@ -102,7 +102,7 @@ class Connection:
             for requester in list(self._all):
                 requester.close()
 
-    # --- calls
+    # -- calls --
 
     def call(
         self,
@@ -205,7 +205,7 @@ class Connection:
 
         yield from _pages(ask, None, path, None, most, whole=True)
 
-    # --- inside
+    # -- inside --
 
     def _signed(self, now: float) -> str:
         """The App's own token, made anew. Raises Unrecognized for a key that cannot sign."""

@@ -109,7 +109,7 @@ class Frame:
         homes = (services.settings.github_web_url, services.settings.public_url)
         self.blueprint.app_template_filter("marked")(partial(marked, homes=homes))
 
-    # --- doors
+    # -- doors --
 
     def get(self, rule: str, others: bool = True) -> Callable[[View], View]:
         """A page for who is signed in; its function takes the visitor first.
@@ -220,7 +220,7 @@ class Frame:
             what = request.path + (f"?csv={table}" if table else "")
             self.services.views.record(visitor.person, visitor.login, what)
 
-    # --- what a page asks for
+    # -- what a page asks for --
 
     def tidied(self) -> AnyResponse | None:
         """To the same address without what a form has sent and nobody filled in; None: there is no such."""
@@ -242,7 +242,7 @@ class Frame:
         query = {name: value for name, value in {**request.args.to_dict(), **changed}.items() if value}
         return request.path + (f"?{urlencode(query)}" if query else "")
 
-    # --- what it answers
+    # -- what it answers --
 
     def word(self, visitor: Visitor, *told: object) -> str:
         """A word for what is shown to this visitor, another one for anything else."""

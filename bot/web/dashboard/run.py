@@ -137,7 +137,7 @@ def _counters(found: Seen) -> Table:
     return Table("counters", "What it was spent on", columns, rows, NOT_YET)
 
 
-# --- its timeline
+# -- its timeline --
 
 
 def _turns(found: Seen, requests: Timeline, zone: str, before: str) -> tuple[Table, str]:
@@ -247,7 +247,7 @@ def _local(at: int, zone: str) -> datetime:
     return datetime.fromtimestamp(at / 1000, UTC).astimezone(ZoneInfo(zone))
 
 
-# --- what it is
+# -- what it is --
 
 
 def _facts(frame: Frame, found: Seen, zone: str) -> list[tuple[str, str, str]]:

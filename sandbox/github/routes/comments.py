@@ -73,7 +73,7 @@ def delete_comment(call: Call, id: int) -> Answer:
     return 204, None
 
 
-# --- reactions
+# -- reactions --
 
 
 @routes("GET", f"{REPO}/issues/comments/<int:id>/reactions", READ)
@@ -121,7 +121,7 @@ def list_review_reactions(call: Call, id: int) -> Paged:
     return Paged(made.reactions, lambda one: shapes.reaction(call.hub, one))
 
 
-# --- review comments
+# -- review comments --
 
 
 @routes("GET", f"{PULL}/comments", "pull_requests:read")

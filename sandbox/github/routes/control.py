@@ -202,7 +202,7 @@ def blueprint(doors: Doors, signing_in: SignIn, about: Callable[[], Json]) -> Bl
             thread.labels += [threads.repo_label(hooks, repo, str(name)) for name in names]
             return jsonify({})
 
-    # --- the webhook
+    # -- the webhook --
 
     @control.post("/hook")
     def hook() -> Response:
@@ -252,7 +252,7 @@ def blueprint(doors: Doors, signing_in: SignIn, about: Callable[[], Json]) -> Bl
             checks.press(hooks, repo, made, str(sent("identifier")), by)
             return jsonify({})
 
-    # --- what goes wrong
+    # -- what goes wrong --
 
     @control.post("/faults")
     def faults() -> Response:

@@ -45,7 +45,7 @@ def is_collaborator(call: Call, login: str) -> Answer:
     return 204, None
 
 
-# --- branches and commits
+# -- branches and commits --
 
 
 @routes("GET", f"{REPO}/branches", "contents:read")
@@ -120,7 +120,7 @@ def compare(call: Call, basehead: str) -> Answer:
     }
 
 
-# --- files
+# -- files --
 
 
 @routes("GET", f"{REPO}/contents/", "contents:read")

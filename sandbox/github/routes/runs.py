@@ -14,7 +14,7 @@ REPO = "/repos/<owner>/<repo>"
 ACTIONS = f"{REPO}/actions"
 
 
-# --- workflows
+# -- workflows --
 
 
 def name_of(call: Call, made: Workflow) -> str:

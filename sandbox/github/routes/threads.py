@@ -31,7 +31,7 @@ def sifted(call: Call, threads: Iterable[Thread]) -> list[Thread]:
     return found
 
 
-# --- issues
+# -- issues --
 
 
 @routes("GET", f"{REPO}/issues", READ)
@@ -111,7 +111,7 @@ def list_timeline(call: Call, number: int) -> Paged:
     return Paged(told, lambda shape: shape)
 
 
-# --- labels
+# -- labels --
 
 
 def names_of(given: object) -> list[str]:
@@ -205,7 +205,7 @@ def remove_label(call: Call, number: int, name: str) -> Answer:
     return 200, labels_on(call, thread)
 
 
-# --- pull requests
+# -- pull requests --
 
 
 @routes("GET", f"{REPO}/pulls", "pull_requests:read")

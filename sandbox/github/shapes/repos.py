@@ -140,7 +140,7 @@ def full(hub: Hub, repo: Repository, viewer: Account | None) -> Json:
     return shape
 
 
-# --- commits
+# -- commits --
 
 
 def commit_page(hub: Hub, repo: Repository, sha: str) -> str:
@@ -280,7 +280,7 @@ def diff_entry(hub: Hub, repo: Repository, sha: str, file: Changed) -> Json:
     return shape
 
 
-# --- references, trees, files
+# -- references, trees, files --
 
 
 def reference(hub: Hub, repo: Repository, name: str, sha: str, kind: str = "commit") -> Json:

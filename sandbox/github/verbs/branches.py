@@ -35,7 +35,7 @@ def closing(hub: Hub, repo: Repository, thread: Thread) -> list[tuple[Repository
     return found
 
 
-# --- branches
+# -- branches --
 
 
 def move(hooks: Hooks, repo: Repository, ref: str, sha: str, by: Account, force: bool = False) -> None:
@@ -124,7 +124,7 @@ def push(hub: Hub, repo: Repository, ref: str, before: str, after: str, by: Acco
     }
 
 
-# --- pull requests
+# -- pull requests --
 
 
 def open_pull(

@@ -113,7 +113,7 @@ def edit(
         tell_thread(hooks, repo, thread, "edited", by, {"changes": changes})
 
 
-# --- comments
+# -- comments --
 
 
 def comment(
@@ -190,7 +190,7 @@ def react(hooks: Hooks, reactions: list[Reaction], by: Account, content: object)
     return made, True
 
 
-# --- labels
+# -- labels --
 
 
 def repo_label(
