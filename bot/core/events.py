@@ -124,11 +124,13 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Uninstalled:
-    """The App may see these repositories no more; None: nothing of that installation."""
+    """The App may see these repositories no more; None: nothing of that installation. `for_good`: there will
+    never again be one of its number."""
 
     installation: int
     repositories: tuple[int, ...] | None
     why: str
+    for_good: bool = False
 
 
 Event = (
@@ -194,7 +196,7 @@ def _installation(name: str, payload: dict[str, Any]) -> Installed | Uninstalled
         case ("installation", "unsuspend"):
             return Installed(id, None, everything)
         case ("installation", "deleted"):
-            return Uninstalled(id, None, "the App was uninstalled")
+            return Uninstalled(id, None, "the App was uninstalled", for_good=True)
         case ("installation", "suspend"):
             return Uninstalled(id, None, "the App was suspended")
         case ("installation_repositories", "added"):

@@ -100,17 +100,10 @@ def _body(services: Services) -> str:
 def on_uninstalled(story: Story, event: Uninstalled) -> int:
     """End the live runs there, for nothing of theirs can reach GitHub any more; how many there were.
 
-    GitHub's word of now counts, not the event's, which may be days old: what it still shows us goes on. What
-    the runs have cost stays in the ledger: it was spent.
+    What they have cost stays in the ledger: it was spent.
     """
     services = story.services
-    gone: tuple[int, ...] | None = ()
-    for look in range(LOOKS):
-        if look:
-            _pause(story, f"look {look}", BETWEEN, "GitHub still shows what it said was gone")
-        gone = story.step(f"what is gone, look {look + 1}", _gone, services, event)
-        if gone is None or len(gone) == len(event.repositories or "?"):
-            break
+    gone = event.repositories if event.for_good else _gone_by_now(story, event)
     if gone == ():
         return 0
     live = story.step("its live runs", services.runs.live_in, event.installation, gone)
@@ -120,6 +113,24 @@ def on_uninstalled(story: Story, event: Uninstalled) -> int:
             story.step(f"have {run_id} finished", asides.finish_unclaimed, services, run_of(services, run_id))
     story.step("it is left", services.onboardings.leave, event.installation, gone, event.why)
     return len(live)
+
+
+def _gone_by_now(story: Story, event: Uninstalled) -> tuple[int, ...] | None:
+    """As GitHub has it now: the event may be days old, and what GitHub still shows us goes on.
+
+    Where it does not say, the event's word is taken: nothing is spent that way.
+    """
+    gone: tuple[int, ...] | None = ()
+    for look in range(LOOKS):
+        if look:
+            _pause(story, f"look {look}", BETWEEN, "GitHub still shows what it said was gone")
+        try:
+            gone = story.step(f"what is gone, look {look + 1}", _gone, story.services, event)
+        except GitHubError:
+            return event.repositories
+        if gone is None or len(gone) == len(event.repositories or "?"):
+            break
+    return gone
 
 
 def _gone(services: Services, event: Uninstalled) -> tuple[int, ...] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from bot.stores.run_rows import NewRun
 from bot.stores.runs import new_id, token_hash
 from bot.stores.tables import runs
 from bot.stories import finish, launch, onboard
-from bot.stories.durable import Aside, Story
+from bot.stories.durable import PATIENCE, Aside, Story
 from sandbox.github.client import Client
 from sandbox.processes import start
 
@@ -330,6 +330,19 @@ def test_a_removal_that_github_knows_nothing_of_any_more_ends_nothing(world: Wor
     assert found is not None
     assert found.live
     assert world.services.onboardings.of(repo.id) is None
+
+
+@pytest.mark.parametrize("for_good", [False, True])
+def test_where_github_does_not_say_what_is_gone_its_first_word_is_taken(world: World, for_good: bool) -> None:
+    repo = world.repo()
+    run = live_run(world, repo, 1, claimed=True)
+    world.github.fault("GET", "/app/installations", 401, times=100)
+    gone = Uninstalled(repo.installation, None, "the App was suspended", for_good)
+    late = replace(world.story(), age=lambda: PATIENCE + 1)
+    assert onboard.on_uninstalled(late, gone) == 1
+    found = world.services.runs.get(run)
+    assert found is not None
+    assert found.state == "halted"
 
 
 def test_a_removal_that_githubs_lists_do_not_know_yet_ends_runs_with_the_second_look(
