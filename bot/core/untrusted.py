@@ -72,14 +72,13 @@ def several(texts: Sequence[str], most: int) -> str:
 
     The first is there even if it alone is too long: `line` cuts it then.
     """
-    told = ""
-    for shown in range(1, len(texts) + 1):
-        more = len(texts) - shown
-        longer = "; ".join((*texts[:shown], *([f"{more:,} more"] if more else [])))
-        if told and len(neutral(longer)) > most:
+    whole = told = "; ".join(texts)
+    for shown in range(1, len(texts)):
+        longer = "; ".join((*texts[:shown], f"{len(texts) - shown:,} more"))
+        if shown > 1 and len(neutral(longer)) > most:
             break
         told = longer
-    return told
+    return whole if len(neutral(whole)) <= most else told
 
 
 def cell(text: str, most: int = 120) -> str:
