@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.core.reconcile import MINUTE
-from bot.core.times import DAY_MS
+from bot.core.times import DAY_MS, MINUTE_MS
 
 HEADERS = {"anthropic-version": "2026-10-21", "anthropic-beta": "analytics-usage-cost-2026-08-24"}
 USAGE, COST = "/v1/organizations/analytics/usage", "/v1/organizations/analytics/cost"
@@ -21,7 +20,7 @@ GROUPS = {
     COST: ("model", "service_tier", "token_type", "cost_type"),
 }
 # Of a width its name, and the longest range that may be asked for.
-WIDTHS = {MINUTE: ("1m", DAY_MS), DAY_MS: ("1d", 31 * DAY_MS)}
+WIDTHS = {MINUTE_MS: ("1m", DAY_MS), DAY_MS: ("1d", 31 * DAY_MS)}
 ROWS = 1000  # a page, the most there is
 
 Query = list[tuple[str, str]]

@@ -21,8 +21,7 @@ from bot.clients.analytics_api import rfc3339
 from bot.clients.patient import Unanswered, ask
 from bot.core.invoice import SEARCHES, Billed
 from bot.core.money import CENT, Usd
-from bot.core.reconcile import MINUTE
-from bot.core.times import DAY_MS
+from bot.core.times import DAY_MS, MINUTE_MS
 from bot.core.usage import Usage
 
 VERSION = "2023-06-01"
@@ -136,7 +135,7 @@ class UsageApi:
             *(("group_by[]", group) for group in GROUPS),
             *(("api_key_ids[]", id) for id in key_ids),
         ]
-        for at, row in self._rows(USAGE, since, until, MINUTE, query, say):
+        for at, row in self._rows(USAGE, since, until, MINUTE_MS, query, say):
             yield _counted(at, row)
 
     def days(self, since: int, until: int, say: Say = silent) -> Iterator[Counted]:

@@ -17,10 +17,9 @@ from bot.core.money import ZERO, Usd
 from bot.core.reconcile import COUNTERS, Entry, Finding, Stretch, Sums, total
 from bot.core.times import DAY_MS
 
-DAY = DAY_MS
 # Reports are five minutes behind, "may occasionally be longer" (docs: manage-claude/usage-cost-api, copy of
 # 2026-08-22), and nobody says how much longer: what is missing from them is judged when it is a day old.
-FINAL = DAY
+FINAL = DAY_MS
 RUNS = 100  # named with one drift, those with the most tokens first
 
 MISSING, DOUBLE, MODEL, CACHE_PRICE, PRICE = (
@@ -279,7 +278,8 @@ def _piece(
     hint: str = "",
 ) -> _Piece:
     stretch = rest.stretch
-    return _Piece(stretch.since, stretch.key, stretch.model, kind, ledger, invoice, runs, part, hint)
+    # By its end: only then is it compared, and where it began may be long before what is looked at.
+    return _Piece(stretch.until - 1, stretch.key, stretch.model, kind, ledger, invoice, runs, part, hint)
 
 
 def _gathered(pieces: Iterable[_Piece]) -> tuple[Drift, ...]:

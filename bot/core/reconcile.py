@@ -13,16 +13,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bot.core.money import Usd
+from bot.core.times import HOUR_MS, MINUTE_MS
 
-MINUTE = 60_000
 # The report is about five minutes behind (docs: manage-claude/usage-cost-api, copy of 2026-08-22), "may
 # occasionally be longer"; what comes later still is corrected when the same minutes are looked at again.
-LAG = 10 * MINUTE
+LAG = 10 * MINUTE_MS
 APART = 5_000  # ms by which the upstream's clock may differ from the database's, as L7 has it for ours
 # An answer that nobody reads any more may be written to its end before it is counted. No source says how
 # fast; 20 tokens a second is slower than any model here is known to write.
 MS_A_TOKEN = 50
-LONGEST = 4 * 3600_000  # ms for which any one request may go on; what is read around a window
+LONGEST = 4 * HOUR_MS  # ms for which any one request may go on; what is read around a window
 
 COUNTERS = ("input", "cache_write_5m", "cache_write_1h", "cache_read", "output")
 COSTS = ("cost_input_nanos", "cost_write_nanos", "cost_read_nanos", "cost_output_nanos", "cost_tools_nanos")
@@ -98,8 +98,8 @@ class Entry:
         """From the start of the first minute that it may be counted in to the end of the last."""
         until = self.settled_at
         if self.state != "exact":
-            until = max(until, self.held_at + MINUTE + self.max_tokens * MS_A_TOKEN)
-        return _floor(self.held_at - APART), _floor(until + APART) + MINUTE
+            until = max(until, self.held_at + MINUTE_MS + self.max_tokens * MS_A_TOKEN)
+        return _floor(self.held_at - APART), _floor(until + APART) + MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def stretches(
     for entry in entries:
         spans[entry.key, entry.model].append((*entry.minutes, entry))
     for minute in report:
-        spans[minute.key, minute.model].append((minute.at, minute.at + MINUTE, minute))
+        spans[minute.key, minute.model].append((minute.at, minute.at + MINUTE_MS, minute))
     for (key, model), found in sorted(spans.items()):
         found.sort(key=lambda span: span[:2])
         end = 0
@@ -283,4 +283,4 @@ def _left(stretch: Stretch, entries: Sequence[Entry], now: int, lag: int) -> str
 
 
 def _floor(ms: int) -> int:
-    return ms // MINUTE * MINUTE
+    return ms // MINUTE_MS * MINUTE_MS

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from bot.core.drift import Drift
+from bot.core.drift import Drift, day_of
 from bot.core.drift_words import sentence
 from bot.core.reconcile import COUNTERS, Finding, Sums, total
 
@@ -46,7 +45,7 @@ class Line:
 def lines(findings: Iterable[Finding]) -> tuple[Line, ...]:
     days: dict[tuple[str, str, str], list[Finding]] = defaultdict(list)
     for each in findings:
-        day = datetime.fromtimestamp(each.stretch.since / 1000, UTC).strftime("%Y-%m-%d")
+        day = day_of(each.stretch.until - 1)
         days[day, each.stretch.key, each.stretch.model].append(each)
     return tuple(Line(*place, tuple(found)) for place, found in sorted(days.items()))
 

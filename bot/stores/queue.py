@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from bot.core.times import DAY_MS
 from bot.stores.database import Database
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ class Queue:
         """Delete the stories, with all that they were told and did, that were over so many days ago."""
         known = self._stories
         old = sa.select(known.c.workflow_uuid).where(
-            known.c.status.in_(OVER), known.c.created_at < self.database.now - days * 86_400_000
+            known.c.status.in_(OVER), known.c.created_at < self.database.now - days * DAY_MS
         )
         with self.database.read() as tx:
             return self.drop(tx.execute(old).scalars().all())

@@ -28,10 +28,11 @@ from bot.core.reconcile import (
     compare,
     stretches,
 )
+from bot.core.times import DAY_MS
 from bot.stores.database import Database
 from bot.stores.tables import LIVE, pool_corrections, runs, turns
 
-MOST = 31 * 86_400_000  # ms that a stretch is followed beyond what was asked for, on either side
+MOST = 31 * DAY_MS  # ms that a stretch is followed beyond what was asked for, on either side
 RECONCILED = "reconciled"  # how such a correction "ended"; every other one is the answer's own word
 _SUMS = COUNTERS + COSTS
 _COPIED = (

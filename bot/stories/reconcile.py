@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 from bot.clients.usage_api import Counted, Say, UsageApi, UsageError, silent
 from bot.core import drift as drifting
-from bot.core.drift import DAY, Drift, Looked, day_of, judge
+from bot.core.drift import Drift, Looked, day_of, judge
 from bot.core.invoice import LONG_INPUT, Used, misprices, others
 from bot.core.money import Usd
 from bot.core.money import total as money
 from bot.core.prices import PriceBook, UnknownModel, undated
 from bot.core.reconcile import LAG, Entry, Finding, Minute, Sums, compare, stretches, total
+from bot.core.times import DAY_MS
 from bot.logs import Log
 from bot.services import Services
 from bot.stores.drifts import LOOK
@@ -55,10 +56,10 @@ def enqueue(services: Services) -> None:
 
 def _recent(services: Services) -> str:
     now = services.database.now_ms()
-    services.looks.begin(LOOK, -DAYS * DAY)
+    services.looks.begin(LOOK, -DAYS * DAY_MS)
     reached = services.looks.reached(LOOK) or now
     # Back to where the last one that came to its end began to judge: a worker may have been away for days.
-    since = max(min(now, reached) // DAY - DAYS, now // DAY - MOST_DAYS) * DAY
+    since = max(min(now, reached) // DAY_MS - DAYS, now // DAY_MS - MOST_DAYS) * DAY_MS
     try:
         found = reconcile(services, since, now, now)
     except UsageError as error:
@@ -92,7 +93,7 @@ def reconcile(
     if services.usage is None:
         raise UsageError("ANTHROPIC_ADMIN_KEY is not set: without it the usage report cannot be read")
     store = services.reconciliation
-    first, end = since // DAY * DAY, -(-until // DAY) * DAY
+    first, end = since // DAY_MS * DAY_MS, -(-until // DAY_MS) * DAY_MS
     known = services.usage.known(services.keys.all())
     names = {key.id: name for name, key in known.items()}
     booked = store.read(first, end, now - lag)
@@ -112,10 +113,14 @@ def reconcile(
             finding = store.book(stretch, invoice, now, lag, services.prices.version)
         say(finding)
         looked.append(Looked(finding, tuple(entries)))
-    days = {day_of(at) for at in range(first, end, DAY)}
+    days = {day_of(at) for at in range(first, end, DAY_MS)}
     found = [each for each in judge(looked, now) if each.day in days]
     left = [each.finding.stretch for each in looked if each.finding.left]
-    unjudged = {(day_of(stretch.since), stretch.key, stretch.model) for stretch in left}
+    unjudged = {
+        (day_of(at), stretch.key, stretch.model)
+        for stretch in left
+        for at in range(stretch.since // DAY_MS * DAY_MS, stretch.until, DAY_MS)
+    }
     services.drifts.keep(drifting.MINUTES, days, found, unjudged)
     try:
         found += _by_day(
@@ -138,7 +143,7 @@ def _by_day(
     read: Say,
 ) -> list[Drift]:
     """Other keys' use on the days that are over, and the prices of those that are final."""
-    over, final = end // DAY * DAY, min(end, now - drifting.FINAL) // DAY * DAY
+    over, final = end // DAY_MS * DAY_MS, min(end, now - drifting.FINAL) // DAY_MS * DAY_MS
     if over <= first:
         return []
     called = {id: f"{name} ({id})" if name else id for id, name in usage.names().items()} | names
@@ -154,10 +159,10 @@ def _by_day(
         for row in usage.days(first, over, read)
     ]
     found = others(used, services.prices)
-    services.drifts.keep(drifting.DAYS, {day_of(at) for at in range(first, over, DAY)}, found)
+    services.drifts.keep(drifting.DAYS, {day_of(at) for at in range(first, over, DAY_MS)}, found)
     if final <= first:
         return list(found)
-    days = {day_of(at) for at in range(first, final, DAY)}
+    days = {day_of(at) for at in range(first, final, DAY_MS)}
     settled = [each for each in used if each.day in days]
     priced = misprices(settled, usage.costs(first, final, read), entries, services.prices)
     services.drifts.keep(drifting.PRICES, days, priced)

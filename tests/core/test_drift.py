@@ -13,7 +13,6 @@ from bot.core.adding_up import adding_up
 from bot.core.adding_up import tokens as tokens_of
 from bot.core.drift import (
     CACHE_PRICE,
-    DAY,
     DOUBLE,
     FINAL,
     LATE,
@@ -27,7 +26,9 @@ from bot.core.drift import (
 )
 from bot.core.drift_words import sentence
 from bot.core.money import total as money
-from bot.core.reconcile import LAG, MINUTE, Entry, Minute, Sums, compare, stretches, total
+from bot.core.reconcile import LAG, Entry, Minute, Sums, compare, stretches, total
+from bot.core.times import DAY_MS as DAY
+from bot.core.times import MINUTE_MS as MINUTE
 
 START = 1_700_006_400_000  # the start of a day, UTC
 LATER = START + 3 * DAY

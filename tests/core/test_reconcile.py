@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from bot.core import statement
 from bot.core.reconcile import (
     LAG,
-    MINUTE,
     Entry,
     Finding,
     Minute,
@@ -23,6 +22,7 @@ from bot.core.reconcile import (
     stretches,
     total,
 )
+from bot.core.times import MINUTE_MS as MINUTE
 
 START = 1_700_000_040_000  # the start of a minute
 LATER = START + 100 * MINUTE

@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import strategies as st
 
-from bot.core.reconcile import LONGEST, MINUTE, Stretch, Sums, compare, stretches
+from bot.core.reconcile import LONGEST, Stretch, Sums, compare, stretches
+from bot.core.times import MINUTE_MS as MINUTE
 from bot.stores.database import Database
 from bot.stores.reconciliation import MOST, Reconciliation
 from bot.stores.tables import metadata, runs, turns

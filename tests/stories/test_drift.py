@@ -18,7 +18,6 @@ import sqlalchemy as sa
 from bot import services, settings
 from bot.core.drift import (
     CACHE_PRICE,
-    DAY,
     DOUBLE,
     LATE,
     MISSING,
@@ -30,6 +29,7 @@ from bot.core.drift import (
 from bot.core.drift import MODEL as WRONG_MODEL
 from bot.core.drift_words import sentence
 from bot.core.money import Usd
+from bot.core.times import DAY_MS as DAY
 from bot.services import Services
 from bot.stores.drifts import LOOK
 from bot.stores.tables import drifts, looks

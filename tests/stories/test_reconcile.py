@@ -15,9 +15,12 @@ import sqlalchemy as sa
 
 from bot import services, settings
 from bot.core import overview as words
+from bot.core import statement
 from bot.core.ceilings import Reason
+from bot.core.drift import day_of
 from bot.core.money import ZERO
 from bot.core.reconcile import Finding, Sums
+from bot.core.times import DAY_MS
 from bot.services import Services
 from bot.stores.database import Database
 from bot.stores.tables import pool_corrections, turns
@@ -304,3 +307,30 @@ def test_a_stretch_that_goes_on_beyond_what_is_looked_at_is_left_and_a_quiet_mod
     assert (told[MODEL].left, told[MODEL].runs) == ("", (run,))
     assert gate.report(run).spent.usd.nanos == billed(claude, run)
     assert not [row for row in rows(ready, dense) if row["state"] == "corrected"]
+
+
+def test_what_differs_in_a_stretch_of_days_is_kept_once_it_has_ended(
+    gate: Gate, claude: Started, ready: Services
+) -> None:
+    """Round the clock from Monday to Friday: only then can it be compared, and its first day is long past."""
+    run = used(gate, claude, "echo")
+    (once,) = rows(ready, run)
+    kept = {name: once[name] for name in once if name not in ("id", "model", "model_asked", "prefix")}
+    other, ended = "claude-haiku-4-5", once["held_at"] - 2 * DAY_MS
+    with ready.database.begin() as tx:
+        tx.execute(
+            sa.insert(turns),
+            [
+                kept | {"model": other, "model_asked": other, "held_at": at, "settled_at": at + 2 * HOUR}
+                for at in range(ended - 5 * DAY_MS, ended, 2 * HOUR)
+            ],
+        )
+    assert ready.usage is not None
+    now = ready.database.now_ms() + HOUR
+    told = reconcile(ready, now - 3 * DAY_MS, now, now)
+    [found] = [each for each in told.drifts if each.model == other]
+    assert found.usd.nanos == -60 * once["nanos"]
+    assert found.day == day_of(ended + 2 * HOUR)
+    assert [each.drift for each in ready.drifts.read() if each.drift.model == other] == [found]
+    (line,) = [each for each in statement.lines(told.findings) if each.model == other]
+    assert line.day == found.day
