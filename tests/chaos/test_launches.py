@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_two_hundred_launches_at_once_with_a_dollar_left_never_hold_more(
         payload: dict[str, Any] = json.loads(json.dumps(seen))
         payload["issue"]["number"] = numbers[place]
         payload["comment"] |= {"id": 10_000_000 + place, "body": "/agent fix cost=$0.75"}
-        return _deliver(service, doors[place % 2], payload, f"launch-{place}")
+        return _deliver(service, doors[place % 2], payload, str(uuid.UUID(int=place + 1)))
 
     with ThreadPoolExecutor(32) as pool:
         assert set(pool.map(launch, range(LAUNCHES))) == {202}
