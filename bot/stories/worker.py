@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import threading
 import time
@@ -33,6 +32,7 @@ from bot.stories import (
 )
 from bot.stories.durable import Record, Shares, Tell, durably, register
 from bot.stories.receive import ROUTES
+from bot.terminated import Terminated
 
 # Every story that this process can tell.
 ALL: Sequence[Tell] = (
@@ -68,9 +68,7 @@ def work(
 ) -> None:
     """Tell stories until SIGTERM or SIGINT; then the process ends, whatever is under way. `more`: what else
     is to be done every so many seconds."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    terminated, stop = Terminated(), threading.Event()
     logs.to_stderr("worker", services.settings.log_level, services.settings.secrets.values())
     unsent.enqueue(services)
     services.processes.start(services.process)
@@ -94,7 +92,8 @@ def work(
         threading.Thread(target=_repeat, args=(stop, every, do), daemon=True).start()
     sys.stdout.write(json.dumps({"worker": services.process.id}) + "\n")
     sys.stdout.flush()
-    stop.wait()
+    terminated.wait()
+    stop.set()
     _end(services)
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
 from bot.settings import set_up_mode
+from bot.terminated import Terminated
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 60
@@ -25,9 +24,7 @@ def serve(env: Mapping[str, str], host: str, port: int) -> int:
 
     Prints one line of JSON, {"url": …}, when both are ready.
     """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = Terminated()
     gunicorn = [sys.executable, "-m", "gunicorn", "--bind", f"{host}:{port}", "app:app"]
     web, worker = _start(gunicorn, env), _start(WORKER, env)
     try:
@@ -55,7 +52,7 @@ def _start(command: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes
     return subprocess.Popen(command, env=dict(env), cwd=ROOT, stdout=sys.stderr)
 
 
-def _ready(url: str, web: subprocess.Popen[bytes], stop: threading.Event, waits: bool) -> bool:
+def _ready(url: str, web: subprocess.Popen[bytes], stop: Terminated, waits: bool) -> bool:
     """Both are; or, of a service that waits for its App, the web process."""
     path = "/healthz" if waits else "/readyz"
     until = time.monotonic() + READY_SECONDS
